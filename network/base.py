@@ -1,0 +1,124 @@
+"""What the two networks have in common: pyramid, dense blocks, context network, flow heads.
+
+Legacy checkpoints name a layer by the order in which it was made, group by group (the whole
+pyramid, then all dense blocks, ...), so the order of the `make_*` calls is part of the format.
+"""
+
+from mxnet.gluon import nn
+
+from network.layers import DeformableConv, conv, head, up_conv
+
+PYRAMID_CHANNELS = {1: 16, 2: 32, 3: 64, 4: 96, 5: 128, 6: 196}
+LEVELS = (6, 5, 4, 3, 2)  # of the decoder, coarse to fine
+STRIDES = {level: 2**level for level in LEVELS}
+DENSE_CHANNELS = (128, 128, 96, 64, 32)
+CONTEXT_LAYERS = ((128, 1), (128, 2), (128, 4), (96, 8), (64, 16), (32, 1))  # channels, dilation
+FLOW_UNIT = 20  # the networks' flow is in units of this many pixels
+
+
+class PyramidNetwork(nn.HybridBlock):
+    """Base of the coarse-to-fine flow networks.
+
+    Parameters
+    ----------
+    config : config.NetworkConfig
+        `flow_multiplier`, `deform_bias` and `upfeat_ch` are used.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = FLOW_UNIT * config.flow_multiplier
+        self._deform_bias = config.deform_bias
+        self.upfeat_channels = dict(zip((5, 4, 3, 2), config.upfeat_ch, strict=True))
+
+    # Making the layers. Each is an attribute, so that its structured name is `conv1a.0.weight`.
+
+    def make_pyramid(self, in_channels, letters):
+        """Make three convolutions per level, the first of stride 2: `conv1a`, `conv1b`, ..."""
+        for level, channels in PYRAMID_CHANNELS.items():
+            for letter in letters:
+                name = f"conv{level}{letter}"
+                stride = 2 if letter == letters[0] else 1
+                setattr(self, name, conv(name, in_channels, channels, stride=stride))
+                in_channels = channels
+
+    def make_dense_blocks(self, in_channels):
+        """Make five convolutions per decoder level, whose input grows by each one's output."""
+        for level in LEVELS:
+            width = in_channels[level]
+            for index, channels in enumerate(DENSE_CHANNELS):
+                name = f"conv{level}_{index}"
+                setattr(self, name, conv(name, width, channels))
+                width += channels
+
+    def make_context(self, in_channels):
+        """Make the chain of dilated convolutions that refines the finest flow."""
+        for index, (channels, dilation) in enumerate(CONTEXT_LAYERS, start=1):
+            name = f"dc_conv{index}"
+            setattr(self, name, conv(name, in_channels, channels, dilation=dilation))
+            in_channels = channels
+        self.dc_conv7 = head("dc_conv7", in_channels, 2)
+
+    def make_upfeats(self, dense_width):
+        """Make the layers that carry features from the level above to levels 5 to 2."""
+        for level in LEVELS[1:]:
+            name = f"upfeat{level}"
+            layer = up_conv(name, dense_width[level + 1], self.upfeat_channels[level])
+            setattr(self, name, layer)
+
+    def make_heads(self, prefix, levels, dense_width, channels):
+        """Make the plain convolutions that read a flow or a mask off a dense block's output."""
+        for level in levels:
+            name = f"{prefix}{level}"
+            setattr(self, name, head(name, dense_width[level], channels))
+
+    def make_deforms(self, levels):
+        """Make the deformable convolutions that bring image 2's features to image 1."""
+        for level in levels:
+            name = f"deform{level}"
+            layer = DeformableConv(PYRAMID_CHANNELS[level], use_bias=self._deform_bias, prefix=name)
+            setattr(self, name, layer)
+
+    # The steps of the forward pass.
+
+    def layer(self, name, level):
+        """Return the layer of that name at that level."""
+        return getattr(self, f"{name}{level}")
+
+    def pyramid(self, image, letters):
+        """Return {level: features}: (N, C_level, H / 2**level, W / 2**level) for levels 1 to 6."""
+        features = {}
+        x = image
+        for level in PYRAMID_CHANNELS:
+            for letter in letters:
+                x = getattr(self, f"conv{level}{letter}")(x)
+            features[level] = x
+        return features
+
+    def dense_block(self, F, level, x):
+        """Run a level's five convolutions, each one's output put in front of its input."""
+        for index in range(len(DENSE_CHANNELS)):
+            x = F.concat(getattr(self, f"conv{level}_{index}")(x), x, dim=1)
+        return x
+
+    def context(self, x):
+        """Return the correction (N, 2, H / 4, W / 4) that the context network makes at level 2."""
+        for index in range(1, len(CONTEXT_LAYERS) + 1):
+            x = getattr(self, f"dc_conv{index}")(x)
+        return self.dc_conv7(x)
+
+    def deform(self, level, features, flow_yx):
+        """Bring `features` of image 2 to image 1 by a deformable convolution along the flow.
+
+        The flow is in units of `scale` pixels of the image; the offset in pixels of this level.
+        """
+        return self.layer("deform", level)(features, flow_yx * (self.scale / STRIDES[level]))
+
+    def predictions(self, flows):
+        """Return the flows of levels 6 to 2 in pixels of the image."""
+        return [flows[level] * self.scale for level in LEVELS]
+
+
+def dense_width(in_channels):
+    """Return {level: channels after the dense block}, given {level: channels before it}."""
+    return {level: width + sum(DENSE_CHANNELS) for level, width in in_channels.items()}

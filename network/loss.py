@@ -1,0 +1,86 @@
+"""Training losses: the endpoint error at every pyramid level (PWC-Net, section 3)."""
+
+from mxnet.gluon import nn
+
+from network.base import LEVELS, STRIDES
+from network.layers import upsample
+
+EPSILON = 1e-8
+
+
+def endpoint_error(F, prediction, label, q=None):
+    """Return the error per pixel, (N, 1, H, W): Euclidean, or (|dx| + |dy|)**q where q is given."""
+    difference = prediction - label
+    if q is None:
+        squared = F.sum(F.square(difference), axis=1, keepdims=True)
+        return F.sqrt(squared + EPSILON)
+    absolute = F.sum(F.abs(difference), axis=1, keepdims=True)
+    return (absolute + EPSILON) ** q
+
+
+def masked_mean(F, error, valid):
+    """Return each sample's mean (N,) of `error` weighted by `valid`, both (N, 1, H, W).
+
+    A sample without a valid pixel yields 0, not NaN, and so contributes no gradient.
+    """
+    total = F.sum(error * valid, axis=0, exclude=True)
+    weight = F.sum(valid, axis=0, exclude=True)
+    return total / F.where(weight > 0, weight, F.ones_like(weight))
+
+
+class EndpointError(nn.HybridBlock):
+    """Mean endpoint error per sample.
+
+    Inputs
+    ------
+    prediction, label : (N, 2, H, W), pixels, in the same axis order
+    valid : (N, 1, H, W) in 0..1
+
+    Output
+    ------
+    (N,)
+    """
+
+    def __init__(self, q=None, **kwargs):
+        super().__init__(**kwargs)
+        self._q = q
+
+    def hybrid_forward(self, F, prediction, label, valid):
+        """Return the error per sample."""
+        return masked_mean(F, endpoint_error(F, prediction, label, self._q), valid)
+
+
+class MultiscaleLoss(nn.HybridBlock):
+    """Weighted sum over levels of the endpoint error at full size.
+
+    Parameters
+    ----------
+    weights : sequence of float
+        For levels 6 to 2.
+    q : float, optional
+        Robust exponent for fine-tuning (PWC-Net, equation 2); None for the Euclidean error.
+
+    Inputs
+    ------
+    label : (N, 2, H, W), pixels, (y, x) order as the predictions
+    valid : (N, 1, H, W) in 0..1
+    *predictions : (N, 2, H / s, W / s) for s = 64, 32, 16, 8, 4
+
+    Output
+    ------
+    (N,)
+    """
+
+    def __init__(self, weights, q=None, **kwargs):
+        super().__init__(**kwargs)
+        self._weights = tuple(weights)
+        self._q = q
+
+    def hybrid_forward(self, F, label, valid, *predictions):
+        """Return the loss per sample."""
+        total = 0
+        for level, weight, prediction in zip(LEVELS, self._weights, predictions, strict=True):
+            full = upsample(F, prediction, STRIDES[level])
+            error = endpoint_error(F, full, label, self._q)
+            total = total + weight * masked_mean(F, error, valid)
+        return total

@@ -1,0 +1,138 @@
+"""MaskFlownet_S: the first stage (Zhao et al., CVPR 2020, section 3, figure 3)."""
+
+from typing import Any, NamedTuple
+
+from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
+from network.layers import conv, cost_volume, leaky, upsample, warp
+
+MAX_DISPLACEMENT = 4
+COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2
+
+
+class FirstStage(NamedTuple):
+    """What the cascade takes from its first stage.
+
+    Attributes
+    ----------
+    features1 : dict
+        {level: (N, C, H / 2**level, W / 2**level)}, image 1's pyramid.
+    features2 : dict
+        The second features that the cascade matches with them.
+    flows : dict
+        {level: (N, 2, ...)}, (y, x) order, in units of the network's `scale`.
+    occlusion : Any
+        (N, 1, H / 4, W / 4), the occlusion mask: near 1 where visible, near 0 where occluded.
+    image1, image2 : Any
+        (N, 4, H, W): image 1 and zeros; image 2 warped to image 1 and the occlusion mask - 0.5.
+    """
+
+    features1: dict
+    features2: dict
+    flows: dict
+    occlusion: Any
+    image1: Any
+    image2: Any
+
+
+class MaskFlownet_S(PyramidNetwork):
+    """Optical flow and, learned without supervision, an occlusion mask.
+
+    Inputs
+    ------
+    image1, image2 : (N, 3, H, W)
+        In [0, 1] less the pair's mean per channel; H and W multiples of 64.
+
+    Outputs
+    -------
+    predictions : list of (N, 2, H / s, W / s) for s = 64, 32, 16, 8, 4
+        Flow in pixels of the input, (y, x) order.
+    masks : list of one (N, 1, H / 4, W / 4)
+        The occlusion mask: near 1 where image 1 is visible in image 2, near 0 where occluded.
+    """
+
+    def __init__(self, config, **kwargs):
+        super().__init__(config, **kwargs)
+        in_channels = {6: COST_CHANNELS}
+        for level in LEVELS[1:]:
+            upfeat = self.upfeat_channels[level]
+            in_channels[level] = COST_CHANNELS + PYRAMID_CHANNELS[level] + upfeat + 2
+        width = dense_width(in_channels)
+        with self.name_scope():
+            self.make_pyramid(3, "abc")
+            self.make_dense_blocks(in_channels)
+            self.make_context(width[2])
+            self.make_upfeats(width)
+            self.make_heads("pred_flow", LEVELS, width, channels=2)
+            self.make_heads("pred_mask", LEVELS[:-1], width, channels=1)
+            self.make_deforms(LEVELS[1:])
+            self._make_tradeoffs()
+
+    def _make_tradeoffs(self):
+        for level in LEVELS[1:]:
+            name = f"conv{level}f"
+            layer = conv(
+                name, self.upfeat_channels[level], PYRAMID_CHANNELS[level], activation=False
+            )
+            setattr(self, name, layer)
+
+    def match(self, F, level, features2, flow, mask, feat):
+        """Bring image 2's features to image 1, occluded ones faded out (equation 4).
+
+        The asymmetric, occlusion-aware feature matching of section 3.2: deformed features times
+        the mask, plus a trade-off term that may speak where the mask is silent.
+        """
+        warped = self.deform(level, features2, flow)
+        visible = F.broadcast_mul(warped, F.sigmoid(mask))
+        tradeoff = getattr(self, f"conv{level}f")(feat)
+        return leaky(F, visible + tradeoff)
+
+    def decode(self, F, features1, features2):
+        """Estimate flow and mask from coarse to fine.
+
+        Returns
+        -------
+        flows : dict
+            {level: (N, 2, ...)} for levels 6 to 2, (y, x) order, in units of `scale`.
+        mask : (N, 1, H / 4, W / 4)
+            The finest mask before its sigmoid.
+        """
+        volume = cost_volume(F, features1[6], features2[6], MAX_DISPLACEMENT)
+        x = self.dense_block(F, 6, volume)
+        flows = {6: self.pred_flow6(x)}
+        mask = self.pred_mask6(x)
+        for level in LEVELS[1:]:
+            feat = self.layer("upfeat", level)(x)
+            flow_up = upsample(F, flows[level + 1], 2)
+            mask_up = upsample(F, mask, 2)
+            warped = self.match(F, level, features2[level], flow_up, mask_up, feat)
+            volume = cost_volume(F, features1[level], warped, MAX_DISPLACEMENT)
+            x = F.concat(volume, features1[level], feat, flow_up, dim=1)
+            x = self.dense_block(F, level, x)
+            flows[level] = flow_up + self.layer("pred_flow", level)(x)
+            # The finest level has no mask head: its mask is the one of level 3, enlarged.
+            mask = mask_up if level == 2 else self.layer("pred_mask", level)(x)
+        flows[2] = flows[2] + self.context(x)
+        return flows, mask
+
+    def first_stage(self, F, image1, image2):
+        """Run the network as the first stage of the cascade and return a `FirstStage`."""
+        features1 = self.pyramid(image1, "abc")
+        features2 = self.pyramid(image2, "abc")
+        flows, mask = self.decode(F, features1, features2)
+        # Parity: the released cascades were trained with image 1's features at levels 2 and 3.
+        features2 = {**features2, 2: features1[2], 3: features1[3]}
+        warped = warp(F, image2, upsample(F, flows[2], 4) * self.scale)
+        mask_full = F.sigmoid(upsample(F, mask, 4)) - 0.5
+        return FirstStage(
+            features1,
+            features2,
+            flows,
+            occlusion=F.sigmoid(mask),
+            image1=F.concat(image1, F.zeros_like(mask_full), dim=1),
+            image2=F.concat(warped, mask_full, dim=1),
+        )
+
+    def hybrid_forward(self, F, image1, image2):
+        """Return (predictions, masks)."""
+        flows, mask = self.decode(F, self.pyramid(image1, "abc"), self.pyramid(image2, "abc"))
+        return self.predictions(flows), [F.sigmoid(mask)]

@@ -1,0 +1,309 @@
+"""From images to flow and back: predicting, validating and training with one of the networks."""
+
+import itertools
+from typing import NamedTuple
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd, gluon
+
+import metrics
+from config.errors import InputError
+from network.layers import flip_axes, upsample, warp
+from network.loss import EndpointError, MultiscaleLoss
+from network.maskflownet import MaskFlownet
+from network.maskflownet_s import MaskFlownet_S
+from network.parameters import load_parameters, save_parameters
+from network.resizing import NetworkSize, check_network_size
+from reader.whole_file import whole_file
+
+NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
+FINEST_STRIDE = 4  # of the finest prediction
+
+
+class Prediction(NamedTuple):
+    """What the network says of one pair; all float32, of the images' own size.
+
+    Attributes
+    ----------
+    flow : numpy.ndarray
+        (H, W, 2), (u, v) = (x, y) in pixels.
+    mask : numpy.ndarray
+        (H, W, 1), the occlusion mask: near 1 where image 1 is visible in image 2, near 0 where
+        it is occluded.
+    warped : numpy.ndarray
+        (H, W, 3) in [0, 1], image 2 warped to image 1, in the images' colour order.
+    """
+
+    flow: np.ndarray
+    mask: np.ndarray
+    warped: np.ndarray
+
+
+class _Pair(NamedTuple):
+    """Two uint8 (H, W, 3) images and the size at which the network shall see them."""
+
+    image1: np.ndarray
+    image2: np.ndarray
+    size: NetworkSize
+
+
+class Pipeline:
+    """A network on its devices, with what it takes to use and to train it.
+
+    Parameters
+    ----------
+    ctx : list of mxnet.Context
+        The devices; a batch is split over them.
+    config : config.Config
+        From `config.load_config`.
+
+    Attributes
+    ----------
+    network : HybridBlock
+        `MaskFlownet_S` or `MaskFlownet`, with fresh random weights until something is loaded.
+    trainer : mxnet.gluon.Trainer
+        Adam over the network's parameters in the order of their creation.
+    """
+
+    def __init__(self, ctx, config):
+        self.ctx = list(ctx)
+        self.config = config
+        self.network = NETWORKS[config.network.class_name](config.network)
+        self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
+        self.network.hybridize()
+        self._loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
+        self._epe = EndpointError()
+        for block in (self._loss, self._epe):
+            block.hybridize()
+        # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
+        # than the `.states` files of MXNet 1.5.
+        parameters = list(self.network.collect_params().values())
+        self.trainer = gluon.Trainer(parameters, "adam", {"learning_rate": 1e-4})
+        self.set_learning_rate(1)
+
+    # Weights.
+
+    def load(self, path):
+        """Load a parameter file; see `network.parameters.load_parameters` for its forms."""
+        load_parameters(self.network, path)
+
+    def save(self, prefix):
+        """Write `prefix`.states (Adam's moments), then `prefix`.params, each whole."""
+        with whole_file(f"{prefix}.states") as part:
+            self.trainer.save_states(str(part))
+        save_parameters(self.network, f"{prefix}.params")
+
+    def load_head(self, path):
+        """Load a MaskFlownet_S parameter file into the first stage of the cascade."""
+        load_parameters(self._head(), path)
+
+    def fix_head(self):
+        """Freeze the first stage of the cascade: it keeps its weights while the rest is trained."""
+        self._head().collect_params().setattr("grad_req", "null")
+
+    def _head(self):
+        if not isinstance(self.network, MaskFlownet):
+            raise InputError(
+                f"{self.config.name}: expected a network of class MaskFlownet, which has a first "
+                f"stage (a head), got {type(self.network).__name__}"
+            )
+        return self.network.MaskFlownet_S
+
+    # Prediction.
+
+    def predict(self, images1, images2, batch_size=1, resize=None):
+        """Estimate flow, occlusion mask and warped image for pairs of images, one by one.
+
+        Pairs are taken from the iterables a batch at a time, so they may be endless. Consecutive
+        pairs that the network sees at one size share a batch.
+
+        Parameters
+        ----------
+        images1, images2 : iterable of numpy.ndarray
+            uint8 (H, W, 3), in the colour order of the checkpoint's training data (new images:
+            BGR). Both of a pair have one size; pairs may differ.
+        batch_size : int
+            Pairs per step, over all devices together.
+        resize : tuple of int, optional
+            (height, width) that the network shall see, multiples of 64. By default the images are
+            stretched to the next multiples of 64.
+
+        Yields
+        ------
+        Prediction
+            flow, mask, warped.
+
+        Raises
+        ------
+        InputError
+            The images of a pair differ in size or are not uint8 (H, W, 3); `resize` is no
+            multiple of 64.
+        """
+        if resize is not None:
+            check_network_size(resize)
+        pairs = (_checked_pair(*pair, resize) for pair in zip(images1, images2, strict=True))
+        for _, run in itertools.groupby(pairs, key=lambda pair: pair.size.network_hw):
+            while batch := list(itertools.islice(run, batch_size)):
+                yield from self._predict_batch(batch)
+
+    def _predict_batch(self, pairs):
+        share = -(-len(pairs) // len(self.ctx))
+        shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
+        # MXNet computes asynchronously: all devices are at work before the first result is fetched.
+        results = [
+            self._predict_share(part, ctx) for part, ctx in zip(shares, self.ctx, strict=False)
+        ]
+        for outputs in itertools.chain(*results):
+            yield Prediction(*(output[0].transpose((1, 2, 0)).asnumpy() for output in outputs))
+
+    def _predict_share(self, pairs, ctx):
+        """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
+        images = [tuple(_to_device(image[None], ctx) for image in pair[:2]) for pair in pairs]
+        inputs = [
+            tuple(pair.size.to_network(image) for image in centralise(*own))
+            for pair, own in zip(pairs, images, strict=True)
+        ]
+        inputs1, inputs2 = (mx.nd.concat(*batch, dim=0) for batch in zip(*inputs, strict=True))
+        outputs = self.network(inputs1, inputs2)
+        flows = upsample(mx.nd, outputs[0][-1], FINEST_STRIDE)
+        # The last output is the occlusion mask; the cascade's second one is not.
+        masks = upsample(mx.nd, outputs[-1][0], FINEST_STRIDE)
+        results = []
+        for index, (pair, (_, image2)) in enumerate(zip(pairs, images, strict=True)):
+            flow = pair.size.flow_back(flows[index : index + 1])
+            mask = pair.size.mask_back(masks[index : index + 1])
+            warped = warp(mx.nd, image2, flow, repeat_border=True)
+            results.append((flip_axes(mx.nd, flow), mask, warped))
+        return results
+
+    def validate(
+        self, images1, images2, flows, masks=None, batch_size=1, resize=None, return_type="epe"
+    ):
+        """Return the mean over pairs of each pair's error.
+
+        Parameters
+        ----------
+        images1, images2 : iterable of numpy.ndarray
+            As for `predict`.
+        flows : iterable of numpy.ndarray
+            float (H, W, 2), the true flow, (u, v) in pixels.
+        masks : iterable of numpy.ndarray, optional
+            uint8 (H, W, 1) or (H, W), non-zero where the true flow is known; by default everywhere.
+        batch_size, resize
+            As for `predict`.
+        return_type : {"epe", "kitti"}
+            Endpoint error in pixels, or KITTI's Fl as a share (0..1).
+
+        Returns
+        -------
+        float
+            Pairs without a valid pixel are left out; NaN if none is left.
+        """
+        measures = {"epe": metrics.epe, "kitti": metrics.fl}
+        if return_type not in measures:
+            raise InputError(f"return_type: expected one of {list(measures)}, got {return_type!r}")
+        measure = measures[return_type]
+        masks = itertools.repeat(None) if masks is None else masks
+        predictions = self.predict(images1, images2, batch_size, resize)
+        return metrics.mean_of_images(
+            measure(prediction.flow, flow, _as_valid(mask, flow))
+            for prediction, flow, mask in zip(predictions, flows, masks, strict=False)
+        )
+
+    # Training.
+
+    def set_learning_rate(self, step):
+        """Set the schedule's rate for a step; return False when the schedule has ended."""
+        for last_step, rate in self.config.optimizer.learning_rate:
+            if step <= last_step:
+                self.trainer.set_learning_rate(rate)
+                return True
+        return False
+
+    def train_batch(self, img1, img2, label, geo_aug, color_aug, mask=None):
+        """Take one optimisation step.
+
+        Parameters
+        ----------
+        img1, img2 : numpy.ndarray
+            (N, 3, H, W) in 0..255.
+        label : numpy.ndarray
+            (N, 2, H, W), the true flow, (u, v) in pixels.
+        geo_aug : callable
+            (image1, image2, flow, valid) -> the four, NDArrays; images and valid in [0, 1].
+        color_aug : callable
+            (image1, image2) -> the two.
+        mask : numpy.ndarray, optional
+            (N, 1, H, W) in 0..255, where the flow is known; by default everywhere.
+
+        Returns
+        -------
+        dict
+            `epe`: the mean endpoint error in pixels over the batch, before the update.
+        """
+        count = len(img1)
+        if count % len(self.ctx):
+            raise InputError(
+                f"batch of {count}: expected a multiple of the {len(self.ctx)} devices"
+            )
+        if mask is None:
+            mask = np.full((count, 1, *img1.shape[2:]), 255, np.uint8)
+        shares = zip(
+            *(np.split(array, len(self.ctx)) for array in (img1, img2, label, mask)),
+            self.ctx,
+            strict=True,
+        )
+        losses, errors = [], []
+        for *arrays, ctx in shares:
+            loss, error = self._forward_share(arrays, ctx, geo_aug, color_aug)
+            losses.append(loss)
+            errors.append(error)
+        autograd.backward(losses)
+        self.trainer.step(count)
+        return {"epe": metrics.mean_of_images(np.concatenate([e.asnumpy() for e in errors]))}
+
+    def _forward_share(self, arrays, ctx, geo_aug, color_aug):
+        """Return the losses and endpoint errors (n,) of one device's samples."""
+        image1, image2, label, valid = (mx.nd.array(array, ctx, np.float32) for array in arrays)
+        augmented = geo_aug(image1 / 255, image2 / 255, label, valid / 255)
+        image1, image2 = centralise(*color_aug(*augmented[:2]))
+        label, valid = flip_axes(mx.nd, augmented[2]), augmented[3]
+        with autograd.record():
+            predictions = self.network(image1, image2)[0]
+            loss = self._loss(label, valid, *predictions)
+        finest = upsample(mx.nd, predictions[-1].detach(), FINEST_STRIDE)
+        error = self._epe(finest, label, valid)
+        # No valid pixel, no error to speak of: NaN is left out of the mean.
+        has_valid = valid.sum(axis=0, exclude=True) > 0
+        return loss, mx.nd.where(has_valid, error, error * np.nan)
+
+
+def centralise(image1, image2):
+    """Subtract the mean per channel over both images of each pair; (N, 3, H, W) each."""
+    mean = mx.nd.concat(image1, image2, dim=2).mean(axis=(2, 3), keepdims=True)
+    return image1 - mean, image2 - mean
+
+
+def _to_device(image, ctx):
+    """Bring uint8 (N, H, W, 3) to a device as float32 (N, 3, H, W) in [0, 1]."""
+    return mx.nd.array(image, ctx, np.uint8).transpose((0, 3, 1, 2)).astype(np.float32) / 255
+
+
+def _checked_pair(image1, image2, resize):
+    for image in (image1, image2):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"image: expected uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}"
+            )
+    if image1.shape != image2.shape:
+        raise InputError(
+            f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"
+        )
+    return _Pair(image1, image2, NetworkSize(image1.shape[:2], resize))
+
+
+def _as_valid(mask, flow):
+    if mask is None:
+        return np.ones(flow.shape[:2], bool)
+    return np.asarray(mask).reshape(flow.shape[:2]) > 0

@@ -1,0 +1,56 @@
+"""Between an image's own size and the size at which the network sees it."""
+
+import mxnet.ndarray as F
+
+from config.errors import InputError
+
+MULTIPLE = 64  # the coarsest pyramid level has 1/64 of the size
+
+
+def check_network_size(size_hw):
+    """Raise InputError unless (height, width) are positive multiples of 64."""
+    if any(length < MULTIPLE or length % MULTIPLE for length in size_hw):
+        height, width = size_hw
+        raise InputError(
+            f"resize {height},{width}: expected multiples of {MULTIPLE}, such as 384,768"
+        )
+
+
+class NetworkSize:
+    """Stretches an image to the network's size, and its flow and mask back.
+
+    Parameters
+    ----------
+    image_hw : tuple of int
+        Height and width of the image.
+    network_hw : tuple of int, optional
+        Multiples of 64; by default the next ones that are not smaller than the image.
+    """
+
+    def __init__(self, image_hw, network_hw=None):
+        if network_hw is None:
+            network_hw = tuple(-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
+        check_network_size(network_hw)
+        self.image_hw = tuple(image_hw)
+        self.network_hw = tuple(network_hw)
+
+    def to_network(self, image):
+        """Stretch an image (N, 3, H, W) to the network's size."""
+        return _resize(image, self.network_hw)
+
+    def flow_back(self, flow_yx):
+        """Stretch (N, 2, h, w) flow to the image's size; its values grow or shrink as that does."""
+        ratio = [own / seen for own, seen in zip(self.image_hw, self.network_hw, strict=True)]
+        factor = F.array(ratio, ctx=flow_yx.context).reshape((1, 2, 1, 1))
+        return _resize(flow_yx, self.image_hw) * factor
+
+    def mask_back(self, mask):
+        """Stretch (N, 1, h, w) to the image's size."""
+        return _resize(mask, self.image_hw)
+
+
+def _resize(x, size_hw):
+    if x.shape[2:] == size_hw:
+        return x
+    height, width = size_hw
+    return F.contrib.BilinearResize2D(x, height=height, width=width)

@@ -1,0 +1,215 @@
+"""The pipeline against the reference: predict, validate, losses, gradients and training steps."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from golden import NETWORKS, golden, recipe_pipeline
+
+from config import load_config
+from config.errors import InputError
+from network import get_pipeline
+from network.pipeline import centralise
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def pipe(request):
+    return recipe_pipeline(request.param)
+
+
+def name_of(pipe):
+    return pipe.config.network.class_name
+
+
+def no_geometry(image1, image2, flow, valid):
+    return image1, image2, flow, valid
+
+
+def no_color(image1, image2):
+    return image1, image2
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize(("resize", "kind"), [(None, "default"), ((192, 256), "resize")])
+def test_predict_equals_the_reference(pipe, resize, kind, batch_size):
+    wanted = golden(f"predict_{name_of(pipe)}")
+    predictions = list(pipe.predict(wanted["image1"], wanted["image2"], batch_size, resize))
+    assert len(predictions) == 2
+    for index, (flow, mask, warped) in enumerate(predictions):
+        assert flow.dtype == mask.dtype == warped.dtype == np.float32
+        np.testing.assert_allclose(flow, wanted[f"flow_{kind}"][index], atol=1e-4)
+        np.testing.assert_allclose(warped, wanted[f"warped_{kind}"][index], atol=1e-4)
+        assert mask.shape == wanted[f"mask_{kind}"][index].shape
+        if name_of(pipe) == "MaskFlownet_S":
+            np.testing.assert_allclose(mask, wanted[f"mask_{kind}"][index], atol=1e-4)
+
+
+def test_the_cascade_predicts_its_first_stages_mask():
+    images = golden("predict_MaskFlownet")
+    cascade = recipe_pipeline("MaskFlownet")
+    head = recipe_pipeline("MaskFlownet_S")
+    for parameter, own in zip(
+        head.network.collect_params().values(),
+        cascade.network.MaskFlownet_S.collect_params().values(),
+        strict=True,
+    ):
+        parameter.set_data(own.data())
+    for one, other in zip(
+        cascade.predict(images["image1"], images["image2"]),
+        head.predict(images["image1"], images["image2"]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one.mask, other.mask, atol=1e-6)
+
+
+def test_predict_takes_pairs_of_many_sizes_lazily_and_in_order(pipe):
+    rng = np.random.default_rng(0)
+    sizes = [(64, 64), (60, 64), (40, 100), (64, 64), (130, 64)]
+    images = [[rng.integers(0, 256, (*size, 3), np.uint8) for _ in "12"] for size in sizes]
+    taken = []
+
+    def first_images():
+        for index, (image, _) in enumerate(images):
+            taken.append(index)
+            yield image
+
+    together = pipe.predict(first_images(), (pair[1] for pair in images), batch_size=2)
+    first = next(together)
+    assert taken == [0, 1]
+    for pair, prediction in zip(images, [first, *together], strict=True):
+        (alone,) = pipe.predict(pair[:1], pair[1:])
+        assert prediction.flow.shape == (*pair[0].shape[:2], 2)
+        for one, other in zip(prediction, alone, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_predict_splits_a_batch_over_devices():
+    images = golden("predict_MaskFlownet_S")
+    three = [np.concatenate([images[key], images[key][:1]]) for key in ("image1", "image2")]
+    two_devices = recipe_pipeline("MaskFlownet_S", ctx=[mx.cpu(0), mx.cpu(1)])
+    for index, prediction in enumerate(two_devices.predict(*three, batch_size=3)):
+        np.testing.assert_allclose(prediction.flow, images["flow_default"][index % 2], atol=1e-4)
+
+
+def test_validate_equals_the_reference(pipe):
+    data = golden(f"validate_{name_of(pipe)}")
+    arguments = [data[key] for key in ("image1", "image2", "flow", "valid")]
+    for kind in ("epe", "kitti"):
+        got = pipe.validate(*arguments, batch_size=1, return_type=kind)
+        assert got == pytest.approx(float(data[f"{kind}_mask"]), rel=1e-5)
+    everywhere = np.full_like(data["valid"], 255)
+    assert pipe.validate(*arguments[:3]) == pytest.approx(pipe.validate(*arguments[:3], everywhere))
+
+
+def test_a_sets_score_is_the_mean_of_its_images_means():
+    pipe = recipe_pipeline("MaskFlownet_S")
+    data = golden("validate_MaskFlownet_S")
+    images = [data[key] for key in ("image1", "image2")]
+    flows = data["flow"].copy()
+    flows[1] += 30  # so that the two images' errors differ
+    masks = data["valid"].copy()
+    masks[1] = 0
+    masks[1, :10, :10] = 255
+    one, other = (
+        pipe.validate(*(array[i : i + 1] for array in images), flows[i : i + 1], masks[i : i + 1])
+        for i in (0, 1)
+    )
+    both = pipe.validate(*images, flows, masks)
+    assert both == pytest.approx((one + other) / 2)
+    shares = masks.reshape(2, -1).astype(bool).sum(axis=1)
+    pooled = (one * shares[0] + other * shares[1]) / shares.sum()
+    assert abs(both - pooled) > 1
+    masks[1] = 0
+    assert pipe.validate(*images, flows, masks) == pytest.approx(one)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("q", [None, 0.4])
+def test_loss_and_gradients_equal_the_reference(name, q):
+    wanted = golden(f"train_{name}_q{'none' if q is None else q}")
+    pipe = recipe_pipeline(name if q is None else f"{name}_sintel")
+    if name == "MaskFlownet":
+        pipe.fix_head()
+    image1, image2, flow, valid = (
+        mx.nd.array(wanted[key].astype(np.float32)) for key in ("image1", "image2", "flow", "valid")
+    )
+    image1, image2 = centralise(image1 / 255, image2 / 255)
+    with mx.autograd.record():
+        loss = pipe._loss(flow.flip(axis=1), valid / 255, *pipe.network(image1, image2)[0])
+    loss.backward()
+    np.testing.assert_allclose(loss.asnumpy(), wanted["loss"], rtol=1e-5)
+    trained = {
+        name: parameter
+        for name, parameter in pipe.network._collect_params_with_prefix().items()
+        if parameter.grad_req != "null"
+    }
+    assert list(trained) == list(wanted["grad_names"])
+    norms = [parameter.grad().norm().asscalar() for parameter in trained.values()]
+    np.testing.assert_allclose(norms, wanted["grad_norms"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("q", [None, 0.4])
+def test_training_steps_equal_the_reference(name, q):
+    wanted = golden(f"train_{name}_q{'none' if q is None else q}")
+    pipe = recipe_pipeline(name if q is None else f"{name}_sintel")
+    if name == "MaskFlownet":
+        pipe.fix_head()
+    pipe.trainer.set_learning_rate(1e-4)
+    batch = [wanted[key] for key in ("image1", "image2", "flow")]
+    steps = [
+        pipe.train_batch(*batch, no_geometry, no_color, mask=wanted["valid"])["epe"]
+        for _ in range(2)
+    ]
+    np.testing.assert_allclose(steps, wanted["epe_steps"][:2], rtol=1e-3)
+
+
+def test_two_devices_train_as_one():
+    wanted = golden("train_MaskFlownet_S_qnone")
+    batch = [wanted[key] for key in ("image1", "image2", "flow")]
+    pipes = [recipe_pipeline("MaskFlownet_S", ctx) for ctx in ([mx.cpu()], [mx.cpu(0), mx.cpu(1)])]
+    for _ in range(2):
+        one, two = (
+            pipe.train_batch(*batch, no_geometry, no_color, mask=wanted["valid"])["epe"]
+            for pipe in pipes
+        )
+        assert two == pytest.approx(one, rel=1e-4)
+    with pytest.raises(InputError, match="multiple of the 2 devices"):
+        pipes[1].train_batch(*(array[:1] for array in batch), no_geometry, no_color)
+
+
+def test_schedule():
+    pipe = recipe_pipeline("MaskFlownet_S")
+    rates = {}
+    for step in (1, 400_000, 400_001, 1_200_000):
+        assert pipe.set_learning_rate(step)
+        rates[step] = pipe.trainer.learning_rate
+    assert rates == {1: 1e-4, 400_000: 1e-4, 400_001: 5e-5, 1_200_000: 6.25e-6}
+    assert not pipe.set_learning_rate(1_200_001)
+
+
+def test_wrong_input_is_said_in_one_line(pipe):
+    small, large = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 70, 3), np.uint8)
+    cases = [
+        (([small], [large]), {}, r"differ in size: \(64, 64\) and \(64, 70\)"),
+        (([small / 255], [small / 255]), {}, "expected uint8"),
+        (([small[..., 0]], [small[..., 0]]), {}, "expected uint8"),
+        (([small], [small]), {"resize": (100, 128)}, "multiples of 64"),
+        (([small], [small]), {"resize": (0, 64)}, "multiples of 64"),
+    ]
+    for images, options, message in cases:
+        with pytest.raises(InputError, match=message) as caught:
+            list(pipe.predict(*images, **options))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="epe"):
+        pipe.validate([small], [small], [np.zeros((64, 64, 2))], return_type="fl")
+
+
+def test_only_a_cascade_has_a_head():
+    pipe = recipe_pipeline("MaskFlownet_S")
+    with pytest.raises(InputError, match="class MaskFlownet"):
+        pipe.fix_head()
+
+
+def test_an_unknown_pipeline_lists_the_known():
+    with pytest.raises(InputError, match="MaskFlownet"):
+        get_pipeline("PWCNet", ctx=[mx.cpu()], config=load_config("MaskFlownet_S"))
