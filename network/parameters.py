@@ -11,6 +11,7 @@ from pathlib import Path
 import mxnet as mx
 
 from config.errors import InputError, MissingDataError
+from network.parameter_file import LayoutError, check_layout
 from reader.whole_file import whole_file
 
 # An array that only files of that network have, in the structured and in the legacy form.
@@ -60,11 +61,13 @@ def _read_arrays(path):
     if not path.is_file():
         raise MissingDataError(f"{path}: there is no such parameter file")
     try:
+        check_layout(path)
         arrays = mx.nd.load(os.fspath(path))
-    except (mx.base.MXNetError, UnicodeDecodeError, MemoryError) as error:
+    except (LayoutError, mx.base.MXNetError, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, LayoutError) else "MXNet cannot read it"
         raise InputError(
             f"{path}: expected an MXNet parameter file, got {path.stat().st_size} bytes that are "
-            "none or are cut short; copy or download it again"
+            f"none: {reason}; copy or download it again"
         ) from error
     if not isinstance(arrays, dict):
         raise InputError(f"{path}: expected named arrays, got {len(arrays)} without names")

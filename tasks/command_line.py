@@ -1,0 +1,100 @@
+"""What the programs share: one-line errors with exit code 2, logging, argument types."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line that says where to read on."""
+
+    def error(self, message):
+        """Print the message and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def run_program(program: str, body: Callable[[], int | None]) -> int:
+    """Run a program's body and return its exit code.
+
+    An error that a person can mend (`config.errors.InputError`, or the system's: no such file, no
+    space, no permission) ends in one line on stderr and exit code 2; Ctrl-C in exit code 130.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    from config.errors import InputError
+
+    try:
+        with logging_redirect_tqdm():
+            return body() or 0
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (InputError, OSError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+    except ImportError as error:
+        from runtime import explain_missing_library
+
+        explanation = explain_missing_library(error)
+        if explanation is None:
+            raise
+        print(f"{program}: error: {explanation}", file=sys.stderr)
+    return 2
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above zero."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def size_hw(text: str) -> tuple[int, int]:
+    """Parse "H,W", height and width in pixels."""
+    height, width = (positive(part) for part in text.split(","))
+    return height, width
+
+
+def device_ids(text: str) -> list[int]:
+    """Parse "0,1" into GPU ids; an empty text is no GPU at all, which means the CPU."""
+    return [int(part) for part in text.split(",")] if text else []
+
+
+# argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
+positive.__name__ = "positive whole number"
+size_hw.__name__ = "H,W"
+device_ids.__name__ = "list of GPU ids"
+
+
+def devices(gpu_ids: list[int]) -> list:
+    """Return the MXNet contexts for GPU ids, or the CPU if there are none.
+
+    Raises
+    ------
+    InputError
+        For an id that MXNet does not see.
+    """
+    import runtime  # noqa: F401  (before MXNet)
+
+    # isort: split
+    import mxnet as mx
+
+    from config.errors import InputError
+
+    if not gpu_ids:
+        return [mx.cpu()]
+    count = mx.context.num_gpus()
+    for gpu_id in gpu_ids:
+        if not 0 <= gpu_id < count:
+            seen = f"GPUs 0 to {count - 1}" if count else "no GPU"
+            raise InputError(
+                f"-g {','.join(map(str, gpu_ids))}: expected GPU ids that are there, but MXNet "
+                f"sees {seen}; leave -g out to run on the CPU"
+            )
+    return [mx.gpu(gpu_id) for gpu_id in gpu_ids]
