@@ -3,7 +3,7 @@
 Flow is float (H, W, 2), (u, v) = (x, y) in pixels; valid is bool (H, W).
 """
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ import numpy as np
 EPSILON = 1e-8
 OUTLIER_PX = 3.0  # KITTI's Fl: an error over 3 px ...
 OUTLIER_SHARE = 0.05  # ... that is also over 5 % of the true flow's length
-ERROR_LIMITS_PX = (1, 3, 5)
+MEANS = ("epe", "over_1px", "over_3px", "over_5px", "fl")  # of an image, averaged over a set
 
 
 def endpoint_error(flow, truth):
@@ -57,39 +57,54 @@ def _mean(values):
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-@dataclass
-class FlowScores:
-    """The scores of a set of images, gathered one by one; holds a few numbers per image."""
+class ImageScore(NamedTuple):
+    """One image's scores over its valid pixels; the means are NaN where there are none.
 
-    _images: list[dict] = field(default_factory=list)
-    _outliers: int = 0
-    _pixels: int = 0
+    Attributes
+    ----------
+    epe : float
+        Mean endpoint error in pixels.
+    over_1px, over_3px, over_5px : float
+        Shares (0..1) of errors over that many pixels.
+    fl : float
+        Share of KITTI's outliers.
+    outliers, pixels : int
+        How many outliers, among how many valid pixels.
+    """
 
-    def add(self, flow, truth, valid):
-        """Count one image in; an image without a valid pixel changes nothing but `left_out`."""
-        error = endpoint_error(flow, truth)[valid]
-        outlier = is_outlier(error, truth[valid])
-        shares = {f"over_{px}px": _mean(error > px) for px in ERROR_LIMITS_PX}
-        self._images.append({"epe": _mean(error), **shares, "fl": _mean(outlier)})
-        self._outliers += int(outlier.sum())
-        self._pixels += error.size
+    epe: float
+    over_1px: float
+    over_3px: float
+    over_5px: float
+    fl: float
+    outliers: int
+    pixels: int
 
-    @property
-    def left_out(self):
-        """Return how many images had no valid pixel."""
-        return sum(np.isnan(image["epe"]) for image in self._images)
 
-    def summary(self):
-        """Return the set's figures.
+def score_image(flow, truth, valid):
+    """Return the `ImageScore` of one image."""
+    error = endpoint_error(flow, truth)[valid]
+    outlier = is_outlier(error, truth[valid])
+    shares = (_mean(error > limit) for limit in (1, 3, 5))
+    return ImageScore(_mean(error), *shares, _mean(outlier), int(outlier.sum()), error.size)
 
-        Returns
-        -------
-        dict
-            `images` (int, those that count), `epe` (px), `over_1px`, `over_3px`, `over_5px`, `fl`
-            (shares 0..1, means of the images' shares) and `fl_pooled` (over all pixels).
-        """
-        count = len(self._images) - self.left_out
-        names = ["epe", *(f"over_{px}px" for px in ERROR_LIMITS_PX), "fl"]
-        means = {name: mean_of_images(image[name] for image in self._images) for name in names}
-        pooled = self._outliers / self._pixels if self._pixels else float("nan")
-        return {"images": int(count), **means, "fl_pooled": pooled}
+
+def summarize(scores):
+    """Return a set's figures from its images' scores.
+
+    Parameters
+    ----------
+    scores : sequence of ImageScore
+
+    Returns
+    -------
+    dict
+        `images`: how many have a valid pixel and so count; `epe`, `over_1px`, `over_3px`,
+        `over_5px`, `fl`: means of the images' figures; `fl_pooled`: the share of outliers among
+        all pixels, as KITTI's server and RAFT count.
+    """
+    counted = [score for score in scores if score.pixels]
+    figures = {name: mean_of_images(getattr(s, name) for s in counted) for name in MEANS}
+    pixels = sum(score.pixels for score in counted)
+    pooled = sum(score.outliers for score in counted) / pixels if pixels else float("nan")
+    return {"images": len(counted), **figures, "fl_pooled": pooled}

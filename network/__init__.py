@@ -5,8 +5,9 @@ import runtime  # noqa: F401  (before anything imports MXNet)
 # isort: split
 from config.errors import InputError
 from network.pipeline import Pipeline, Prediction
+from network.resizing import check_network_size
 
-__all__ = ["PIPELINES", "Pipeline", "Prediction", "get_pipeline"]
+__all__ = ["PIPELINES", "Pipeline", "Prediction", "check_network_size", "get_pipeline"]
 
 PIPELINES = {"MaskFlownet": Pipeline}
 

@@ -140,10 +140,14 @@ class Pipeline:
             The images of a pair differ in size or are not uint8 (H, W, 3); `resize` is no
             multiple of 64.
         """
+        return self.predict_pairs(zip(images1, images2, strict=True), batch_size, resize)
+
+    def predict_pairs(self, pairs, batch_size=1, resize=None):
+        """Do what `predict` does for an iterable of (image1, image2)."""
         if resize is not None:
             check_network_size(resize)
-        pairs = (_checked_pair(*pair, resize) for pair in zip(images1, images2, strict=True))
-        for _, run in itertools.groupby(pairs, key=lambda pair: pair.size.network_hw):
+        checked = (_checked_pair(*pair, resize) for pair in pairs)
+        for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
             while batch := list(itertools.islice(run, batch_size)):
                 yield from self._predict_batch(batch)
 

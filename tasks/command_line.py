@@ -20,6 +20,17 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every program that runs a network."""
+    add = parser.add_argument
+    add("-c", "--checkpoint", metavar="RUN", help="run id or its beginning, RUN:STEPS, or a path")
+    add("-g", "--gpu_device", metavar="IDS", type=device_ids, default=[], help="GPU ids: 0,1")
+    add("-n", "--network", metavar="NAME", default="MaskFlownet", help="the pipeline's name")
+    add("--batch", metavar="N", type=positive, default=1, help="pairs per step over all devices")
+    add("--resize", metavar="H,W", type=size_hw, help="the size that the network sees")
+    add("--root", metavar="DIR", type=Path, default=ROOT, help="where weights/ and logs/ lie")
+
+
 def run_program(program: str, body: Callable[[], int | None]) -> int:
     """Run a program's body and return its exit code.
 
@@ -70,6 +81,42 @@ def device_ids(text: str) -> list[int]:
 positive.__name__ = "positive whole number"
 size_hw.__name__ = "H,W"
 device_ids.__name__ = "list of GPU ids"
+
+
+def load_pipeline(arguments: argparse.Namespace):
+    """Return the checkpoint that the arguments name and a pipeline that holds it.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        With `config` and the flags of `add_network_arguments`.
+
+    Returns
+    -------
+    checkpoint : tasks.runs.Checkpoint
+    pipe : network.Pipeline
+
+    Raises
+    ------
+    InputError
+        Whatever is wrong with the config, the checkpoint, the devices or the size.
+    """
+    from config import InputError, load_config
+    from tasks.runs import find_checkpoint
+
+    config = load_config(arguments.config)
+    if arguments.checkpoint is None:
+        raise InputError("-c is missing: name a checkpoint, such as -c dbbSep30")
+    checkpoint = find_checkpoint(arguments.checkpoint, arguments.root / "weights")
+
+    from network import check_network_size, get_pipeline
+
+    if arguments.resize is not None:
+        check_network_size(arguments.resize)
+    contexts = devices(arguments.gpu_device)
+    pipe = get_pipeline(arguments.network, ctx=contexts, config=config)
+    pipe.load(checkpoint.path)
+    return checkpoint, pipe
 
 
 def devices(gpu_ids: list[int]) -> list:

@@ -1,0 +1,35 @@
+"""How far long work is: a bar on a terminal, plain lines otherwise."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+LINE_EVERY_S = 15.0
+
+
+def progress(items: Iterable[Item], total: int, what: str, unit: str = "pair") -> Iterator[Item]:
+    """Yield the items and show how many of `total` have come.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int
+    what : str
+        What is being worked on, such as a dataset's name.
+    unit : str
+        What one item is called.
+    """
+    last_line = time.monotonic()
+    with tqdm(total=total, desc=what, unit=unit, disable=None, leave=False) as bar:
+        for done, item in enumerate(items, start=1):
+            yield item
+            bar.update()
+            if bar.disable and time.monotonic() - last_line >= LINE_EVERY_S:
+                logger.info("%s: %d of %d %ss", what, done, total, unit)
+                last_line = time.monotonic()
