@@ -1,0 +1,20 @@
+"""Network and dataset configs and the roots of datasets, read from YAML and checked."""
+
+from config.dataset import ColorConfig, DatasetConfig, GeometryConfig, load_dataset_config
+from config.errors import InputError, MissingDataError
+from config.network import Config, NetworkConfig, OptimizerConfig, load_config
+from config.paths import load_paths
+
+__all__ = [
+    "ColorConfig",
+    "Config",
+    "DatasetConfig",
+    "GeometryConfig",
+    "InputError",
+    "MissingDataError",
+    "NetworkConfig",
+    "OptimizerConfig",
+    "load_config",
+    "load_dataset_config",
+    "load_paths",
+]

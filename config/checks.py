@@ -1,0 +1,230 @@
+"""Checks of single values, and how a YAML mapping becomes a frozen dataclass.
+
+A config is a frozen dataclass whose fields carry their check as metadata, made by `key`. A check
+takes the value that YAML gave and where it stood; it returns the value in its final type or raises
+an InputError that names the file, the key, what was expected and what was found.
+"""
+
+import dataclasses
+import difflib
+import math
+import reprlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config.errors import InputError
+
+
+class Where(NamedTuple):
+    """A place in a config file: the file and the dotted key in it."""
+
+    file: Path
+    key: str = ""
+
+    def below(self, key: object) -> "Where":
+        """Return the place of `key` inside this mapping."""
+        return Where(self.file, f"{self.key}.{key}" if self.key else str(key))
+
+    def wrong(self, expected: str, got: object) -> InputError:
+        """Return the error for a value that does not fit."""
+        name = f"{self.key}: " if self.key else ""
+        return InputError(f"{self.file}: {name}expected {expected}, got {reprlib.repr(got)}")
+
+
+Check = Callable[[object, Where], Any]
+
+
+def key(check: Check, name: str | None = None) -> dict:
+    """Return the metadata of a dataclass field that a config file may set.
+
+    Parameters
+    ----------
+    check : callable
+        From (value, Where) to the value in its final type.
+    name : str, optional
+        The key in the file, where it is not the field's own name.
+    """
+    return {"check": check, "key": name}
+
+
+def from_mapping(cls: type, mapping: object, where: Where, **given: Any) -> Any:
+    """Build the config dataclass `cls` from the mapping that a file holds at `where`.
+
+    A key without a value (null) counts as left out.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass; its fields with metadata made by `key` are what the file may set.
+    mapping : object
+        What YAML gave; anything but a mapping with the keys of `cls` is an error.
+    where : Where
+        Where the mapping stands.
+    **given
+        Fields of `cls` that do not come from the file.
+
+    Raises
+    ------
+    InputError
+        For an unknown key (with the valid ones), a missing one, or a value that does not fit.
+    """
+    if not isinstance(mapping, Mapping):
+        raise where.wrong("a mapping of keys to values", mapping)
+    fields = {
+        field.metadata["key"] or field.name: field
+        for field in dataclasses.fields(cls)
+        if "check" in field.metadata
+    }
+    for name in mapping:
+        if name not in fields:
+            raise unknown_name("key", name, fields, where)
+    for name, field in fields.items():
+        if mapping.get(name) is not None:
+            given[field.name] = field.metadata["check"](mapping[name], where.below(name))
+        elif field.default is field.default_factory is dataclasses.MISSING:
+            raise InputError(f"{where.file}: the key {where.below(name).key} is missing")
+    return cls(**given)
+
+
+def unknown_name(kind: str, name: object, valid, where: Where) -> InputError:
+    """Return the error for a name that is none of `valid`; it names the closest of them."""
+    close = difflib.get_close_matches(str(name), list(valid), n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return InputError(
+        f"{where.file}: {where.below(name).key} is an unknown {kind}; {hint}"
+        f"valid here: {', '.join(valid)}"
+    )
+
+
+def section(cls: type) -> Check:
+    """Accept a mapping with the keys of the config dataclass `cls`."""
+    return lambda value, where: from_mapping(cls, value, where)
+
+
+def number(low: float = -math.inf, above: float = -math.inf) -> Check:
+    """Accept a finite number that is at least `low` and greater than `above`; return a float.
+
+    Text counts where it is a number, since YAML 1.1 reads `1e-4` as text, or a quotient of two,
+    since ranges such as 1/1.5 to 1/0.9 have no short decimal form.
+    """
+    limit = f" of at least {low:g}" if low > -math.inf else ""
+    limit = f" greater than {above:g}" if above > -math.inf else limit
+
+    def check(value, where):
+        result = _as_float(value)
+        if result is None or not math.isfinite(result) or result < low or result <= above:
+            raise where.wrong(f"a number{limit}", value)
+        return result
+
+    return check
+
+
+def _as_float(value):
+    """Return `value` as a float, or None where it is no number; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        if isinstance(value, str):
+            numerator, *denominator = value.split("/", 1)
+            return float(numerator) / float(denominator[0] if denominator else 1)
+        return float(value)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+
+
+def integer(low: int, multiple_of: int = 1) -> Check:
+    """Accept a whole number of at least `low`; return an int."""
+    kind = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
+
+    def check(value, where):
+        result = _as_float(value)
+        whole = result is not None and math.isfinite(result) and result == int(result)
+        if not whole or result < low or result % multiple_of:
+            raise where.wrong(f"{kind} of at least {low}", value)
+        return int(result)
+
+    return check
+
+
+def boolean(value: object, where: Where) -> bool:
+    """Accept true or false."""
+    if not isinstance(value, bool):
+        raise where.wrong("true or false", value)
+    return value
+
+
+def anything(value: object, where: Where) -> object:
+    """Accept whatever is there: for keys that exist and are never read."""
+    del where
+    return value
+
+
+def one_of(*choices: Any) -> Check:
+    """Accept one of the values listed."""
+
+    def check(value, where):
+        # type() keeps true from passing for 1.
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise where.wrong(f"one of {', '.join(map(str, choices))}", value)
+        return value
+
+    return check
+
+
+def sequence(item: Check, count: int | None = None) -> Check:
+    """Accept a list of `count` values (or one or more) that each pass `item`; return a tuple."""
+    expected = f"a list of {count} values" if count else "a list of one or more values"
+
+    def check(value, where):
+        if not isinstance(value, list | tuple) or len(value) != (count or max(len(value), 1)):
+            raise where.wrong(expected, value)
+        return tuple(item(part, where) for part in value)
+
+    return check
+
+
+def value_range(low: float = -math.inf, above: float = -math.inf) -> Check:
+    """Accept [lowest, highest], two numbers in this order; return a tuple."""
+    pair = sequence(number(low, above), 2)
+
+    def check(value, where):
+        lowest, highest = pair(value, where)
+        if lowest > highest:
+            raise where.wrong("[lowest, highest]", value)
+        return lowest, highest
+
+    return check
+
+
+def size_hw(multiple_of: int = 1) -> Check:
+    """Accept [height, width] in pixels; return a tuple of ints."""
+    return sequence(integer(1, multiple_of), 2)
+
+
+def schedule(value: object, where: Where) -> tuple[tuple[int, float], ...]:
+    """Accept a learning rate schedule: a list of [last step, rate] with growing steps."""
+    if not isinstance(value, list) or not all(
+        isinstance(entry, list) and len(entry) == 2 for entry in value
+    ):
+        raise where.wrong("a list of [last step, learning rate]", value)
+    step, rate = integer(1), number(above=0)
+    entries = tuple((step(last, where), rate(lr, where)) for last, lr in value)
+    steps = [last for last, _ in entries]
+    if not steps or steps != sorted(set(steps)):
+        raise where.wrong("a list of [last step, learning rate] with growing steps", value)
+    return entries
+
+
+def path_beside(value: object, where: Where) -> Path:
+    """Accept a path; a relative one is taken from the folder of the config file."""
+    if not isinstance(value, str) or not value:
+        raise where.wrong("a path", value)
+    return where.file.resolve().parent / Path(value).expanduser()
+
+
+def plain_mapping(value: object, where: Where) -> dict:
+    """Accept a mapping whose keys are checked by whoever reads it."""
+    if not isinstance(value, Mapping):
+        raise where.wrong("a mapping of keys to values", value)
+    return dict(value)

@@ -1,0 +1,271 @@
+"""The config of a dataset: what is read, how it is cropped and augmented, when it is validated."""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from config.checks import (
+    Where,
+    anything,
+    boolean,
+    from_mapping,
+    integer,
+    key,
+    number,
+    one_of,
+    path_beside,
+    plain_mapping,
+    schedule,
+    section,
+    sequence,
+    size_hw,
+    value_range,
+)
+from config.files import CONFIG_DIR, read_config, read_mapping
+
+KINDS = ("chairs", "things3d", "sintel", "kitti", "hd1k", "synthetic", "list", "folder")
+
+
+@dataclass(frozen=True)
+class GeometryConfig:
+    """Ranges of the geometric augmentation, each drawn uniformly; the defaults change nothing.
+
+    Attributes
+    ----------
+    angle : float
+        Rotation by up to this many degrees either way.
+    zoom, aspect : tuple of float
+        (lowest, highest); a zoom below 1 makes things larger.
+    translation : float
+        Up to this share of the image either way.
+    relative_angle, relative_translation : float
+        The same for image 2 against image 1, as a share of the ranges above.
+    relative_scale : tuple of float
+        (lowest, highest) scale of image 2 against image 1.
+    """
+
+    angle: float = field(default=0.0, metadata=key(number(low=0)))
+    zoom: tuple[float, float] = field(default=(1.0, 1.0), metadata=key(value_range(above=0)))
+    aspect: tuple[float, float] = field(default=(1.0, 1.0), metadata=key(value_range(above=0)))
+    translation: float = field(default=0.0, metadata=key(number(low=0)))
+    relative_angle: float = field(default=0.0, metadata=key(number(low=0)))
+    relative_scale: tuple[float, float] = field(
+        default=(1.0, 1.0), metadata=key(value_range(above=0))
+    )
+    relative_translation: float = field(default=0.0, metadata=key(number(low=0)))
+
+
+@dataclass(frozen=True)
+class ColorConfig:
+    """Ranges of the colour augmentation; the defaults change nothing.
+
+    Attributes
+    ----------
+    contrast : tuple of float
+        (lowest, highest); 0 leaves the contrast as it is.
+    brightness : float
+        Standard deviation of the brightness added.
+    channel : tuple of float
+        (lowest, highest) factor per channel.
+    saturation, hue : float
+        Up to this much either way; a hue of 1 is half a turn.
+    noise : tuple of float
+        (lowest, highest) standard deviation of the noise, for images in [0, 1].
+    gamma : tuple of float
+        (lowest, highest) logarithm of the exponent.
+    """
+
+    contrast: tuple[float, float] = field(default=(0.0, 0.0), metadata=key(value_range(low=-1)))
+    brightness: float = field(default=0.0, metadata=key(number(low=0)))
+    channel: tuple[float, float] = field(default=(1.0, 1.0), metadata=key(value_range(low=0)))
+    saturation: float = field(default=0.0, metadata=key(number(low=0)))
+    hue: float = field(default=0.0, metadata=key(number(low=0)))
+    noise: tuple[float, float] = field(default=(0.0, 0.0), metadata=key(value_range(low=0)))
+    gamma: tuple[float, float] = field(default=(0.0, 0.0), metadata=key(value_range()))
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Which scenes are generated.
+
+    Attributes
+    ----------
+    seed : int
+        Scene i of a seed is always the same.
+    size : tuple of int
+        (height, width) of the images.
+    pairs, valid_pairs : int
+        How many scenes are for training, and how many others for validation.
+    scene : dict
+        Settings of reader.synthetic.SceneConfig, which checks them.
+    """
+
+    seed: int = field(default=0, metadata=key(integer(0)))
+    size: tuple[int, int] = field(default=(384, 512), metadata=key(size_hw()))
+    pairs: int = field(default=20000, metadata=key(integer(1)))
+    valid_pairs: int = field(default=200, metadata=key(integer(1)))
+    scene: dict = field(default_factory=dict, metadata=key(plain_mapping))
+
+
+@dataclass(frozen=True)
+class ScheduleOverride:
+    """What a dataset config may change about the optimizer: `learning_rate`, or None."""
+
+    learning_rate: tuple[tuple[int, float], ...] | None = field(
+        default=None, metadata=key(schedule)
+    )
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """A dataset config file.
+
+    Attributes
+    ----------
+    name : str
+        The file's name without ".yaml".
+    path : pathlib.Path
+        The file itself, for messages.
+    dataset : str
+        One of KINDS: which files there are and how they are read.
+    orig_shape, target_shape : tuple of int
+        (height, width): larger images are cropped to orig_shape, and the geometric augmentation
+        makes target_shape of that.
+    resize_shape : tuple of int or None
+        (height, width) to which KITTI and HD1K images are resized first.
+    batch : int
+        Pairs per step.
+    kitti, hd1k : int
+        How many pairs of each batch come from KITTI 2015 and from HD1K instead.
+    sub_type : str
+        "clean", "final" or "mixed" (both): the rendering pass of Sintel and FlyingThings3D.
+    train_all : bool
+        Train on the validation split too.
+    validation_steps, checkpoint_steps : int
+        How many steps lie between validations, and between checkpoints.
+    cameras, directions : tuple of str
+        Which parts of FlyingThings3D: "left", "right"; "into_future", "into_past".
+    years : tuple of int
+        Which parts of KITTI: 2012, 2015.
+    ground_truth : str
+        KITTI: "occ" for all pixels with ground truth, "noc" for the visible ones alone.
+    train_list, valid_list : pathlib.Path or None
+        Own data, `dataset: list`: text files with a pair per line.
+    train_folder, valid_folder : pathlib.Path or None
+        Own data, `dataset: folder`: folders of frames with flow beside.
+    synthetic : SyntheticConfig
+        Which scenes are generated, `dataset: synthetic`.
+    geometry : GeometryConfig
+    color : ColorConfig
+    optimizer : ScheduleOverride
+        Its learning_rate, where given, takes the place of the network config's.
+    kitti_15 : object
+        In the original's files, and never read.
+    """
+
+    name: str
+    path: Path
+    dataset: str = field(metadata=key(one_of(*KINDS)))
+    orig_shape: tuple[int, int] = field(metadata=key(size_hw()))
+    target_shape: tuple[int, int] = field(metadata=key(size_hw(multiple_of=64)))
+    resize_shape: tuple[int, int] | None = field(default=None, metadata=key(size_hw()))
+    batch: int = field(default=4, metadata=key(integer(1)))
+    kitti: int = field(default=0, metadata=key(integer(0)))
+    hd1k: int = field(default=0, metadata=key(integer(0)))
+    sub_type: str = field(default="mixed", metadata=key(one_of("clean", "final", "mixed")))
+    train_all: bool = field(default=False, metadata=key(boolean))
+    validation_steps: int = field(default=2500, metadata=key(integer(1)))
+    checkpoint_steps: int = field(default=5000, metadata=key(integer(1)))
+    cameras: tuple[str, ...] = field(
+        default=("left", "right"), metadata=key(sequence(one_of("left", "right")))
+    )
+    directions: tuple[str, ...] = field(
+        default=("into_future", "into_past"),
+        metadata=key(sequence(one_of("into_future", "into_past"))),
+    )
+    years: tuple[int, ...] = field(default=(2012, 2015), metadata=key(sequence(one_of(2012, 2015))))
+    ground_truth: str = field(default="occ", metadata=key(one_of("occ", "noc")))
+    train_list: Path | None = field(default=None, metadata=key(path_beside))
+    valid_list: Path | None = field(default=None, metadata=key(path_beside))
+    train_folder: Path | None = field(default=None, metadata=key(path_beside))
+    valid_folder: Path | None = field(default=None, metadata=key(path_beside))
+    synthetic: SyntheticConfig = field(
+        default=SyntheticConfig(), metadata=key(section(SyntheticConfig))
+    )
+    geometry: GeometryConfig = field(
+        default=GeometryConfig(), metadata=key(section(GeometryConfig))
+    )
+    color: ColorConfig = field(default=ColorConfig(), metadata=key(section(ColorConfig)))
+    optimizer: ScheduleOverride = field(
+        default=ScheduleOverride(), metadata=key(section(ScheduleOverride))
+    )
+    kitti_15: object = field(default=None, metadata=key(anything))
+
+
+def load_dataset_config(name_or_path: str | os.PathLike) -> DatasetConfig:
+    """Read and check a dataset config.
+
+    What the file leaves out comes from the file in config/ that is named like its `dataset`; so
+    the original's files, which have no batch size or augmentation in them, get the original's.
+
+    Parameters
+    ----------
+    name_or_path : str or os.PathLike
+        A name in config/, with or without ".yaml", or a path.
+
+    Raises
+    ------
+    InputError
+        For anything wrong in the file: one line with the file, the key and what was expected.
+    MissingDataError
+        Where there is no such file; the message lists the names in config/.
+    """
+    path, mapping = read_config(name_or_path, "dataset")
+    where = Where(path)
+    kind = one_of(*KINDS)(mapping.get("dataset"), where.below("dataset"))
+    base_path = CONFIG_DIR / f"{kind}.yaml"
+    base = read_mapping(base_path)
+    # Checked on its own, so that its mistakes are not blamed on the file that builds on it.
+    from_mapping(DatasetConfig, base, Where(base_path), name=kind, path=base_path)
+    config = from_mapping(DatasetConfig, _merged(base, mapping), where, name=path.stem, path=path)
+    return _checked_whole(config)
+
+
+def _merged(base, mapping):
+    """Return `mapping` completed by `base`, sections key by key."""
+    merged = dict(base)
+    for name, value in mapping.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            merged[name] = _merged(base[name], value)
+        elif value is not None:
+            merged[name] = value
+    return merged
+
+
+def _checked_whole(config):
+    """Check what no single key can tell; return the config."""
+    where = Where(config.path)
+    if config.kitti + config.hd1k >= config.batch:
+        raise where.wrong(
+            f"kitti + hd1k of less than batch ({config.batch})", config.kitti + config.hd1k
+        )
+    if config.resize_shape and not _covers(config.resize_shape, config.orig_shape):
+        # Files exist that give the width first, unlike the other sizes: one order alone can hold
+        # the crop.
+        if not _covers(config.resize_shape[::-1], config.orig_shape):
+            raise where.below("resize_shape").wrong(
+                f"[height, width] of at least orig_shape {list(config.orig_shape)}",
+                list(config.resize_shape),
+            )
+        config = replace(config, resize_shape=config.resize_shape[::-1])
+    if config.dataset == "synthetic" and not _covers(config.synthetic.size, config.orig_shape):
+        raise where.below("synthetic.size").wrong(
+            f"[height, width] of at least orig_shape {list(config.orig_shape)}",
+            list(config.synthetic.size),
+        )
+    return config
+
+
+def _covers(size, inner):
+    """Return whether an image of one size holds a crop of the other."""
+    return size[0] >= inner[0] and size[1] >= inner[1]

@@ -1,0 +1,129 @@
+"""Finding and reading YAML files: unique keys, and one-line errors with the line number."""
+
+import os
+import re
+from pathlib import Path
+
+import yaml
+
+from config.errors import InputError, MissingDataError
+
+CONFIG_DIR = Path(__file__).resolve().parent
+ROOT = CONFIG_DIR.parent
+
+# What makes a file one kind or the other, and how the command line takes that kind.
+KINDS = {
+    "network": "a network config, which is given as CONFIG",
+    "dataset": "a dataset config, which is given with --dataset_cfg",
+}
+
+
+def read_config(name_or_path: str | os.PathLike, kind: str) -> tuple[Path, dict]:
+    """Find the config file of this kind ("network" or "dataset") and read its mapping.
+
+    Parameters
+    ----------
+    name_or_path : str or os.PathLike
+        A name in config/, with or without ".yaml", or a path.
+    kind : str
+        "network" or "dataset": the key that such a file must have.
+
+    Raises
+    ------
+    InputError
+        Where the file is no YAML mapping or is of the other kind.
+    MissingDataError
+        Where there is no such file; the message lists the names in config/.
+    """
+    path = _find(name_or_path, kind)
+    mapping = read_mapping(path)
+    for other, description in KINDS.items():
+        if kind not in mapping and other in mapping:
+            raise InputError(f"{path} is {description}; here {KINDS[kind].split(',')[0]} is wanted")
+    return path, mapping
+
+
+def _find(name_or_path, kind):
+    """Return the file: in config/ first, then from the working folder, then from the root."""
+    name = Path(name_or_path).expanduser()
+    for folder in (CONFIG_DIR, Path(), ROOT):
+        for path in (folder / name, folder / f"{name}.yaml"):
+            if path.is_file():
+                return path
+    names = ", ".join(names_in_config(kind))
+    raise MissingDataError(
+        f"{name_or_path}: there is no such {kind} config; give a path or one of config/: {names}"
+    )
+
+
+def names_in_config(kind: str) -> list[str]:
+    """Return the names of the files in config/ that are of this kind ("network" or "dataset")."""
+    return [
+        path.relative_to(CONFIG_DIR).with_suffix("").as_posix()
+        for path in sorted(CONFIG_DIR.rglob("*.yaml"))
+        if re.search(rf"^{kind}:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    ]
+
+
+def read_mapping(path: str | os.PathLike, may_be_empty: bool = False) -> dict:
+    """Read a YAML file that holds one mapping.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    may_be_empty : bool
+        Take a file without content (all of it comments, say) for an empty mapping.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read, is empty, is no YAML, repeats a key or holds no mapping.
+    """
+    path = Path(path)
+    try:
+        # A loader of its own for each file: its only state is that file's text.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{path}:{_line(error)}: {error.problem}") from error
+    # Besides its own errors PyYAML lets through whatever a bad tag, date or nesting provokes.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected YAML text: {_first_line(error)}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: expected a config, got YAML that is nested too deep") from error
+    if content is None and may_be_empty:
+        return {}
+    if content is None:
+        raise InputError(f"{path}: the file is empty; expected a mapping of keys to values")
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise InputError(f"{path}: expected a mapping of keys to values, got one {kind}")
+    return content
+
+
+def _line(error):
+    """Return the line number, from 1, where YAML found the problem."""
+    mark = error.problem_mark or error.context_mark
+    return mark.line + 1 if mark else 1
+
+
+def _first_line(error):
+    """Return the first line of an error's text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """The safe loader, which keeps the last of two equal keys, made to refuse the second."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            name = getattr(key_node, "value", None)
+            if isinstance(name, str) and name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name} is there twice", key_node.start_mark
+                )
+            seen.add(name if isinstance(name, str) else id(key_node))
+        return super().construct_mapping(node, deep)

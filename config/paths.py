@@ -1,0 +1,65 @@
+"""Where the datasets lie: config/paths.yaml and environment variables."""
+
+import os
+import string
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.checks import Where, unknown_name
+from config.files import CONFIG_DIR, ROOT, read_mapping
+
+PATHS_FILE = CONFIG_DIR / "paths.yaml"
+ROOT_VARIABLES = {
+    "chairs": "MASKFLOWNET_CHAIRS",
+    "things3d": "MASKFLOWNET_THINGS3D",
+    "sintel": "MASKFLOWNET_SINTEL",
+    "kitti": "MASKFLOWNET_KITTI",
+    "hd1k": "MASKFLOWNET_HD1K",
+}
+
+
+def load_paths(
+    file: str | os.PathLike = PATHS_FILE, environ: Mapping[str, str] = os.environ
+) -> dict[str, Path | None]:
+    """Return the root folder of each dataset that has one, or None where it is not set.
+
+    A variable of ROOT_VARIABLES that is set and not empty counts before the file. In the file
+    `${NAME}` stands for an environment variable; where that is not set, neither is the root. A
+    relative root is taken from the repository's root.
+
+    Parameters
+    ----------
+    file : str or os.PathLike
+        A YAML mapping from dataset names to folders or null.
+    environ : mapping
+        The environment variables.
+
+    Raises
+    ------
+    InputError
+        For a name that is no dataset or a root that is no text.
+    """
+    where = Where(Path(file))
+    listed = read_mapping(file, may_be_empty=True)
+    for name in listed:
+        if name not in ROOT_VARIABLES:
+            raise unknown_name("dataset", name, ROOT_VARIABLES, where)
+    roots = {}
+    for name, variable in ROOT_VARIABLES.items():
+        text = environ.get(variable) or _expanded(listed.get(name), environ, where.below(name))
+        roots[name] = ROOT / Path(text).expanduser() if text else None
+    return roots
+
+
+def _expanded(value, environ, where):
+    """Return the path with its variables filled in, or None where one of them is not set."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise where.wrong("a folder or null", value)
+    try:
+        return string.Template(value).substitute({k: v for k, v in environ.items() if v})
+    except KeyError:
+        return None
+    except ValueError as error:
+        raise where.wrong("a folder, its variables written ${NAME}", value) from error
