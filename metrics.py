@@ -34,25 +34,6 @@ def is_outlier(error, truth):
     return (error > OUTLIER_PX) & (error > OUTLIER_SHARE * length)
 
 
-def epe(flow, truth, valid):
-    """Return one image's mean endpoint error over its valid pixels; NaN where there are none."""
-    return _mean(endpoint_error(flow, truth)[valid])
-
-
-def fl(flow, truth, valid):
-    """Return one image's share (0..1) of outliers among its valid pixels; NaN without any."""
-    return _mean(is_outlier(endpoint_error(flow, truth), truth)[valid])
-
-
-def mean_of_images(values):
-    """Return a set's score: the mean of its images' scores, images without valid pixels left out.
-
-    KITTI's server and RAFT pool all pixels instead, so that an image with more of them counts more.
-    """
-    values = np.asarray(list(values), np.float64)
-    return _mean(values[~np.isnan(values)])
-
-
 def _mean(values):
     return float(np.mean(values)) if len(values) else float("nan")
 
@@ -90,7 +71,9 @@ def score_image(flow, truth, valid):
 
 
 def summarize(scores):
-    """Return a set's figures from its images' scores.
+    """Return a set's figures from its images' scores: means of the images' means.
+
+    KITTI's server and RAFT pool all pixels instead, so that an image with more of them counts more.
 
     Parameters
     ----------
@@ -101,10 +84,10 @@ def summarize(scores):
     dict
         `images`: how many have a valid pixel and so count; `epe`, `over_1px`, `over_3px`,
         `over_5px`, `fl`: means of the images' figures; `fl_pooled`: the share of outliers among
-        all pixels, as KITTI's server and RAFT count.
+        all pixels.
     """
     counted = [score for score in scores if score.pixels]
-    figures = {name: mean_of_images(getattr(s, name) for s in counted) for name in MEANS}
+    figures = {name: _mean([getattr(score, name) for score in counted]) for name in MEANS}
     pixels = sum(score.pixels for score in counted)
     pooled = sum(score.outliers for score in counted) / pixels if pixels else float("nan")
     return {"images": len(counted), **figures, "fl_pooled": pooled}

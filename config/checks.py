@@ -164,8 +164,7 @@ def one_of(*choices: Any) -> Check:
     """Accept one of the values listed."""
 
     def check(value, where):
-        # type() keeps true from passing for 1.
-        if not any(type(value) is type(choice) and value == choice for choice in choices):
+        if value not in choices:
             raise where.wrong(f"one of {', '.join(map(str, choices))}", value)
         return value
 

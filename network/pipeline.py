@@ -204,16 +204,16 @@ class Pipeline:
         float
             Pairs without a valid pixel are left out; NaN if none is left.
         """
-        measures = {"epe": metrics.epe, "kitti": metrics.fl}
-        if return_type not in measures:
-            raise InputError(f"return_type: expected one of {list(measures)}, got {return_type!r}")
-        measure = measures[return_type]
+        figures = {"epe": "epe", "kitti": "fl"}
+        if return_type not in figures:
+            raise InputError(f"return_type: expected one of {list(figures)}, got {return_type!r}")
         masks = itertools.repeat(None) if masks is None else masks
         predictions = self.predict(images1, images2, batch_size, resize)
-        return metrics.mean_of_images(
-            measure(prediction.flow, flow, _as_valid(mask, flow))
+        scores = [
+            metrics.score_image(prediction.flow, flow, _as_valid(mask, flow))
             for prediction, flow, mask in zip(predictions, flows, masks, strict=False)
-        )
+        ]
+        return metrics.summarize(scores)[figures[return_type]]
 
     # Training.
 
@@ -258,17 +258,17 @@ class Pipeline:
             self.ctx,
             strict=True,
         )
-        losses, errors = [], []
-        for *arrays, ctx in shares:
-            loss, error = self._forward_share(arrays, ctx, geo_aug, color_aug)
-            losses.append(loss)
-            errors.append(error)
-        autograd.backward(losses)
+        outputs = [
+            self._forward_share(arrays, ctx, geo_aug, color_aug) for *arrays, ctx in shares
+        ]
+        autograd.backward([loss for loss, _, _ in outputs])
         self.trainer.step(count)
-        return {"epe": metrics.mean_of_images(np.concatenate([e.asnumpy() for e in errors]))}
+        errors = np.concatenate([error.asnumpy() for _, error, _ in outputs])
+        has_valid = np.concatenate([has_valid.asnumpy() for _, _, has_valid in outputs]) > 0
+        return {"epe": float(errors[has_valid].mean()) if has_valid.any() else 0.0}
 
     def _forward_share(self, arrays, ctx, geo_aug, color_aug):
-        """Return the losses and endpoint errors (n,) of one device's samples."""
+        """Return one device's losses, endpoint errors and whether there is a valid pixel, (n,)."""
         image1, image2, label, valid = (mx.nd.array(array, ctx, np.float32) for array in arrays)
         augmented = geo_aug(image1 / 255, image2 / 255, label, valid / 255)
         image1, image2 = centralise(*color_aug(*augmented[:2]))
@@ -277,10 +277,7 @@ class Pipeline:
             predictions = self.network(image1, image2)[0]
             loss = self._loss(label, valid, *predictions)
         finest = upsample(mx.nd, predictions[-1].detach(), FINEST_STRIDE)
-        error = self._epe(finest, label, valid)
-        # No valid pixel, no error to speak of: NaN is left out of the mean.
-        has_valid = valid.sum(axis=0, exclude=True) > 0
-        return loss, mx.nd.where(has_valid, error, error * np.nan)
+        return loss, self._epe(finest, label, valid), valid.max(axis=0, exclude=True)
 
 
 def centralise(image1, image2):

@@ -4,4 +4,4 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import runtime  # noqa: E402, F401  (before anything imports MXNet)
+import runtime  # noqa: F401  (before anything imports MXNet)

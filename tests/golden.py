@@ -10,7 +10,7 @@ import numpy as np
 from config import load_config
 from network import get_pipeline
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parent / "data"
 NETWORKS = ("MaskFlownet_S", "MaskFlownet")
 
 

@@ -1,0 +1,1 @@
+"""Reading and writing: datasets, the loader, and every file format."""

@@ -1,0 +1,211 @@
+"""What every dataset is, and the one place where pairs are read from files."""
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from config import InputError, MissingDataError
+from config.paths import PATHS_FILE, ROOT_VARIABLES
+from reader.flow_files import read_flow
+from reader.images import read_image, read_pair
+from reader.resizing import resize_sample
+from reader.sample import FlowSample
+
+
+class FlowDataset(ABC):
+    """Pairs of images with ground truth: `len(dataset)`, `dataset[i]` and iteration.
+
+    Attributes
+    ----------
+    color_order : str
+        "BGR" or "RGB", the order of the images' channels; "mixed" where the parts differ. The
+        released weights were trained with it.
+    names : sequence of str
+        What each pair is called, in the order of the pairs.
+    expected : int or None
+        How many pairs the published dataset has, where that is known.
+    first_missing : str or None
+        The first file that the published dataset has and that is not there.
+    """
+
+    color_order: ClassVar[str] = "BGR"
+    names: Sequence[str]
+    expected: int | None = None
+    first_missing: str | None = None
+
+    def __len__(self):
+        return len(self.names)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> FlowSample:
+        """Return pair `index`; IndexError at the end, so that a dataset can be iterated over."""
+
+    @property
+    def found(self) -> str:
+        """How many pairs are there, such as "6 of 22,872"."""
+        return f"{len(self):,} of {self.expected:,}" if self.expected else f"{len(self):,}"
+
+    def index_ranges(self, batch: int) -> list[range]:
+        """Return, for each pair of a batch, the indices from which it is to be drawn."""
+        return [range(len(self))] * batch
+
+
+class PairFiles(NamedTuple):
+    """The files of one pair; text rather than Path, which takes five times the memory.
+
+    Attributes
+    ----------
+    name : str
+        What messages and logs call the pair.
+    image1, image2, flow : str
+        Paths.
+    mask : str or None
+        A picture that says more about where the flow is valid.
+    occlusion : str or None
+        A file that says where image 1 is occluded.
+    """
+
+    name: str
+    image1: str
+    image2: str
+    flow: str
+    mask: str | None = None
+    occlusion: str | None = None
+
+    def paths(self) -> list[str]:
+        """Return the paths of all files of the pair."""
+        return [path for path in self[1:] if path]
+
+
+class FileDataset(FlowDataset):
+    """A dataset that lies in files. A subclass lists them and names its colour order.
+
+    The suffix of the flow file tells its codec (reader.flow_files).
+
+    Parameters
+    ----------
+    where : str
+        Where they lie, for messages.
+    pairs : iterable of PairFiles
+        All pairs that ought to be there, in order; those with a file missing are left out.
+    expected : int or None
+        How many pairs the published dataset has.
+    resize_hw : tuple of int or None
+        (height, width) to which every sample is resized.
+
+    Raises
+    ------
+    MissingDataError
+        Where not one pair is complete.
+    """
+
+    def __init__(self, where, pairs, expected=None, resize_hw=None):
+        self.pairs, self.first_missing = complete_pairs(pairs)
+        self.expected = expected
+        self.resize_hw = resize_hw
+        self.names = [pair.name for pair in self.pairs]
+        if not self.pairs:
+            reason = f": {self.first_missing} is missing" if self.first_missing else ""
+            raise MissingDataError(f"{where}: no complete pair of images with flow{reason}")
+
+    def __getitem__(self, index):
+        files = self.pairs[index]
+        image1, image2 = read_pair(files.image1, files.image2)
+        flow, valid = read_flow(files.flow)
+        check_size(files.flow, flow, files.image1, image1)
+        valid = self.mask_valid(valid, files)
+        occluded = self.read_occluded(files, valid) if files.occlusion else None
+        if self.color_order == "RGB":
+            image1, image2 = (np.ascontiguousarray(image[..., ::-1]) for image in (image1, image2))
+        sample = self.adjust(FlowSample(image1, image2, flow, valid, occluded, files.name))
+        return resize_sample(sample, self.resize_hw) if self.resize_hw else sample
+
+    def mask_valid(self, valid: np.ndarray, files: PairFiles) -> np.ndarray:
+        """Return `valid` where the pair's mask is not black."""
+        if not files.mask:
+            return valid
+        return np.where(read_mask(files.mask, files.flow, valid)[..., None], valid, np.uint8(0))
+
+    def read_occluded(self, files: PairFiles, valid: np.ndarray) -> np.ndarray:
+        """Return bool (H, W): where the pair's occlusion picture is not black."""
+        return read_mask(files.occlusion, files.flow, valid)
+
+    def adjust(self, sample: FlowSample) -> FlowSample:
+        """Return the sample as the dataset wants it: unchanged, unless a subclass says more."""
+        return sample
+
+
+def read_mask(path: str, flow_path: str, flow: np.ndarray) -> np.ndarray:
+    """Read a picture as bool (H, W), True where it is not black; it must have the flow's size."""
+    mask = read_image(path)
+    check_size(path, mask, flow_path, flow)
+    return mask.any(axis=2)
+
+
+def check_size(path: str, array: np.ndarray, other_path: str, other: np.ndarray) -> None:
+    """Raise InputError, naming the files, where two arrays differ in height or width."""
+    if array.shape[:2] != other.shape[:2]:
+        (height, width), (other_height, other_width) = array.shape[:2], other.shape[:2]
+        raise InputError(
+            f"{path}: expected {other_width}x{other_height} pixels as in {other_path}, "
+            f"got {width}x{height}"
+        )
+
+
+def complete_pairs(pairs: Iterable[PairFiles]) -> tuple[list[PairFiles], str | None]:
+    """Return the pairs all of whose files are there, and the first file that is not."""
+    folders = FolderListing()
+    complete, first_missing = [], None
+    for pair in pairs:
+        missing = next((path for path in pair.paths() if path not in folders), None)
+        if missing is None:
+            complete.append(pair)
+        first_missing = first_missing or missing
+    return complete, first_missing
+
+
+class FolderListing:
+    """Tells `path in listing` by reading each folder once, which is faster than asking per file."""
+
+    def __init__(self):
+        self._names = {}
+
+    def __contains__(self, path: str) -> bool:
+        folder, name = os.path.split(path)
+        if folder not in self._names:
+            self._names[folder] = set(names_in(folder))
+        return name in self._names[folder]
+
+
+def names_in(folder: str | os.PathLike, pattern: str = ".*") -> list[str]:
+    """Return the sorted names in a folder that match `pattern`; none where there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if re.fullmatch(pattern, entry.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def root_of(dataset: str, paths: Mapping[str, Path | None], *inside: str) -> Path:
+    """Return the root folder of a dataset, made sure that it holds the files and folders `inside`.
+
+    Raises
+    ------
+    MissingDataError
+        Where the root is not set or lacks one of them; the message says how to set it.
+    """
+    root = paths.get(dataset)
+    remedy = f"set {ROOT_VARIABLES[dataset]}, or {dataset} in config/{PATHS_FILE.name}"
+    if root is None:
+        raise MissingDataError(f"{dataset}: its folder is not set; {remedy}")
+    for part in inside:
+        if not (root / part).exists():
+            raise MissingDataError(
+                f"{dataset}: {root / part} is missing; {remedy}, to the folder that holds {part}"
+            )
+    return root

@@ -1,0 +1,83 @@
+"""MPI Sintel: http://sintel.is.tue.mpg.de."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reader.datasets.base import FileDataset, PairFiles, names_in, read_mask, root_of
+
+VALID_SEQUENCES = ("ambush_2", "ambush_6", "bamboo_2", "cave_4", "market_6", "temple_2")
+SPLIT_PAIRS = {"train": 816, "valid": 225, "all": 1041}  # in each pass
+
+
+class Sintel(FileDataset):
+    """The training half of MPI Sintel, 1041 pairs of 1024x436 in each pass; RGB.
+
+    Validation is on six sequences with 225 pairs ("training2"), training on the other 816
+    ("training1"). The occlusion maps may be absent::
+
+        MPI-Sintel-complete/
+            training/
+                clean/                      and final/
+                    alley_1/
+                        frame_0001.png
+                flow/
+                    alley_1/
+                        frame_0001.flo      from frame 1 to frame 2; none for the last frame
+                invalid/
+                    alley_1/
+                        frame_0001.png      not black where the flow is not valid
+                occlusions/
+                    alley_1/
+                        frame_0001.png      not black where the pixel is not seen in frame 2
+
+    Parameters
+    ----------
+    paths : mapping
+        Dataset names to root folders, as `config.load_paths` gives them.
+    split : str
+        "train", "valid" or "all".
+    passes : sequence of str
+        Of "clean", "final".
+    """
+
+    color_order = "RGB"
+
+    def __init__(self, paths, split, passes):
+        folders = (f"training/{inside}" for inside in ("flow", "invalid", *passes))
+        root = root_of("sintel", paths, *folders)
+        sequences = [name for name in names_in(root / "training/flow") if _in_split(name, split)]
+        pairs = (
+            files
+            for render in passes
+            for sequence in sequences
+            for files in _sequence(root / "training", render, sequence)
+        )
+        super().__init__(root, pairs, SPLIT_PAIRS[split] * len(passes))
+
+    def mask_valid(self, valid, files):
+        """Return `valid` where the pair's mask, which shows what is invalid, is black."""
+        invalid = read_mask(files.mask, files.flow, valid)
+        return np.where(invalid[..., None], np.uint8(0), valid)
+
+
+def _in_split(sequence, split):
+    """Return whether a sequence belongs to a split."""
+    return split == "all" or (sequence in VALID_SEQUENCES) == (split == "valid")
+
+
+def _sequence(training: Path, render, sequence):
+    """Yield the files of the pairs of one sequence."""
+    occlusions = set(names_in(training / "occlusions" / sequence))
+    for name in names_in(training / "flow" / sequence, r"frame_\d{4}\.flo"):
+        frame = name.removesuffix(".flo")
+        after = f"frame_{int(frame.removeprefix('frame_')) + 1:04d}"
+        picture = f"{sequence}/{frame}.png"
+        yield PairFiles(
+            f"training/{render}/{sequence}/{frame}",
+            f"{training}/{render}/{picture}",
+            f"{training}/{render}/{sequence}/{after}.png",
+            f"{training}/flow/{sequence}/{name}",
+            f"{training}/invalid/{picture}",
+            f"{training}/occlusions/{picture}" if f"{frame}.png" in occlusions else None,
+        )

@@ -1,0 +1,62 @@
+"""Generated scenes as a dataset."""
+
+import dataclasses
+
+from config import DatasetConfig, InputError
+from config.checks import Where, unknown_name
+from reader.datasets.base import FlowDataset
+from reader.synthetic import SceneConfig, generate
+
+
+class Synthetic(FlowDataset):
+    """Scenes first, first + 1, ... of a seed, made when they are asked for; BGR.
+
+    Parameters
+    ----------
+    seed : int
+        Scene i of a seed is always the same.
+    scenes : range
+        Which scenes.
+    size_hw : tuple of int
+        (height, width) of the images.
+    scene_config : reader.synthetic.SceneConfig
+        What they look like.
+    """
+
+    def __init__(self, seed, scenes, size_hw, scene_config):
+        self.seed = seed
+        self.scenes = scenes
+        self.size_hw = size_hw
+        self.scene_config = scene_config
+
+    def __len__(self):
+        return len(self.scenes)
+
+    @property
+    def names(self):
+        """What each scene is called; made anew, for it is needed rarely."""
+        return [f"synthetic/{self.seed}/{scene}" for scene in self.scenes]
+
+    def __getitem__(self, index):
+        scene = self.scenes[index]
+        sample = generate(self.seed, scene, self.size_hw, self.scene_config)
+        return sample._replace(name=f"synthetic/{self.seed}/{scene}")
+
+
+def scene_config(config: DatasetConfig) -> SceneConfig:
+    """Return the scenes' settings that a dataset config gives.
+
+    Raises
+    ------
+    InputError
+        For an unknown setting or a value that does not fit.
+    """
+    where = Where(config.path, "synthetic.scene")
+    valid = [field.name for field in dataclasses.fields(SceneConfig)]
+    for name in config.synthetic.scene:
+        if name not in valid:
+            raise unknown_name("key", name, valid, where)
+    try:
+        return SceneConfig(**config.synthetic.scene)
+    except InputError as error:
+        raise InputError(f"{where.file}: {where.key}.{error}") from error

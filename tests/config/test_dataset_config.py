@@ -1,0 +1,151 @@
+"""Dataset configs: the recipes, files of the original's form, and every mistake in one line."""
+
+import pickle
+from dataclasses import asdict
+
+import pytest
+
+from config import ColorConfig, GeometryConfig, InputError, MissingDataError, load_dataset_config
+from reader.synthetic import SceneConfig
+
+
+def load(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return load_dataset_config(path)
+
+
+def message(tmp_path, text):
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{tmp_path / 'mine.yaml'}: ")
+    return text.partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "batch", "orig", "target"),
+    [
+        ("chairs", "chairs", 8, (384, 512), (320, 448)),
+        ("things3d", "things3d", 4, (540, 960), (384, 768)),
+        ("sintel", "sintel", 4, (436, 1024), (384, 768)),
+        ("kitti", "kitti", 4, (370, 1224), (320, 896)),
+        ("sintel_kitti2015_hd1k", "sintel", 4, (436, 1024), (320, 768)),
+    ],
+)
+def test_recipes(name, dataset, batch, orig, target):
+    config = load_dataset_config(name)
+    assert (config.name, config.dataset, config.batch) == (name, dataset, batch)
+    assert (config.orig_shape, config.target_shape) == (orig, target)
+    assert (config.validation_steps, config.checkpoint_steps) == (2500, 5000)
+    assert config.optimizer.learning_rate is None
+
+
+def test_the_mixture():
+    config = load_dataset_config("sintel_kitti2015_hd1k.yaml")
+    assert (config.kitti, config.hd1k, config.resize_shape) == (1, 1, (436, 1024))
+    assert config.geometry == load_dataset_config("sintel").geometry
+
+
+def test_augmentation_ranges():
+    chairs, sintel, kitti = map(load_dataset_config, ("chairs", "sintel", "kitti"))
+    assert sintel.geometry == GeometryConfig(
+        17, (1 / 1.5, 1 / 0.9), (0.9, 1 / 0.9), 0.1, 0.25, (0.96, 1 / 0.96), 0.25
+    )
+    assert chairs.geometry.zoom == (0.5, 1 / 0.9)
+    assert asdict(chairs.geometry) | {"zoom": 0} == asdict(sintel.geometry) | {"zoom": 0}
+    assert kitti.geometry == GeometryConfig(
+        5, (1 / 1.25, 1 / 0.95), (0.95, 1 / 0.95), 0.05, 0.25, (0.98, 1 / 0.98), 0.25
+    )
+    assert chairs.color == ColorConfig((-0.4, 0.8), 0.1, (0.8, 1.4), 0.5, 0.5, (0, 0.04))
+    assert sintel.color.noise == (0, 0)
+    assert kitti.color == ColorConfig(
+        (-0.2, 0.4), 0.05, (0.9, 1.2), 0.25, 0.1, (0, 0.02), (-0.5, 0.5)
+    )
+
+
+def test_generated_scenes():
+    config = load_dataset_config("synthetic")
+    assert SceneConfig(**config.synthetic.scene) == SceneConfig()
+    assert config.synthetic.size == config.orig_shape
+    easy = load_dataset_config("synthetic_easy")
+    assert easy.orig_shape == easy.synthetic.size == (128, 192)
+    assert easy.synthetic.scene["max_motion_px"] < config.synthetic.scene["max_motion_px"]
+    assert easy.synthetic.scene["lighting"] == config.synthetic.scene["lighting"]
+    assert easy.synthetic.pairs == config.synthetic.pairs
+
+
+def test_a_file_of_the_originals_form_takes_the_rest_from_its_dataset(tmp_path):
+    config = load(
+        tmp_path,
+        "dataset: sintel\nsub_type: final\ntrain_all: true\nkitti: 1\nhd1k: 1\nkitti_15: true\n"
+        "orig_shape: [436, 1024]\ntarget_shape: [320, 768]\nresize_shape: [1024, 436]\n"
+        "validation_steps: 100\ncheckpoint_steps: 200\n"
+        "optimizer:\n  learning_rate:\n    - [10, 1e-5]\n",
+    )
+    assert (config.sub_type, config.train_all, config.kitti, config.hd1k) == ("final", True, 1, 1)
+    assert config.resize_shape == (436, 1024)  # given as width, height
+    assert (config.validation_steps, config.checkpoint_steps) == (100, 200)
+    assert config.optimizer.learning_rate == ((10, 1e-5),)
+    assert config.batch == 4
+    assert config.geometry == load_dataset_config("sintel").geometry
+
+
+def test_sections_are_completed_key_by_key(tmp_path):
+    config = load(tmp_path, "dataset: kitti\ngeometry:\n  angle: 3\n")
+    assert config.geometry.angle == 3
+    assert config.geometry.zoom == load_dataset_config("kitti").geometry.zoom
+
+
+def test_lists_lie_beside_their_config(tmp_path):
+    config = load(tmp_path, "dataset: list\ntrain_list: a/train.txt\nvalid_list: /b/valid.txt\n")
+    assert config.train_list == tmp_path / "a/train.txt"
+    assert str(config.valid_list) == "/b/valid.txt"
+
+
+def test_can_be_sent_to_a_worker():
+    config = load_dataset_config("synthetic")
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("batch: 4\n", "dataset: expected one of chairs, things3d, sintel, kitti"),
+        ("dataset: middlebury\n", "dataset: expected one of chairs, things3d, sintel, kitti"),
+        ("dataset: chairs\nbacth: 4\n", "bacth is an unknown key; did you mean batch? valid here"),
+        (
+            "dataset: chairs\nbatch: true\n",
+            "batch: expected a whole number of at least 1, got True",
+        ),
+        ("dataset: chairs\nbatch: 2.5\n", "batch: expected a whole number of at least 1, got 2.5"),
+        ("dataset: chairs\ntrain_all: 'no'\n", "train_all: expected true or false, got 'no'"),
+        ("dataset: sintel\nsub_type: albedo\n", "sub_type: expected one of clean, final, mixed"),
+        ("dataset: chairs\norig_shape: 384\n", "orig_shape: expected a list of 2 values, got 384"),
+        ("dataset: chairs\ntarget_shape: [320, 450]\n", "target_shape: expected a multiple of 64"),
+        ("dataset: kitti\nyears: [2013]\n", "years: expected one of 2012, 2015, got 2013"),
+        ("dataset: kitti\nyears: []\n", "years: expected a list of one or more values, got []"),
+        ("dataset: kitti\ngeometry: 5\n", "geometry: expected a mapping"),
+        ("dataset: kitti\ngeometry: {zoom: [2, 1]}\n", "geometry.zoom: expected [lowest, highest]"),
+        ("dataset: kitti\ngeometry: {zom: [1, 2]}\n", "geometry.zom is an unknown key; did you"),
+        ("dataset: sintel\nkitti: 3\nhd1k: 1\n", "expected kitti + hd1k of less than batch (4)"),
+        ("dataset: kitti\nresize_shape: [64, 64]\n", "resize_shape: expected [height, width] of"),
+        ("dataset: synthetic\nsynthetic: {size: [64, 64]}\n", "synthetic.size: expected [height"),
+        ("dataset: synthetic\nsynthetic: {scene: 3}\n", "synthetic.scene: expected a mapping"),
+        ("dataset: list\ntrain_list: 3\n", "train_list: expected a path, got 3"),
+        ("dataset: chairs\noptimizer: {q: 1}\n", "optimizer.q is an unknown key; valid here: lea"),
+    ],
+)
+def test_mistakes(tmp_path, text, expected):
+    assert message(tmp_path, text).startswith(expected)
+
+
+def test_a_network_file_names_its_argument():
+    with pytest.raises(InputError, match=r"MaskFlownet\.yaml is a network config, .* CONFIG"):
+        load_dataset_config("MaskFlownet")
+
+
+def test_a_missing_file_lists_the_names():
+    with pytest.raises(MissingDataError, match=r"chairs, .*sintel_kitti2015_hd1k, .*things3d$"):
+        load_dataset_config("chair")

@@ -1,0 +1,61 @@
+"""Roots of datasets: the file, its variables, and the environment before it."""
+
+from pathlib import Path
+
+import pytest
+
+from config import InputError, load_paths
+from config.files import ROOT
+
+
+def paths(tmp_path, text, **environ):
+    file = tmp_path / "paths.yaml"
+    file.write_text(text)
+    return load_paths(file, environ)
+
+
+def test_the_repositorys_own_file_sets_nothing():
+    assert load_paths(environ={}) == dict.fromkeys(
+        ("chairs", "things3d", "sintel", "kitti", "hd1k")
+    )
+
+
+def test_variables_and_home(tmp_path):
+    text = "chairs: ${DATA}/chairs\nsintel: ${NOWHERE}/sintel\nkitti: ~/kitti\nhd1k: ${EMPTY}/x\n"
+    found = paths(tmp_path, text, DATA="/data", EMPTY="")
+    assert found["chairs"] == Path("/data/chairs")
+    assert found["sintel"] is found["hd1k"] is found["things3d"] is None
+    assert found["kitti"] == Path.home() / "kitti"
+
+
+def test_the_environment_counts_first(tmp_path):
+    environ = {"MASKFLOWNET_CHAIRS": "/there", "MASKFLOWNET_SINTEL": ""}
+    found = paths(tmp_path, "chairs: /here\nsintel: /film\n", **environ)
+    assert found["chairs"] == Path("/there")
+    assert found["sintel"] == Path("/film")
+
+
+def test_a_relative_root_is_the_repositorys(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert paths(tmp_path, "hd1k: data/hd1k\n")["hd1k"] == ROOT / "data/hd1k"
+
+
+def test_nothing_but_comments_sets_nothing(tmp_path):
+    assert set(paths(tmp_path, "# chairs: /here\n").values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "chair: /here\n",
+            r"chair is an unknown dataset; did you mean chairs\? valid here: chairs",
+        ),
+        ("chairs: 3\n", "chairs: expected a folder or null, got 3"),
+        ("chairs: /a$/b\n", r"chairs: expected a folder, its variables written \$\{NAME\}"),
+        ("- chairs\n", "expected a mapping of keys to values"),
+    ],
+)
+def test_mistakes(tmp_path, text, expected):
+    with pytest.raises(InputError, match=expected):
+        paths(tmp_path, text)

@@ -1,0 +1,166 @@
+"""A person's own data, generated scenes and mixtures as datasets."""
+
+from dataclasses import replace
+
+import cv2
+import dataset_trees as trees
+import numpy as np
+import pytest
+
+from config import InputError, MissingDataError, load_dataset_config
+from reader.datasets import make_dataset
+from reader.datasets.lists import FolderDataset, ListDataset
+from reader.flow_files import write_npy, write_pfm
+
+
+def own_config(tmp_path, text):
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    return load_dataset_config(path)
+
+
+def listed_pair(folder):
+    """Write the files of one pair and return the line of a list that names them."""
+    trees.picture(folder / "a 1.png", 1)
+    trees.picture(folder / "b.png", 2)
+    trees.flow_file(folder / "f.flo", 3)
+    trees.mask(folder / "v.png", [(0, 0), (5, 7)])
+    return f'"{folder.name}/a 1.png" {folder.name}/b.png {folder.name}/f.flo'
+
+
+def test_lists_make_a_training_and_a_validation_set(tmp_path):
+    line = listed_pair(tmp_path / "data")
+    (tmp_path / "train.txt").write_text(f"# mine\n\n{line} data/v.png\n{line}\n")
+    (tmp_path / "valid.txt").write_text(line)
+    config = own_config(tmp_path, "dataset: list\ntrain_list: train.txt\nvalid_list: valid.txt\n")
+    assert [len(make_dataset(config, split)) for split in ("train", "valid", "all")] == [2, 1, 3]
+    masked, plain = make_dataset(config, "train")
+    image = cv2.imread(str(tmp_path / "data/a 1.png"))
+    np.testing.assert_array_equal(masked.image1, image)
+    assert np.argwhere(masked.valid == 255).tolist() == [[0, 0, 0], [5, 7, 0]]
+    assert (plain.valid == 255).all()
+    assert (plain.flow == (3, 1)).all()
+    assert plain.name == "data/a 1.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "expected"),
+    [
+        ("\na.png b.png\n", InputError, r"l\.txt:2: expected image1 image2 flow .*got 2 paths"),
+        ("a b c d e\n", InputError, r"l\.txt:1: expected image1 image2 flow .*got 5 paths"),
+        ("'a b c\n", InputError, r"l\.txt:1: No closing quotation"),
+        ("a.png b.png f.flo\n", MissingDataError, r"l\.txt: no complete pair.*a\.png is missing"),
+        ("{line}\nb.png b.png f.flo\n", MissingDataError, r"l\.txt: .*/b\.png is listed and miss"),
+        ("# nothing\n", MissingDataError, r"l\.txt: no complete pair of images with flow$"),
+    ],
+)
+def test_lists_with_mistakes(tmp_path, text, error, expected):
+    (tmp_path / "l.txt").write_text(text.format(line=listed_pair(tmp_path / "data")))
+    with pytest.raises(error, match=expected) as caught:
+        ListDataset([tmp_path / "l.txt"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_list_and_none_at_all(tmp_path):
+    config = own_config(tmp_path, "dataset: list\ntrain_list: gone.txt\n")
+    with pytest.raises(MissingDataError, match=r"gone\.txt: this list of pairs is missing"):
+        make_dataset(config, "train")
+    with pytest.raises(InputError, match=r"own\.yaml: expected valid_list"):
+        make_dataset(config, "valid")
+    with pytest.raises(InputError, match=r"folder\.yaml: expected train_folder"):
+        make_dataset(load_dataset_config("folder"), "all")
+
+
+def test_folders_of_frames_with_flow_beside(tmp_path):
+    for frame in (2, 9, 10, 11):
+        trees.picture(tmp_path / f"mine/walk/f{frame}.png", frame)
+    trees.flow_file(tmp_path / "mine/walk/f2.flo", 2)
+    write_pfm(tmp_path / "mine/walk/f9.pfm", np.full((*trees.SIZE, 2), 9, np.float32))
+    trees.picture(tmp_path / "mine/a.JPG", 1)
+    trees.picture(tmp_path / "mine/b.png", 2)
+    write_npy(tmp_path / "mine/a.npy", np.full((*trees.SIZE, 2), 4, np.float32))
+    config = own_config(tmp_path, "dataset: folder\ntrain_folder: mine\n")
+    dataset = make_dataset(config, "train")
+    assert dataset.names == ["a.JPG", "walk/f2.png", "walk/f9.png"]
+    assert [sample.flow[0, 0, 0] for sample in dataset] == [4, 2, 9]
+    image = cv2.imread(str(tmp_path / "mine/walk/f10.png"))
+    np.testing.assert_array_equal(dataset[2].image2, image)
+
+
+def test_folders_without_pairs(tmp_path):
+    trees.picture(tmp_path / "1.png")
+    trees.picture(tmp_path / "2.png")
+    with pytest.raises(MissingDataError, match="no complete pair of images with flow"):
+        FolderDataset([tmp_path])
+    with pytest.raises(MissingDataError, match="gone: this folder of frames is missing"):
+        FolderDataset([tmp_path / "gone"])
+
+
+def test_generated_scenes(tmp_path):
+    config = own_config(
+        tmp_path,
+        "dataset: synthetic\norig_shape: [64, 64]\ntarget_shape: [64, 64]\n"
+        "synthetic: {seed: 5, size: [64, 96], pairs: 3, valid_pairs: 2, scene: {shapes: [1, 2]}}\n",
+    )
+    train, valid, every = (make_dataset(config, split) for split in ("train", "valid", "all"))
+    assert (train.names, len(valid), len(every)) == ([f"synthetic/5/{i}" for i in range(3)], 2, 5)
+    assert valid.names == every.names[3:]
+    again = make_dataset(config, "valid")[1]
+    sample = every[4]
+    assert sample.name == again.name == "synthetic/5/4"
+    assert sample.image1.shape == (64, 96, 3)
+    for one, other in zip(sample[:5], again[:5], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (sample.image1 != every[3].image1).any()
+    with pytest.raises(IndexError):
+        train[3]
+
+
+def test_generated_scenes_with_mistakes(tmp_path):
+    config = own_config(tmp_path, "dataset: synthetic\nsynthetic: {scene: {shape: [1, 2]}}\n")
+    with pytest.raises(InputError, match=r"own\.yaml: synthetic\.scene\.shape is an .* shapes\?"):
+        make_dataset(config, "train")
+    config = own_config(tmp_path, "dataset: synthetic\nsynthetic: {scene: {shapes: many}}\n")
+    with pytest.raises(InputError, match=r"own\.yaml: synthetic\.scene\.shapes: expected"):
+        make_dataset(config, "train")
+
+
+@pytest.fixture
+def mixture(tmp_path):
+    paths = trees.sintel(tmp_path / "s", {"alley_1": 4, "cave_4": 2})
+    paths |= trees.kitti(tmp_path / "k", 2015, [0, 10])
+    paths |= trees.hd1k(tmp_path / "h", [(0, 0), (0, 1), (1, 0), (1, 1)])
+    config = replace(load_dataset_config("sintel_kitti2015_hd1k"), resize_shape=(12, 15))
+    return config, paths
+
+
+def test_a_mixture_has_its_share_of_each_in_every_batch(mixture):
+    config, paths = mixture
+    dataset = make_dataset(config, "train", paths)
+    parts = ["training/clean"] * 3 + ["training/final"] * 3 + ["2015"] + ["0000"] * 2
+    assert all(name.startswith(part) for name, part in zip(dataset.names, parts, strict=True))
+    assert [sample.name for sample in dataset] == dataset.names
+    assert dataset[-1].name == dataset.names[-1]
+    with pytest.raises(IndexError):
+        dataset[9]
+    sintel, kitti, hd1k = range(6), range(6, 7), range(7, 9)
+    assert dataset.index_ranges(4) == [sintel, sintel, kitti, hd1k]
+    assert dataset.index_ranges(8) == [sintel] * 4 + [kitti] * 2 + [hd1k] * 2
+    with pytest.raises(InputError, match="6 pairs: this mixture needs a multiple of 4"):
+        dataset.index_ranges(6)
+
+
+def test_a_mixture_resizes_kitti_and_hd1k_alone(mixture):
+    config, paths = mixture
+    dataset = make_dataset(config, "train", paths)
+    assert dataset[0].image1.shape[:2] == trees.SIZE
+    assert dataset[6].image1.shape[:2] == dataset[8].flow.shape[:2] == (12, 15)
+
+
+def test_a_mixture_is_validated_on_its_first_part(mixture):
+    config, paths = mixture
+    dataset = make_dataset(config, "valid", paths)
+    assert dataset.names == [f"training/{r}/cave_4/frame_0001" for r in ("clean", "final")]
+    assert dataset.index_ranges(2) == [range(2)] * 2
+    everything = make_dataset(replace(config, train_all=True), "train", paths)
+    assert [len(part) for part, _ in everything.parts] == [8, 2, 2]
