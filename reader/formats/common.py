@@ -1,0 +1,191 @@
+"""What the readers and writers of all formats share: opening, checking, saying what is wrong."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from config.errors import InputError, MissingDataError
+
+# Middlebury's convention for pixels whose flow is not known (UNKNOWN_FLOW and UNKNOWN_FLOW_THRESH
+# in flowIO.h of https://vision.middlebury.edu/flow/code/flow-code/): 1e10 is written, and any
+# larger magnitude than 1e9, or NaN, is read as unknown.
+UNKNOWN_FLOW = 1e10
+_UNKNOWN_ABOVE = 1e9
+
+COPY_AGAIN = "copy or download the file again"
+
+
+def bad_file(path: str | os.PathLike, expected: str, got: str, remedy: str) -> InputError:
+    """Return the error for a file that is not what it should be, as one line."""
+    return InputError(f"{os.fspath(path)}: expected {expected}, got {got}; {remedy}")
+
+
+def describe_start(data: bytes) -> str:
+    """Return words for what a file of an unknown kind holds, from its first bytes."""
+    return f"one that begins with {data[:8]!r}" if data else "an empty one"
+
+
+@contextlib.contextmanager
+def open_input(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file for reading; yield it with its size in bytes.
+
+    Raises
+    ------
+    MissingDataError
+        Nothing is at `path`.
+    InputError
+        It is a folder or a device, or the system refuses to read it.
+    """
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise MissingDataError(f"{path}: expected a file, got nothing there; check the path")
+        if not path.is_file():
+            raise bad_file(path, "a file", "a folder or a device", "name one file")
+        with path.open("rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except InputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise bad_file(path, "a readable file", f'"{reason}"', "check the file") from error
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Return everything that a file holds; errors as `open_input` has them."""
+    with open_input(path) as (file, _):
+        return file.read()
+
+
+def check_size(path: str | os.PathLike, size_hw: tuple[int, int], expected: int, actual: int):
+    """Raise InputError unless a header's claim fits the file; call it before allocating anything.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, for the message.
+    size_hw : tuple of int
+        Height and width that the header states, in pixels.
+    expected, actual : int
+        Size of the whole file in bytes: what the header demands, and what is there. More bytes
+        than expected are as wrong as fewer: nothing then tells which part is the flow.
+    """
+    height, width = size_hw
+    if height < 1 or width < 1:
+        raise bad_file(path, "a width and height of at least 1", f"{width}x{height}", COPY_AGAIN)
+    if actual != expected:
+        fault = "it was cut short" if actual < expected else "it has more than its header says"
+        raise bad_file(
+            path,
+            f"{expected} bytes for a size of {width}x{height}",
+            f"{actual}",
+            f"{fault}: {COPY_AGAIN}",
+        )
+
+
+def decode_image(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray:
+    """Decode the bytes of an image file with OpenCV.
+
+    From memory, because `cv2.imread` returns the upper part of a JPEG that was cut short where
+    `cv2.imdecode` refuses it, and because Python opens any path, also where OpenCV cannot.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    path : str or os.PathLike
+        Where it came from, for the message.
+    flags : int
+        OpenCV's IMREAD_ flags.
+
+    Returns
+    -------
+    numpy.ndarray
+        (H, W) or (H, W, C), BGR, in the dtype that the flags and the file lead to.
+
+    Raises
+    ------
+    InputError
+        OpenCV cannot make a picture of it.
+    """
+    expected = "an image that OpenCV can decode"
+    remedy = "if it is an image, it is damaged or cut short or of another format"
+    if not data:
+        raise bad_file(path, expected, describe_start(data), COPY_AGAIN)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # such as its own limit of 2^30 pixels
+        reason = " ".join(error.err.split())
+        raise bad_file(path, expected, f'"{reason}"', remedy) from error
+    if image is None:
+        raise bad_file(path, expected, describe_start(data), remedy)
+    return image
+
+
+def known_flow(flow: np.ndarray) -> np.ndarray:
+    """Return where a flow is known, by Middlebury's convention.
+
+    Parameters
+    ----------
+    flow : numpy.ndarray
+        float (H, W, 2), (u, v) in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (H, W): both components are numbers of magnitude 1e9 at most.
+    """
+    known_uv = np.abs(flow) <= _UNKNOWN_ABOVE  # False for NaN too
+    return known_uv[..., 0] & known_uv[..., 1]
+
+
+def flow_and_valid(flow: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what readers with a mask return, from a flow that this sets to 0 where not known.
+
+    Parameters
+    ----------
+    flow : numpy.ndarray
+        float32 (H, W, 2), (u, v) in pixels; changed in place.
+    known : numpy.ndarray
+        bool (H, W).
+
+    Returns
+    -------
+    flow : numpy.ndarray
+        The same array.
+    valid : numpy.ndarray
+        uint8 (H, W, 1), 255 where known and 0 elsewhere.
+    """
+    for component in (flow[..., 0], flow[..., 1]):  # several times faster than both at once
+        component[~known] = 0
+    return flow, known[..., None].astype(np.uint8) * np.uint8(255)
+
+
+def as_flow(flow: np.ndarray) -> np.ndarray:
+    """Return a flow that is to be written as float32 (H, W, 2); raise InputError if it is none."""
+    flow = np.asarray(flow)
+    if flow.ndim != 3 or flow.shape[2] != 2 or flow.size == 0 or flow.dtype.kind != "f":
+        raise InputError(
+            f"a flow to be written: expected a float array (H, W, 2), got {flow.dtype} "
+            f"{flow.shape}; give (u, v) in pixels on the last axis"
+        )
+    return flow.astype(np.float32, copy=False)
+
+
+def as_known(valid: np.ndarray | None, flow: np.ndarray) -> np.ndarray:
+    """Return bool (H, W): where `flow` is known and `valid`, uint8 (H, W, 1) or None, is not 0."""
+    known = known_flow(flow)
+    if valid is None:
+        return known
+    valid = np.asarray(valid)
+    if valid.shape != (*flow.shape[:2], 1):
+        raise InputError(
+            f"a valid mask to be written: expected {(*flow.shape[:2], 1)} as its flow is "
+            f"{flow.shape}, got {valid.shape}; give (H, W, 1)"
+        )
+    return known & (valid[..., 0] != 0)

@@ -1,0 +1,95 @@
+"""KITTI's flow PNG (HD1K's too): 16-bit RGB, u = (R - 2^15) / 64, v = (G - 2^15) / 64, B = valid.
+
+The values reach from -512 to 511.98 px in steps of 1/64. The format's description is in the
+development kit of https://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow.
+"""
+
+import os
+
+import cv2
+import numpy as np
+
+from reader.formats.common import (
+    as_flow,
+    as_known,
+    bad_file,
+    decode_image,
+    flow_and_valid,
+    read_bytes,
+)
+from reader.formats.png import RGB, check_png
+from reader.whole_file import whole_file
+
+_ZERO = 2**15
+_STEPS = 64  # per pixel
+_LARGEST = 2**16 - 1
+# The stored numbers in the stored order of rows, whatever else the file says about itself.
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def read_kitti_png(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Read a flow PNG in KITTI's format.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+
+    Returns
+    -------
+    flow : numpy.ndarray
+        float32 (H, W, 2), (u, v) in pixels, 0 where not valid.
+    valid : numpy.ndarray
+        uint8 (H, W, 1), 255 where the flow is known and 0 elsewhere.
+
+    Raises
+    ------
+    MissingDataError
+        Nothing is at `path`.
+    InputError
+        No PNG, a damaged one, or one of other than 16-bit RGB.
+    """
+    data = read_bytes(path)
+    header = check_png(data, path)
+    if (header.bit_depth, header.colour_type) != (16, RGB):
+        kind = "RGB" if header.colour_type == RGB else f"of colour type {header.colour_type}"
+        expected = "a 16-bit RGB PNG with flow in KITTI's format"
+        remedy = "if it is a picture, name the flow file instead"
+        raise bad_file(path, expected, f"{header.bit_depth}-bit {kind}", remedy)
+    valid_vu = decode_image(data, path, _AS_STORED)  # OpenCV's order is B, G, R
+    known = valid_vu[..., 0] != 0
+    flow = (valid_vu[..., :0:-1].astype(np.float32) - _ZERO) / _STEPS
+    return flow_and_valid(flow, known)
+
+
+def write_kitti_png(
+    path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | None = None
+) -> None:
+    """Write a flow PNG in KITTI's format, whole or not at all.
+
+    Values are rounded to 1/64 px and clipped to the format's range, -512 to 511.98 px. Pixels that
+    are not valid, or whose flow is unknown (see `read_flow`), are stored as zeros, as KITTI's
+    development kit does.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file to make or replace.
+    flow : numpy.ndarray
+        float (H, W, 2), (u, v) in pixels.
+    valid : numpy.ndarray, optional
+        uint8 (H, W, 1), not 0 where the flow is known; everywhere by default.
+
+    Raises
+    ------
+    InputError
+        The arrays are not such.
+    """
+    flow = as_flow(flow)
+    known = as_known(valid, flow)
+    stored = np.zeros((*known.shape, 3), np.uint16)
+    levels = np.rint(flow[known].astype(np.float64) * _STEPS + _ZERO)
+    stored[known, :0:-1] = np.clip(levels, 0, _LARGEST)
+    stored[known, 0] = 1
+    with whole_file(path) as part:
+        part.write_bytes(cv2.imencode(".png", stored)[1].tobytes())

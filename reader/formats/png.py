@@ -1,0 +1,97 @@
+"""A look at a PNG before it is decoded: that it is whole and its stated size believable.
+
+OpenCV refuses damaged PNGs too, but only after it took the memory that the header asks for, and
+with messages of its own on stderr. The format: https://www.w3.org/TR/png/.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from reader.formats.common import COPY_AGAIN, bad_file, describe_start
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+MAX_PIXELS = 2**27  # 134 million: more than any camera has; 16 bits times 3 are 0.8 GB
+_DEFLATE_RATIO = 1032  # no deflate stream unpacks to more: https://zlib.net/zlib_tech.html
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: grey, RGB, palette, both with alpha
+
+RGB = 2  # the colour type
+
+
+class PngHeader(NamedTuple):
+    """The parts of a PNG's IHDR chunk that matter here."""
+
+    width: int
+    height: int
+    bit_depth: int
+    colour_type: int
+
+
+def check_png(data: bytes, path: str | os.PathLike) -> PngHeader:
+    """Check that a PNG is whole and undamaged, without decoding it.
+
+    Bytes behind the end mark are ignored, as all programs do: the checksums before it say that
+    the picture is complete.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    path : str or os.PathLike
+        Where it came from, for the message.
+
+    Returns
+    -------
+    PngHeader
+        The size in pixels, the bits per channel and the kind of colour.
+
+    Raises
+    ------
+    InputError
+        No PNG, cut short, a wrong checksum, or a size that its data cannot fill or that is beyond
+        MAX_PIXELS.
+    """
+    if not data.startswith(SIGNATURE):
+        raise bad_file(path, "a PNG file", describe_start(data), "convert it to PNG")
+    chunks = _chunks(data, path)
+    kind, body = next(chunks)
+    if kind != b"IHDR" or len(body) != 13:
+        raise bad_file(path, "a PNG that begins with its header", f"{kind!r}", COPY_AGAIN)
+    header = PngHeader(*struct.unpack(">IIBB3x", body))
+    compressed = sum(len(body) for kind, body in chunks if kind == b"IDAT")
+    _check_believable(header, compressed, path)
+    return header
+
+
+def _chunks(data: bytes, path: str | os.PathLike) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield each chunk's kind and content up to the end mark, checking lengths and checksums."""
+    view = memoryview(data)
+    start, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        length = int.from_bytes(view[start : start + 4], "big")
+        end = start + 12 + length
+        if end > len(data):
+            got = f"an end after {len(data)} bytes"
+            raise bad_file(path, "a complete PNG", got, f"it was cut short: {COPY_AGAIN}")
+        kind = bytes(view[start + 4 : start + 8])
+        if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            got = f"a wrong checksum at byte {start}"
+            raise bad_file(path, "an undamaged PNG", got, COPY_AGAIN)
+        yield kind, view[start + 8 : end - 4]
+        start = end
+
+
+def _check_believable(header: PngHeader, compressed: int, path: str | os.PathLike) -> None:
+    """Raise InputError for a size that is too large, or larger than the data can fill."""
+    width, height = header.width, header.height
+    if not 1 <= width * height <= MAX_PIXELS:
+        expected = f"a PNG of 1 to {MAX_PIXELS} pixels"
+        raise bad_file(path, expected, f"a size of {width}x{height}", "scale it down")
+    bits = header.bit_depth * _CHANNELS.get(header.colour_type, 1)
+    unpacked = height * (1 + (width * bits + 7) // 8)  # a row begins with a byte for its filter
+    if unpacked > _DEFLATE_RATIO * compressed:
+        expected = f"at least {unpacked // _DEFLATE_RATIO} bytes of pixels for {width}x{height}"
+        raise bad_file(path, expected, f"{compressed}", COPY_AGAIN)
