@@ -225,7 +225,7 @@ class Pipeline:
                 return True
         return False
 
-    def train_batch(self, img1, img2, label, geo_aug, color_aug, mask=None):
+    def train_batch(self, img1, img2, label, geo_aug, color_aug, mask=None, micro_batch=None):
         """Take one optimisation step.
 
         Parameters
@@ -240,32 +240,71 @@ class Pipeline:
             (image1, image2) -> the two.
         mask : numpy.ndarray, optional
             (N, 1, H, W) in 0..255, where the flow is known; by default everywhere.
+        micro_batch : int, optional
+            Samples that all devices together hold at a time; the gradients of a batch's parts add
+            up to those of the whole. By default the whole batch at once.
 
         Returns
         -------
         dict
-            `epe`: the mean endpoint error in pixels over the batch, before the update.
+            `epe`: the mean endpoint error in pixels at full size over the samples with a valid
+            pixel, and `loss`: the mean loss; both before the update. Where the loss is not finite
+            no update is made.
+
+        Raises
+        ------
+        InputError
+            The batch or its parts cannot be shared out evenly over the devices.
         """
         count = len(img1)
-        if count % len(self.ctx):
-            raise InputError(
-                f"batch of {count}: expected a multiple of the {len(self.ctx)} devices"
-            )
+        part = micro_batch or count
+        self._check_division(count, part)
         if mask is None:
             mask = np.full((count, 1, *img1.shape[2:]), 255, np.uint8)
-        shares = zip(
-            *(np.split(array, len(self.ctx)) for array in (img1, img2, label, mask)),
-            self.ctx,
-            strict=True,
-        )
-        outputs = [
-            self._forward_share(arrays, ctx, geo_aug, color_aug) for *arrays, ctx in shares
-        ]
+        self._prepare_gradients(accumulate=part < count)
+        losses, errors = [], []
+        for start in range(0, count, part):
+            arrays = (array[start : start + part] for array in (img1, img2, label, mask))
+            loss, error = self._add_gradients(arrays, geo_aug, color_aug)
+            losses.append(loss)
+            errors.append(error)
+        loss = float(np.concatenate(losses).mean())
+        if np.isfinite(loss):
+            self.trainer.step(count)
+        error = np.concatenate(errors)
+        return {"epe": float(error.mean()) if error.size else 0.0, "loss": loss}
+
+    def _check_division(self, count, part):
+        devices = len(self.ctx)
+        if count % devices or count % part or part % devices:
+            fitting = [n for n in range(devices, count + 1, devices) if count % n == 0]
+            raise InputError(
+                f"batch of {count} in parts of {part} on {devices} devices: expected a batch that "
+                f"is a multiple of {devices}, in parts of {fitting or 'no size'}"
+            )
+
+    def _prepare_gradients(self, accumulate):
+        """Make backward passes add to zeroed gradients, or (cheaper) overwrite them."""
+        wanted = "add" if accumulate else "write"
+        for parameter in self.network.collect_params().values():
+            if parameter.grad_req == "null":
+                continue
+            if parameter.grad_req != wanted:
+                parameter.grad_req = wanted
+            if accumulate:
+                parameter.zero_grad()
+
+    def _add_gradients(self, arrays, geo_aug, color_aug):
+        """Run forward and backward; return the losses, and the errors of samples that have one."""
+        shares = zip(*(np.split(array, len(self.ctx)) for array in arrays), self.ctx, strict=True)
+        outputs = [self._forward_share(share, ctx, geo_aug, color_aug) for *share, ctx in shares]
         autograd.backward([loss for loss, _, _ in outputs])
-        self.trainer.step(count)
-        errors = np.concatenate([error.asnumpy() for _, error, _ in outputs])
-        has_valid = np.concatenate([has_valid.asnumpy() for _, _, has_valid in outputs]) > 0
-        return {"epe": float(errors[has_valid].mean()) if has_valid.any() else 0.0}
+        mx.nd.waitall()  # the next part must not begin before the memory of this one is free
+        loss, error, has_valid = (
+            np.concatenate([output.asnumpy() for output in kind])
+            for kind in zip(*outputs, strict=True)
+        )
+        return loss, error[has_valid > 0]
 
     def _forward_share(self, arrays, ctx, geo_aug, color_aug):
         """Return one device's losses, endpoint errors and whether there is a valid pixel, (n,)."""

@@ -173,8 +173,62 @@ def test_two_devices_train_as_one():
             for pipe in pipes
         )
         assert two == pytest.approx(one, rel=1e-4)
-    with pytest.raises(InputError, match="multiple of the 2 devices"):
+    with pytest.raises(InputError, match="multiple of 2"):
         pipes[1].train_batch(*(array[:1] for array in batch), no_geometry, no_color)
+
+
+def test_micro_batches_add_up_to_the_batch():
+    wanted = golden("train_MaskFlownet_S_qnone")
+    keys = ("image1", "image2", "flow", "valid")
+    batch = {key: np.concatenate([wanted[key], wanted[key][::-1]]) for key in keys}
+    weights = []
+    for micro_batch in (None, 4, 2, 1):
+        pipe = recipe_pipeline("MaskFlownet_S")
+        for _ in range(2):
+            figures = pipe.train_batch(
+                batch["image1"],
+                batch["image2"],
+                batch["flow"],
+                no_geometry,
+                no_color,
+                batch["valid"],
+                micro_batch,
+            )
+        gradient = pipe.network.conv3a[0].weight.grad().asnumpy()
+        weights.append((gradient, figures["epe"], figures["loss"]))
+    for gradient, epe, loss in weights[1:]:
+        np.testing.assert_allclose(gradient, weights[0][0], atol=1e-4 * np.abs(gradient).max())
+        assert (epe, loss) == (pytest.approx(weights[0][1]), pytest.approx(weights[0][2]))
+    with pytest.raises(InputError, match=r"parts of \[1, 2, 4\]"):
+        pipe.train_batch(
+            batch["image1"], batch["image2"], batch["flow"], no_geometry, no_color, micro_batch=3
+        )
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight():
+    wanted = golden("train_MaskFlownet_S_qnone")
+    pipe = recipe_pipeline("MaskFlownet_S")
+    before = pipe.network.conv3a[0].weight.data().asnumpy()
+    flow = wanted["flow"].copy()
+    flow[0, 0, 3, 3] = np.nan
+    figures = pipe.train_batch(wanted["image1"], wanted["image2"], flow, no_geometry, no_color)
+    assert np.isnan(figures["loss"])
+    np.testing.assert_array_equal(pipe.network.conv3a[0].weight.data().asnumpy(), before)
+    pipe.train_batch(wanted["image1"], wanted["image2"], wanted["flow"], no_geometry, no_color)
+    after = pipe.network.conv3a[0].weight.data().asnumpy()
+    assert np.isfinite(after).all() and (after != before).any()
+
+
+def test_black_images_and_huge_flow_stay_finite():
+    pipe = recipe_pipeline("MaskFlownet_S")
+    black = np.zeros((2, 3, 64, 64), np.uint8)
+    flow = np.full((2, 2, 64, 64), 1000, np.float32)
+    nothing_valid = np.zeros((2, 1, 64, 64), np.uint8)
+    for mask in (None, nothing_valid):
+        figures = pipe.train_batch(black, black, flow, no_geometry, no_color, mask)
+        assert np.isfinite(list(figures.values())).all()
+    for parameter in pipe.network.collect_params().values():
+        assert np.isfinite(parameter.data().asnumpy()).all()
 
 
 def test_schedule():
