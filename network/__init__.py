@@ -4,10 +4,18 @@ import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
 from config.errors import InputError
+from network.parameters import held_network
 from network.pipeline import Pipeline, Prediction
 from network.resizing import check_network_size
 
-__all__ = ["PIPELINES", "Pipeline", "Prediction", "check_network_size", "get_pipeline"]
+__all__ = [
+    "PIPELINES",
+    "Pipeline",
+    "Prediction",
+    "check_network_size",
+    "get_pipeline",
+    "held_network",
+]
 
 PIPELINES = {"MaskFlownet": Pipeline}
 

@@ -80,7 +80,18 @@ def _with_structured_names(arrays, network, parameters):
     return {legacy.get(name, name): array for name, array in arrays.items()}
 
 
-def _held_network(names):
+def held_network(path):
+    """Return the name of the network that a parameter file is of, or None if it is of neither.
+
+    Raises
+    ------
+    InputError, MissingDataError
+        As `load_parameters`.
+    """
+    return _network_of(_read_arrays(path))
+
+
+def _network_of(names):
     """Return which network a file with these array names is of, or None."""
     for network, signatures in _SIGNATURES.items():
         if any(signature in names for signature in signatures):
@@ -92,7 +103,7 @@ def _check(path, network, parameters, arrays):
     wanted = type(network).__name__
     missing = [name for name in parameters if name not in arrays]
     extra = [name for name in arrays if name not in parameters]
-    held = _held_network(arrays)
+    held = _network_of(arrays)
     if missing and held not in (wanted, None):
         raise InputError(
             f"{path}: holds a {held}, but the configuration is of a {wanted}; "

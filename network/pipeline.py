@@ -15,7 +15,7 @@ from network.maskflownet import MaskFlownet
 from network.maskflownet_s import MaskFlownet_S
 from network.parameters import load_parameters, save_parameters
 from network.resizing import NetworkSize, check_network_size
-from reader.whole_file import whole_file
+from network.trainer_states import load_trainer_states, save_trainer_states
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
 FINEST_STRIDE = 4  # of the finest prediction
@@ -90,9 +90,12 @@ class Pipeline:
 
     def save(self, prefix):
         """Write `prefix`.states (Adam's moments), then `prefix`.params, each whole."""
-        with whole_file(f"{prefix}.states") as part:
-            self.trainer.save_states(str(part))
+        save_trainer_states(self.trainer, f"{prefix}.states")
         save_parameters(self.network, f"{prefix}.params")
+
+    def load_states(self, path):
+        """Load Adam's moments; see `network.trainer_states.load_trainer_states`."""
+        load_trainer_states(self.trainer, self.network, path)
 
     def load_head(self, path):
         """Load a MaskFlownet_S parameter file into the first stage of the cascade."""

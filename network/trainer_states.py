@@ -1,4 +1,4 @@
-"""The Trainer's `.states` files: Adam's moments, with which a training continues as if never stopped.
+"""The Trainer's `.states` files: Adam's moments, with which a training goes on as if never stopped.
 
 Such a file is a pickle of ({index: (mean, variance)}, optimizer), as `gluon.Trainer.save_states`
 writes it. What the index means depends on who wrote the file: MXNet up to 1.5, given a dict of
@@ -10,13 +10,10 @@ A pickle can run any code. So this one is read with stand-ins for the three clas
 which do nothing but keep what they are given, and any other class is refused.
 """
 
-import copy
 import io
-import os
 import pickle
 import pickletools
 import struct
-import tempfile
 from pathlib import Path
 
 import mxnet as mx
@@ -80,17 +77,15 @@ def load_trainer_states(trainer, network, path):
     moments, counts = _read(path)
     parameters = network._collect_params_with_prefix()
     indices = _matched(path, network, parameters, moments) if moments else {}
-    own = {name: index for index, name in enumerate(parameters)}
+    contexts = {ctx for parameter in parameters.values() for ctx in parameter.list_ctx()}
     _hand_over(
         trainer,
         states={
-            own[name]: tuple(mx.nd.array(moment, mx.cpu(), np.float32) for moment in moments[index])
-            for name, index in indices.items()
+            own: tuple(mx.nd.array(moment, mx.cpu(), np.float32) for moment in moments[index])
+            for own, index in indices.items()
         },
-        counts={own[name]: counts[index] for name, index in indices.items()},
-        devices={
-            ctx.device_id for parameter in parameters.values() for ctx in parameter.list_ctx()
-        },
+        counts={own: counts[index] for own, index in indices.items()},
+        devices={ctx.device_id for ctx in contexts},
     )
 
 
@@ -106,7 +101,7 @@ class _Array:
     def __setstate__(self, state):
         self._content = state["handle"]
 
-    def values(self):
+    def to_numpy(self):
         """Return the float32 array; which device it was saved from is of no interest."""
         magic, storage, dimensions = struct.unpack_from("<IiI", self._content)
         *shape, _, _, kind = struct.unpack_from(f"<{dimensions}qiii", self._content, 12)
@@ -189,10 +184,12 @@ def _check_pickle(content):
     Unpickling makes room for any memo number that is written there: in a damaged file one such
     number asks for all of the machine's memory.
     """
+    end = 0
     for step, (opcode, argument, position) in enumerate(pickletools.genops(content)):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > step:
             raise ValueError(f"memo number {argument}")
-    if position + 1 != len(content):
+        end = position + 1
+    if end != len(content):
         raise ValueError("bytes follow its end")
 
 
@@ -202,7 +199,7 @@ def _contents(states, optimizer):
         raise TypeError("no optimizer")
     moments, counts = {}, {}
     for index, (mean, variance) in states.items():
-        moments[index] = (mean.values(), variance.values())
+        moments[index] = (mean.to_numpy(), variance.to_numpy())
         counts[index] = max(own[index] for own in optimizer.update_counts() if index in own)
     numbers = [*moments, *counts.values()]
     if not all(type(number) is int and 0 <= number < MAX_UPDATES for number in numbers):
@@ -214,7 +211,7 @@ def _contents(states, optimizer):
 
 
 def _matched(path, network, parameters, moments):
-    """Return {structured name: index in the file} of the trained parameters."""
+    """Return {index by creation: index in the file} of the trained parameters."""
     by_creation = list(parameters)
     by_name = sorted(parameters, key=lambda name: parameters[name].name)
     # The first of equals: by creation where both fit.
@@ -227,7 +224,7 @@ def _matched(path, network, parameters, moments):
             f"{type(network).__name__}, got {len(moments)}: {misfits[0]}; was it written for "
             "another network or `network` section, or with another stage frozen?"
         )
-    return {name: index for index, name in enumerate(order) if name in trained}
+    return {by_creation.index(name): order.index(name) for name in trained}
 
 
 def _misfits(names, parameters, moments):
@@ -251,15 +248,25 @@ def _misfits(names, parameters, moments):
 
 
 def _hand_over(trainer, states, counts, devices):
-    """Let the trainer load the moments (NDArrays) and counts, both under its own numbers."""
-    optimizer = copy.copy(trainer.optimizer)
+    """Put moments (NDArrays) and update counts, both under the trainer's numbers, in their place.
+
+    Trainer.load_states would do so from a file, but takes the optimizer from there as well, and
+    counts on devices that the file has not heard of would begin at zero.
+    """
+    content = pickle.dumps(states)
+    for updater in _updaters(trainer):
+        updater.set_states(content)  # a copy for each
+    optimizer = trainer.optimizer
     # Each device counts its own updates. Number 0 is also where MXNet may keep weights of its own.
     optimizer._all_index_update_counts = {device: dict(counts) for device in {0, *devices}}
     optimizer._index_update_count = optimizer._all_index_update_counts[0]
     optimizer.num_update = max(counts.values(), default=0)
-    with tempfile.TemporaryDirectory() as folder:
-        # By way of a file: so the trainer brings them to wherever it keeps them, one copy per
-        # device or in its key-value store.
-        written = os.path.join(folder, "trainer.states")
-        Path(written).write_bytes(pickle.dumps((states, optimizer)))
-        trainer.load_states(written)
+
+
+def _updaters(trainer):
+    """Return what holds the moments: one per device, or that of the key-value store alone."""
+    if not trainer._kv_initialized:
+        trainer._init_kvstore()
+    if trainer._params_to_init:
+        trainer._init_params()
+    return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters

@@ -66,6 +66,14 @@ def positive(text: str) -> int:
     return number
 
 
+def whole(text: str) -> int:
+    """Parse a whole number from 0."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 def size_hw(text: str) -> tuple[int, int]:
     """Parse "H,W", height and width in pixels."""
     height, width = (positive(part) for part in text.split(","))
@@ -79,6 +87,7 @@ def device_ids(text: str) -> list[int]:
 
 # argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
 positive.__name__ = "positive whole number"
+whole.__name__ = "whole number"
 size_hw.__name__ = "H,W"
 device_ids.__name__ = "list of GPU ids"
 

@@ -1,10 +1,13 @@
-"""Training runs by name: which parameter file `-c dbbSep30` means.
+"""Training runs: their ids, their checkpoints, and which one `-c dbbSep30` means.
 
 A run's id is three hex digits and the date it began ("771Sep25-0735"); its checkpoints are
-`weights/ID_STEPS.params`.
+`weights/ID_STEPS.params`, with Adam's moments beside in `weights/ID_STEPS.states`.
 """
 
+import glob
 import re
+import secrets
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +15,8 @@ from config.errors import InputError, MissingDataError
 from tasks.released import find_released
 
 SUFFIX = ".params"
+STATES_SUFFIX = ".states"
+KEPT = 3  # checkpoints of a run
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
 
 
@@ -30,6 +35,11 @@ class Checkpoint(NamedTuple):
     run: str
     steps: int
     path: Path
+
+    @property
+    def states(self) -> Path:
+        """The file of Adam's moments that belongs to it, which may not be there."""
+        return self.path.with_suffix(STATES_SUFFIX)
 
 
 def find_checkpoint(text: str, folder: Path) -> Checkpoint:
@@ -63,7 +73,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
         raise MissingDataError(_nothing_found(text, prefix, folder))
     if len(runs) > 1:
         raise InputError(f"-c {text}: expected the beginning of one run, got {', '.join(runs)}")
-    own = sorted((entry for entry in found if entry.run == runs[0]), key=lambda c: c.steps)
+    own = checkpoints_of(runs[0], folder)
     if not steps:
         return own[-1]
     for entry in own:
@@ -73,6 +83,42 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     raise MissingDataError(
         f"-c {text}: run {runs[0]} has no checkpoint of these steps, but {there}"
     )
+
+
+def new_run(folder: Path) -> str:
+    """Return a new run's id, such as "771Sep25-0735", of which `folder` has no checkpoint."""
+    while True:
+        run = f"{secrets.randbelow(16**3):03x}{time.strftime('%b%d-%H%M')}"
+        if not checkpoints_of(run, folder):
+            return run
+
+
+def checkpoints_of(run: str, folder: Path) -> list[Checkpoint]:
+    """Return the checkpoints of a run, the oldest first."""
+    own = (entry for entry in _checkpoints(folder) if entry.run == run)
+    return sorted(own, key=lambda entry: entry.steps)
+
+
+def save_checkpoint(pipe, run: str, steps: int, folder: Path) -> Checkpoint:
+    """Write a checkpoint of a run and remove all but its newest three.
+
+    The moments are written first and the weights last, each whole: a checkpoint whose weights are
+    there is complete, whenever the program is killed.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+    run : str
+    steps : int
+    folder : pathlib.Path
+    """
+    pipe.save(folder / f"{run}_{steps}")
+    for old in checkpoints_of(run, folder)[:-KEPT]:
+        old.path.unlink()
+    for states in folder.glob(f"{glob.escape(run)}_*{STATES_SUFFIX}"):
+        if not states.with_suffix(SUFFIX).exists():
+            states.unlink()
+    return Checkpoint(run, steps, folder / f"{run}_{steps}{SUFFIX}")
 
 
 def _by_path(path):
