@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import mxnet as mx
 import numpy as np
 import pytest
 from ramps import (
@@ -79,15 +78,11 @@ def rotation(angle):
 
 
 def inexact_inverse(draws, maps):
-    """The original's inverse of image 1's linear part, which is right for aspect 1 alone."""
-    relative = draws.relative_scale[:, None, None] * np.moveaxis(
-        rotation(draws.relative_angle), 2, 0
-    )
+    """Take the original's inverse of image 1's linear part, which is right for aspect 1 alone."""
+    relative = (draws.relative_scale * rotation(draws.relative_angle)).transpose((2, 0, 1))
     slip = np.ones_like(relative)
     slip[:, 0, 1], slip[:, 1, 0] = 1 / draws.aspect, draws.aspect
-    return maps._replace(
-        flow_matrix=np.linalg.inv(relative) @ (relative @ maps.flow_matrix * slip)
-    )
+    return maps._replace(flow_matrix=np.linalg.inv(relative) @ (relative @ maps.flow_matrix * slip))
 
 
 def image_2_turned_the_other_way(draws, maps):
@@ -123,13 +118,13 @@ SLIPS = {
 
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_slip_would_show(pairs, slip):
-    """Most draws betray it, so the test above can't pass by luck."""
+    """At least one draw in five betrays it, so the test above can't pass by luck."""
     few = [array[:50] for array in pairs]
     draws, maps = draw_maps(STRONG, 50)
     right, wrong = (errors_px(*augment(few, each)) for each in (maps, SLIPS[slip](draws, maps)))
     assert np.nanmax(right) < MOST_PX
     betrayed = np.nan_to_num(wrong).max(axis=(1, 2)) > MOST_PX
-    assert betrayed.mean() > 0.7
+    assert betrayed.mean() > 0.2
 
 
 def sampled_by_formula(draws, index, source_hw, target_hw):
@@ -168,9 +163,8 @@ def test_images_are_sampled_where_the_formulas_say(target_hw):
     count = 20
     draws = draw_geometry(STRONG, 3, 1, range(count))
     maps = geometry_maps(draws, SOURCE_HW, target_hw)
-    image1, image2, _, valid = augment(ramp_pairs(count), maps, target_hw)
-    same = [ramp_pairs(count)[0]] * 2  # image 1 twice: it shows coordinates
-    image1, image2, *_ = augment([*same, *ramp_pairs(count)[2:]], maps, target_hw)
+    ramp, _, *rest = ramp_pairs(count)  # shows its own coordinates; image 2 need not fit here
+    image1, image2, *_ = augment([ramp, ramp, *rest], maps, target_hw)
     for index in range(count):
         wanted1, wanted2 = sampled_by_formula(draws, index, SOURCE_HW, target_hw)
         np.testing.assert_allclose(image1[index, :2], wanted1, atol=1e-3)
@@ -187,15 +181,37 @@ def test_image_1_lies_within_its_source(pairs):
     np.testing.assert_allclose(image1[:, 2], 1, atol=1e-5)
 
 
-def test_the_inverse_is_exact():
-    draws, maps = draw_maps(STRONG._replace_relative() if False else STRONG, 20)
-    assert draws and maps
+def test_flow_is_mapped_by_the_exact_inverse():
+    r, s, a = 0.25, 0.6, 1.1
+    maps = geometry_maps(fixed_draws(angle=r, zoom=s, aspect=a), SOURCE_HW, TARGET_HW)
+    wanted = [[np.cos(r) / (s * a), np.sin(r) / s], [-np.sin(r) / (s * a), np.cos(r) / s]]
+    np.testing.assert_allclose(maps.flow_matrix[0], wanted, rtol=1e-6)
+
+
+def test_sparse_flow_keeps_its_length():
+    """Between known and unknown pixels the flow is that of the known ones, not less."""
+    count = 5
+    rng = np.random.default_rng(0)
+    valid = (rng.random((count, 1, *SOURCE_HW)) < 0.5).astype(np.float32)
+    flow = np.broadcast_to(np.float32([[[3]], [[-2]]]), (count, 2, *SOURCE_HW))
+    config = GeometryConfig(angle=17, zoom=(0.5, 1))
+    draws, maps = draw_maps(config, count)
+    black = np.zeros((count, 3, *SOURCE_HW), np.float32)
+    _, _, new_flow, new_valid = augment([black, black, flow, valid], maps)
+    for index in range(count):
+        wanted = np.linalg.inv(draws.zoom[index] * rotation(draws.angle[index])) @ [3, -2]
+        partly = (new_valid[index, 0] > 0.01) & (new_valid[index, 0] < 0.99)
+        assert partly.sum() > 100
+        found = new_flow[index][:, partly]
+        np.testing.assert_allclose(found, np.tile(wanted[:, None], partly.sum()), atol=1e-4)
 
 
 def test_without_ranges_nothing_changes(pairs):
     few = [array[:3] for array in pairs]
     draws = draw_geometry(GeometryConfig(), 0, 1, range(3))
-    image1, image2, flow, valid = augment(few, geometry_maps(draws, SOURCE_HW, SOURCE_HW), SOURCE_HW)
+    image1, image2, flow, valid = augment(
+        few, geometry_maps(draws, SOURCE_HW, SOURCE_HW), SOURCE_HW
+    )
     np.testing.assert_allclose(image1, few[0], atol=1e-4)
     np.testing.assert_allclose(image2, few[1], atol=1e-3)
     np.testing.assert_allclose(valid, few[3], atol=1e-5)
@@ -205,16 +221,20 @@ def test_without_ranges_nothing_changes(pairs):
 def test_without_ranges_a_larger_image_is_cropped_at_random(pairs):
     few = [array[:8] for array in pairs]
     _, maps = draw_maps(GeometryConfig(), 8)
-    image1, _, flow, valid = augment(few, maps)
-    moved = image1[:, :2] - coordinates_xy(TARGET_HW)
+    results = augment(few, maps)
+    moved = results[0][:, :2] - coordinates_xy(TARGET_HW)
     np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :, :1, :1], moved.shape), atol=1e-3)
     assert np.unique(moved[:, :, 0, 0].round(2), axis=0).shape == (8, 2)
-    assert np.nanmax(errors_px(*augment(few, maps))) < MOST_PX
+    assert np.nanmax(errors_px(*results)) < MOST_PX
 
 
-HOPELESS = {
-    "flow of 1000 px": (2, 1000.0),
-    "flow that is no number": (2, np.nan),
-    "infinite flow": (2, np.inf),
-    "black images": (0, 0.0),
-}
+@pytest.mark.parametrize("unknown", [1000.0, np.nan, np.inf])
+@pytest.mark.parametrize("known_share", [0, 0.5])
+def test_black_images_and_wild_flow_give_finite_results(unknown, known_share):
+    rng = np.random.default_rng(0)
+    black = np.zeros((4, 3, *SOURCE_HW), np.float32)
+    valid = (rng.random((4, 1, *SOURCE_HW)) < known_share).astype(np.float32)
+    flow = np.where(valid > 0, 1000, unknown) * np.ones((1, 2, 1, 1))
+    results = augment([black, black, flow, valid], draw_maps(STRONG, 4)[1])
+    assert all(np.isfinite(result).all() for result in results)
+    assert (results[3].max() > 0) == (known_share > 0)

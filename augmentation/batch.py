@@ -1,0 +1,124 @@
+"""The augmentation of a training batch, from random numbers to the callables of a training step."""
+
+from typing import NamedTuple
+
+import mxnet as mx
+import numpy as np
+
+from augmentation.color import ColorAugmentation, color_change
+from augmentation.draws import ColorDraws, GeometryDraws, draw_color, draw_geometry
+from augmentation.geometry import GeometricAugmentation, geometry_maps
+
+
+class Draws(NamedTuple):
+    """What the augmentation does to each sample of a batch: NumPy arrays that can be pickled."""
+
+    geometry: GeometryDraws
+    color: ColorDraws
+
+
+class Augmentation:
+    """The augmentation of one training run, on any device.
+
+    Use it once per batch:
+
+        draws = augmentation.draw(step, range(len(image1)))
+        geo_aug, color_aug = augmentation.callables(draws)
+        pipe.train_batch(image1, image2, flow, geo_aug, color_aug, valid)
+
+    Parameters
+    ----------
+    config : config.DatasetConfig
+        Its `geometry`, `color` and `target_shape` count.
+    seed : int
+        Of the run, not negative.
+    """
+
+    def __init__(self, config, seed):
+        self._config = config
+        self._seed = seed
+        self._geometry = GeometricAugmentation(config.target_shape)
+        self._color = ColorAugmentation()
+        for block in (self._geometry, self._color):
+            block.hybridize()
+
+    def draw(self, step, samples):
+        """Draw the random numbers for samples of a step.
+
+        MXNet is not used, so that a thread can draw for the next step while the device is at work
+        on this one: the noise takes longest, and NumPy lets other threads run meanwhile.
+
+        Parameters
+        ----------
+        step : int
+            Not negative.
+        samples : sequence of int
+            Numbers, not negative, that tell the samples of the step apart: their positions in the
+            whole batch, whatever parts of it come here. (Not their numbers in the dataset: a batch
+            may hold a pair twice, which should not come out the same twice.)
+
+        Returns
+        -------
+        Draws
+            Row i depends on the run's seed, the step and samples[i] alone.
+        """
+        config, key = self._config, (self._seed, step, samples)
+        return Draws(
+            geometry=draw_geometry(config.geometry, *key),
+            color=draw_color(config.color, *key, config.target_shape),
+        )
+
+    def callables(self, draws):
+        """Return geo_aug and color_aug for the samples drawn for.
+
+        A batch may come in parts, each on its own device: each callable takes as many samples as
+        its images are, in the order of `draws`, and goes on with the next ones at the next call.
+
+        Parameters
+        ----------
+        draws : Draws
+            From `draw`.
+
+        Returns
+        -------
+        geo_aug : callable
+            (image1, image2, flow, valid) -> the four, of the config's target_shape. NDArrays
+            (n, C, H, W) on one device; flow is (u, v) in pixels, valid in 0..1.
+        color_aug : callable
+            (image1, image2) -> the two, in [0, 1]; NDArrays (n, 3, h, w) of target_shape.
+
+        Both raise ValueError when called for more samples than were drawn for.
+        """
+        next_geometry, next_color = _InTurn(draws.geometry), _InTurn(draws.color)
+
+        def geo_aug(image1, image2, flow, valid):
+            own = next_geometry(len(image1))
+            maps = geometry_maps(own, image1.shape[2:], self._config.target_shape)
+            on_device = _to_device(maps, image1.context)
+            return self._geometry(image1, image2, flow, valid, *on_device)
+
+        def color_aug(image1, image2):
+            own = next_color(len(image1))
+            on_device = _to_device(color_change(own), image1.context)
+            return self._color(image1, image2, *on_device)
+
+        return geo_aug, color_aug
+
+
+class _InTurn:
+    """Hands out the rows of a NamedTuple of arrays, in order, some at each call."""
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+        self._taken = 0
+
+    def __call__(self, count):
+        start, stop, drawn = self._taken, self._taken + count, len(self._arrays[0])
+        if stop > drawn:
+            raise ValueError(f"augmentation: expected {drawn} samples as drawn for, got {stop}")
+        self._taken = stop
+        return type(self._arrays)(*(array[start:stop] for array in self._arrays))
+
+
+def _to_device(arrays, ctx):
+    return [mx.nd.array(array, ctx, np.float32) for array in arrays]
