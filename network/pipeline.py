@@ -5,20 +5,21 @@ from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
-from mxnet import autograd, gluon
+from mxnet import gluon
 
 import metrics
 from config.errors import InputError
+from network.images import FINEST_STRIDE, centralise, to_device
 from network.layers import flip_axes, upsample, warp
-from network.loss import EndpointError, MultiscaleLoss
+from network.loss import MultiscaleLoss
 from network.maskflownet import MaskFlownet
 from network.maskflownet_s import MaskFlownet_S
 from network.parameters import load_parameters, save_parameters
 from network.resizing import NetworkSize, check_network_size
 from network.trainer_states import load_trainer_states, save_trainer_states
+from network.training_step import TrainingStep
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
-FINEST_STRIDE = 4  # of the finest prediction
 
 
 class Prediction(NamedTuple):
@@ -72,15 +73,13 @@ class Pipeline:
         self.network = NETWORKS[config.network.class_name](config.network)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
         self.network.hybridize()
-        self._loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
-        self._epe = EndpointError()
-        for block in (self._loss, self._epe):
-            block.hybridize()
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
         self.trainer = gluon.Trainer(parameters, "adam", {"learning_rate": 1e-4})
         self.set_learning_rate(1)
+        loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
+        self._step = TrainingStep(self.network, loss, self.trainer, self.ctx)
 
     # Weights.
 
@@ -166,7 +165,7 @@ class Pipeline:
 
     def _predict_share(self, pairs, ctx):
         """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
-        images = [tuple(_to_device(image[None], ctx) for image in pair[:2]) for pair in pairs]
+        images = [tuple(to_device(image[None], ctx) for image in pair[:2]) for pair in pairs]
         inputs = [
             tuple(pair.size.to_network(image) for image in centralise(*own))
             for pair, own in zip(pairs, images, strict=True)
@@ -259,78 +258,10 @@ class Pipeline:
         InputError
             The batch or its parts cannot be shared out evenly over the devices.
         """
-        count = len(img1)
-        part = micro_batch or count
-        self._check_division(count, part)
         if mask is None:
-            mask = np.full((count, 1, *img1.shape[2:]), 255, np.uint8)
-        self._prepare_gradients(accumulate=part < count)
-        losses, errors = [], []
-        for start in range(0, count, part):
-            arrays = (array[start : start + part] for array in (img1, img2, label, mask))
-            loss, error = self._add_gradients(arrays, geo_aug, color_aug)
-            losses.append(loss)
-            errors.append(error)
-        loss = float(np.concatenate(losses).mean())
-        if np.isfinite(loss):
-            self.trainer.step(count)
-        error = np.concatenate(errors)
-        return {"epe": float(error.mean()) if error.size else 0.0, "loss": loss}
-
-    def _check_division(self, count, part):
-        devices = len(self.ctx)
-        if count % devices or count % part or part % devices:
-            fitting = [n for n in range(devices, count + 1, devices) if count % n == 0]
-            raise InputError(
-                f"batch of {count} in parts of {part} on {devices} devices: expected a batch that "
-                f"is a multiple of {devices}, in parts of {fitting or 'no size'}"
-            )
-
-    def _prepare_gradients(self, accumulate):
-        """Make backward passes add to zeroed gradients, or (cheaper) overwrite them."""
-        wanted = "add" if accumulate else "write"
-        for parameter in self.network.collect_params().values():
-            if parameter.grad_req == "null":
-                continue
-            if parameter.grad_req != wanted:
-                parameter.grad_req = wanted
-            if accumulate:
-                parameter.zero_grad()
-
-    def _add_gradients(self, arrays, geo_aug, color_aug):
-        """Run forward and backward; return the losses, and the errors of samples that have one."""
-        shares = zip(*(np.split(array, len(self.ctx)) for array in arrays), self.ctx, strict=True)
-        outputs = [self._forward_share(share, ctx, geo_aug, color_aug) for *share, ctx in shares]
-        autograd.backward([loss for loss, _, _ in outputs])
-        mx.nd.waitall()  # the next part must not begin before the memory of this one is free
-        loss, error, has_valid = (
-            np.concatenate([output.asnumpy() for output in kind])
-            for kind in zip(*outputs, strict=True)
-        )
-        return loss, error[has_valid > 0]
-
-    def _forward_share(self, arrays, ctx, geo_aug, color_aug):
-        """Return one device's losses, endpoint errors and whether there is a valid pixel, (n,)."""
-        image1, image2, label, valid = (mx.nd.array(array, ctx, np.float32) for array in arrays)
-        augmented = geo_aug(image1 / 255, image2 / 255, label, valid / 255)
-        image1, image2 = centralise(*color_aug(*augmented[:2]))
-        label, valid = flip_axes(mx.nd, augmented[2]), augmented[3]
-        with autograd.record():
-            predictions = self.network(image1, image2)[0]
-            loss = self._loss(label, valid, *predictions)
-        finest = upsample(mx.nd, predictions[-1].detach(), FINEST_STRIDE)
-        return loss, self._epe(finest, label, valid), valid.max(axis=0, exclude=True)
-
-
-def centralise(image1, image2):
-    """Subtract the mean per channel over both images of each pair; (N, 3, H, W) each."""
-    mean = mx.nd.concat(image1, image2, dim=2).mean(axis=(2, 3), keepdims=True)
-    return image1 - mean, image2 - mean
-
-
-def _to_device(image, ctx):
-    """Bring uint8 (N, H, W, 3) to a device as float32 (N, 3, H, W) in [0, 1]."""
-    return mx.nd.array(image, ctx, np.uint8).transpose((0, 3, 1, 2)).astype(np.float32) / 255
+            mask = np.full((len(img1), 1, *img1.shape[2:]), 255, np.uint8)
+        arrays = (img1, img2, label, mask)
+        return self._step.run(arrays, geo_aug, color_aug, micro_batch or len(img1))
 
 
 def _checked_pair(image1, image2, resize):

@@ -8,7 +8,8 @@ from golden import NETWORKS, golden, recipe_pipeline
 from config import load_config
 from config.errors import InputError
 from network import get_pipeline
-from network.pipeline import centralise
+from network.images import centralise
+from network.loss import MultiscaleLoss
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -133,8 +134,12 @@ def test_loss_and_gradients_equal_the_reference(name, q):
         mx.nd.array(wanted[key].astype(np.float32)) for key in ("image1", "image2", "flow", "valid")
     )
     image1, image2 = centralise(image1 / 255, image2 / 255)
+    loss_of = MultiscaleLoss(pipe.config.network.mw, q)
     with mx.autograd.record():
-        loss = pipe._loss(flow.flip(axis=1), valid / 255, *pipe.network(image1, image2)[0])
+        predictions = pipe.network(image1, image2)[0]
+        loss = MultiscaleLoss(pipe.config.network.mw, q)(
+            flow.flip(axis=1), valid / 255, *predictions
+        )
     loss.backward()
     np.testing.assert_allclose(loss.asnumpy(), wanted["loss"], rtol=1e-5)
     trained = {

@@ -1,0 +1,95 @@
+"""One optimisation step: shared out over devices, summed over parts, skipped when it is bad."""
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+
+from config.errors import InputError
+from network.images import FINEST_STRIDE, centralise
+from network.layers import flip_axes, upsample
+from network.loss import EndpointError
+
+
+class TrainingStep:
+    """Forward, backward and update of a network.
+
+    Parameters
+    ----------
+    network : HybridBlock
+    loss : network.loss.MultiscaleLoss
+    trainer : mxnet.gluon.Trainer
+    ctx : list of mxnet.Context
+    """
+
+    def __init__(self, network, loss, trainer, ctx):
+        self._network = network
+        self._loss = loss
+        self._epe = EndpointError()
+        self._trainer = trainer
+        self._ctx = ctx
+        for block in (self._loss, self._epe):
+            block.hybridize()
+
+    def run(self, arrays, geo_aug, color_aug, part):
+        """Take a step with the arrays image1, image2, label and mask, `part` samples at a time.
+
+        The rest is as in `Pipeline.train_batch`.
+        """
+        count = len(arrays[0])
+        self._check_division(count, part)
+        self._prepare_gradients(accumulate=part < count)
+        losses, errors = [], []
+        for start in range(0, count, part):
+            own = [array[start : start + part] for array in arrays]
+            loss, error = self._add_gradients(own, geo_aug, color_aug)
+            losses.append(loss)
+            errors.append(error)
+        loss = float(np.concatenate(losses).mean())
+        if np.isfinite(loss):
+            self._trainer.step(count)
+        error = np.concatenate(errors)
+        return {"epe": float(error.mean()) if error.size else 0.0, "loss": loss}
+
+    def _check_division(self, count, part):
+        devices = len(self._ctx)
+        if count % devices or count % part or part % devices:
+            fitting = [n for n in range(devices, count + 1, devices) if count % n == 0]
+            raise InputError(
+                f"batch of {count} in parts of {part} on {devices} devices: expected a batch that "
+                f"is a multiple of {devices}, in parts of {fitting or 'no size'}"
+            )
+
+    def _prepare_gradients(self, accumulate):
+        """Make backward passes add to zeroed gradients, or (cheaper) overwrite them."""
+        wanted = "add" if accumulate else "write"
+        for parameter in self._network.collect_params().values():
+            if parameter.grad_req == "null":
+                continue
+            if parameter.grad_req != wanted:
+                parameter.grad_req = wanted
+            if accumulate:
+                parameter.zero_grad()
+
+    def _add_gradients(self, arrays, geo_aug, color_aug):
+        """Run forward and backward; return the losses, and the errors of samples that have one."""
+        shares = zip(*(np.split(array, len(self._ctx)) for array in arrays), self._ctx, strict=True)
+        outputs = [self._forward_share(share, ctx, geo_aug, color_aug) for *share, ctx in shares]
+        autograd.backward([loss for loss, _, _ in outputs])
+        mx.nd.waitall()  # the next part must not begin before the memory of this one is free
+        loss, error, has_valid = (
+            np.concatenate([output.asnumpy() for output in kind])
+            for kind in zip(*outputs, strict=True)
+        )
+        return loss, error[has_valid > 0]
+
+    def _forward_share(self, arrays, ctx, geo_aug, color_aug):
+        """Return one device's losses, endpoint errors and whether there is a valid pixel, (n,)."""
+        image1, image2, label, valid = (mx.nd.array(array, ctx, np.float32) for array in arrays)
+        augmented = geo_aug(image1 / 255, image2 / 255, label, valid / 255)
+        image1, image2 = centralise(*color_aug(*augmented[:2]))
+        label, valid = flip_axes(mx.nd, augmented[2]), augmented[3]
+        with autograd.record():
+            predictions = self._network(image1, image2)[0]
+            loss = self._loss(label, valid, *predictions)
+        finest = upsample(mx.nd, predictions[-1].detach(), FINEST_STRIDE)
+        return loss, self._epe(finest, label, valid), valid.max(axis=0, exclude=True)
