@@ -137,9 +137,7 @@ def test_loss_and_gradients_equal_the_reference(name, q):
     loss_of = MultiscaleLoss(pipe.config.network.mw, q)
     with mx.autograd.record():
         predictions = pipe.network(image1, image2)[0]
-        loss = MultiscaleLoss(pipe.config.network.mw, q)(
-            flow.flip(axis=1), valid / 255, *predictions
-        )
+        loss = loss_of(flow.flip(axis=1), valid / 255, *predictions)
     loss.backward()
     np.testing.assert_allclose(loss.asnumpy(), wanted["loss"], rtol=1e-5)
     trained = {
