@@ -11,9 +11,12 @@ from tasks.command_line import (
     whole,
 )
 
-# Flags that one task has no use for.
-EVALUATE_USELESS = ("clear_steps", "seed", "micro_batch")
-TRAIN_USELESS = ("resize",)
+# What there is to do with a network, and the flags that it has no use for.
+USELESS = {
+    "train": ("resize",),
+    "valid": ("clear_steps", "seed", "micro_batch"),
+    "predict": ("clear_steps", "seed", "micro_batch", "dataset_cfg", "debug"),
+}
 
 
 def make_parser():
@@ -30,6 +33,7 @@ def make_parser():
         help="dataset config to train on (default chairs), or with --valid to evaluate on",
     )
     add("--valid", action="store_true", help="evaluate the checkpoint on every dataset that is set")
+    add("--predict", action="store_true", help="write flow for the Sintel and KITTI test sets")
     add("--check", action="store_true", help="say which datasets are there, and how complete")
     add("--fetch", metavar="RUN", help="download a released checkpoint, such as dbbSep30")
     add_network_arguments(parser)
@@ -40,7 +44,6 @@ def make_parser():
     add("--micro_batch", metavar="N", type=positive, help="pairs in memory at a time")
     add("--workers", metavar="N", type=positive, default=1, help="that read training pairs")
     add("--debug", action="store_true", help="try everything in a minute, keep nothing")
-    add("--predict", action="store_true", help="not available yet")
     return parser
 
 
@@ -62,22 +65,22 @@ def dispatch(arguments):
 
         fetch(arguments.fetch, arguments.root / "weights")
         return 0
-    return train(arguments) if check_task(arguments) == "train" else evaluate(arguments)
+    return {"train": train, "valid": evaluate, "predict": predict}[task_of(arguments)](arguments)
 
 
-def check_task(arguments):
-    """Return what to do, "train" or "evaluate"; InputError for arguments that it has no use for."""
+def task_of(arguments):
+    """Return which of USELESS to do; InputError for arguments that it has no use for."""
     from config import InputError
 
     if arguments.config is None:
         raise InputError("CONFIG is missing: name a network config, such as MaskFlownet_S")
-    if arguments.predict:
-        raise InputError("--predict has no effect yet; --valid evaluates a checkpoint")
-    task, useless = ("evaluate", EVALUATE_USELESS) if arguments.valid else ("train", TRAIN_USELESS)
-    for name in useless:
+    tasks = [task for task in ("valid", "predict") if getattr(arguments, task)] or ["train"]
+    if len(tasks) > 1:
+        raise InputError("--valid and --predict: expected one of them")
+    for name in USELESS[tasks[0]]:
         if getattr(arguments, name):
-            raise InputError(f"--{name} has no effect when the task is to {task}: leave it out")
-    return task
+            raise InputError(f"--{name} has no effect when the task is to {tasks[0]}: leave it out")
+    return tasks[0]
 
 
 def train(arguments):
@@ -89,7 +92,7 @@ def train(arguments):
 
 def evaluate(arguments):
     """Evaluate a checkpoint on the datasets that are set, print a table, append to the log."""
-    from tasks.validate import append_log, sets_to_evaluate, validate
+    from tasks.validate import append_log, sets_to_evaluate, validate, write_report
 
     sets = sets_to_evaluate(arguments.dataset_cfg)
     checkpoint, pipe = load_pipeline(arguments)
@@ -97,7 +100,23 @@ def evaluate(arguments):
         pipe, sets, arguments.batch or 1, arguments.resize, arguments.shard, arguments.debug
     )
     if not arguments.debug:
-        append_log(figures, checkpoint, arguments.root / "logs" / "val")
+        folder = arguments.root / "logs" / "val"
+        append_log(figures, checkpoint, folder)
+        write_report(
+            figures, checkpoint, folder, pipe.config.name, arguments.resize, arguments.shard
+        )
+
+
+def predict(arguments):
+    """Write flow for the benchmarks' test halves into flows/RUN_STEPS; return the exit code."""
+    from config import load_paths
+    from tasks.predict_benchmarks import predict_benchmarks
+
+    checkpoint, pipe = load_pipeline(arguments)
+    folder = arguments.root / "flows" / f"{checkpoint.run}_{checkpoint.steps}"
+    return predict_benchmarks(
+        pipe, load_paths(), folder, checkpoint, arguments.batch or 1, arguments.resize
+    )
 
 
 if __name__ == "__main__":

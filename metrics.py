@@ -3,6 +3,7 @@
 Flow is float (H, W, 2), (u, v) = (x, y) in pixels; valid is bool (H, W).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,13 @@ EPSILON = 1e-8
 OUTLIER_PX = 3.0  # KITTI's Fl: an error over 3 px ...
 OUTLIER_SHARE = 0.05  # ... that is also over 5 % of the true flow's length
 MEANS = ("epe", "over_1px", "over_3px", "over_5px", "fl")  # of an image, averaged over a set
+
+ALL = "all"
+# Sintel's classes of speed: the true flow's length in pixels, from the first to below the second.
+SPEEDS = {"s0-10": (0, 10), "s10-40": (10, 40), "s40+": (40, np.inf)}
+# Sintel's words for pixels of image 1 that are seen in image 2, and for those that are not; KITTI
+# calls the first noc, not occluded.
+MATCHED, UNMATCHED = "matched", "unmatched"
 
 
 def endpoint_error(flow, truth):
@@ -39,7 +47,7 @@ def _mean(values):
 
 
 class ImageScore(NamedTuple):
-    """One image's scores over its valid pixels; the means are NaN where there are none.
+    """One image's scores over some of its valid pixels; the means are NaN where there are none.
 
     Attributes
     ----------
@@ -50,7 +58,7 @@ class ImageScore(NamedTuple):
     fl : float
         Share of KITTI's outliers.
     outliers, pixels : int
-        How many outliers, among how many valid pixels.
+        How many outliers, among how many pixels.
     """
 
     epe: float
@@ -62,18 +70,50 @@ class ImageScore(NamedTuple):
     pixels: int
 
 
-def score_image(flow, truth, valid):
-    """Return the `ImageScore` of one image."""
-    error = endpoint_error(flow, truth)[valid]
-    outlier = is_outlier(error, truth[valid])
+def score_image(flow, truth, valid) -> ImageScore:
+    """Return the `ImageScore` of one image over all of its valid pixels."""
+    return score_regions(flow, truth, valid)[ALL]
+
+
+def score_regions(flow, truth, valid, occluded=None) -> dict[str, ImageScore]:
+    """Return one image's scores over all of its valid pixels and over the benchmarks' parts.
+
+    Parameters
+    ----------
+    flow, truth : numpy.ndarray
+        float (H, W, 2), estimated and true.
+    valid : numpy.ndarray
+        bool (H, W), where the truth is known.
+    occluded : numpy.ndarray, optional
+        bool (H, W), True for pixels of image 1 that are covered or out of the frame in image 2.
+
+    Returns
+    -------
+    dict
+        From "all", each of `SPEEDS` and, if `occluded` is given, "matched" (seen in both images)
+        and "unmatched" to an `ImageScore`.
+    """
+    error, truth = endpoint_error(flow, truth)[valid], truth[valid]
+    outlier = is_outlier(error, truth)
+    speed = np.linalg.norm(truth, axis=-1)
+    inside = {ALL: np.ones(error.shape, bool)}
+    inside |= {name: (low <= speed) & (speed < high) for name, (low, high) in SPEEDS.items()}
+    if occluded is not None:
+        inside |= {MATCHED: ~occluded[valid], UNMATCHED: occluded[valid]}
+    return {name: _score(error[part], outlier[part]) for name, part in inside.items()}
+
+
+def _score(error, outlier):
+    """Return the ImageScore of pixels with these errors, (n,), some of them outliers, (n,)."""
     shares = (_mean(error > limit) for limit in (1, 3, 5))
     return ImageScore(_mean(error), *shares, _mean(outlier), int(outlier.sum()), error.size)
 
 
-def summarize(scores):
-    """Return a set's figures from its images' scores: means of the images' means.
+def summarize(scores: Sequence[ImageScore]) -> dict[str, float]:
+    """Return a set's figures from its images' scores: means of the images' means, and pooled.
 
-    KITTI's server and RAFT pool all pixels instead, so that an image with more of them counts more.
+    Pooled means over all pixels of the set together, so that an image with more of them counts
+    more. docs/benchmarks.md says which benchmark takes which.
 
     Parameters
     ----------
@@ -82,12 +122,31 @@ def summarize(scores):
     Returns
     -------
     dict
-        `images`: how many have a valid pixel and so count; `epe`, `over_1px`, `over_3px`,
-        `over_5px`, `fl`: means of the images' figures; `fl_pooled`: the share of outliers among
-        all pixels.
+        `images`: how many have a valid pixel and so count; `pixels`: how many pixels they have;
+        `epe`, `over_1px`, `over_3px`, `over_5px`, `fl`: means of the images' figures;
+        `epe_pooled`, `fl_pooled`: the mean error of all pixels, and the share of outliers among
+        them.
     """
     counted = [score for score in scores if score.pixels]
-    figures = {name: _mean([getattr(score, name) for score in counted]) for name in MEANS}
     pixels = sum(score.pixels for score in counted)
-    pooled = sum(score.outliers for score in counted) / pixels if pixels else float("nan")
-    return {"images": len(counted), **figures, "fl_pooled": pooled}
+    figures = {name: _mean([getattr(score, name) for score in counted]) for name in MEANS}
+    figures["epe_pooled"] = sum(score.epe * score.pixels for score in counted) / (pixels or np.nan)
+    figures["fl_pooled"] = sum(score.outliers for score in counted) / (pixels or np.nan)
+    return {"images": len(counted), "pixels": pixels, **figures}
+
+
+def summarize_regions(scores: Sequence[dict[str, ImageScore]]) -> dict:
+    """Return a set's figures from what `score_regions` gives for each of its images.
+
+    Returns
+    -------
+    dict
+        What `summarize` gives for all pixels and, as `regions`, for each part: "s0-10", "s10-40",
+        "s40+" and, if occlusion is known in at least one image, "matched" and "unmatched". An
+        image without pixels of a part contributes nothing to it.
+    """
+    names = dict.fromkeys(name for score in scores for name in score if name != ALL)
+    regions = {
+        name: summarize([score[name] for score in scores if name in score]) for name in names
+    }
+    return {**summarize([score[ALL] for score in scores]), "regions": regions}

@@ -76,7 +76,10 @@ class Pipeline:
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
-        self.trainer = gluon.Trainer(parameters, "adam", {"learning_rate": 1e-4})
+        # Not on the key-value store: it would drop Adam's moments whenever weights are loaded.
+        self.trainer = gluon.Trainer(
+            parameters, "adam", {"learning_rate": 1e-4}, update_on_kvstore=False
+        )
         self.set_learning_rate(1)
         loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
         self._step = TrainingStep(self.network, loss, self.trainer, self.ctx)

@@ -51,7 +51,8 @@ def load_trainer_states(trainer, network, path):
 
     The file may be numbered by creation or by name. The order whose shapes (and, under a frozen
     first stage, whose missing entries) fit is taken; if both fit, the order of creation, which is
-    ours. The two networks have shapes that leave no doubt.
+    ours. The two networks have shapes that leave no doubt. A file from before the first step holds
+    no moments: the training then begins anew.
 
     With several devices load the weights first: MXNet drops what its key-value store holds, the
     moments too, whenever it is given weights.

@@ -28,7 +28,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--network", metavar="NAME", default="MaskFlownet", help="the pipeline's name")
     add("--batch", metavar="N", type=positive, default=1, help="pairs per step over all devices")
     add("--resize", metavar="H,W", type=size_hw, help="the size that the network sees")
-    add("--root", metavar="DIR", type=Path, default=ROOT, help="where weights/ and logs/ lie")
+    add(
+        "--root",
+        metavar="DIR",
+        type=Path,
+        default=ROOT,
+        help="where weights/, logs/ and flows/ lie (default: this repository)",
+    )
 
 
 def run_program(program: str, body: Callable[[], int | None]) -> int:

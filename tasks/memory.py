@@ -4,8 +4,8 @@ from pathlib import Path
 
 # Bytes per pixel of one sample in a training step, and what a process needs besides; measured as
 # the peak resident memory of steps at 320x448 with MXNet 1.9.1 on a CPU.
-BYTES_PER_PIXEL = {"MaskFlownet_S": 25_000, "MaskFlownet": 25_000}
-BESIDES = 1_500_000_000
+BYTES_PER_PIXEL = {"MaskFlownet_S": 25_000, "MaskFlownet": 23_000}
+BESIDES = 600_000_000
 SHARE = 0.85  # of what is free
 
 

@@ -1,15 +1,19 @@
 """Evaluating a checkpoint on datasets with ground truth: `main.py CONFIG -c CHECKPOINT --valid`."""
 
+import json
 import logging
+import math
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from config import load_dataset_config
-from metrics import ImageScore, score_image, summarize
+from metrics import MATCHED, SPEEDS, UNMATCHED, score_regions, summarize_regions
 from reader.datasets import FlowDataset, evaluation_sets, make_dataset
 from reader.read_ahead import read_ahead
+from reader.whole_file import whole_file
 from tasks.progress import progress
 from tasks.runs import Checkpoint
 
@@ -18,7 +22,25 @@ logger = logging.getLogger(__name__)
 DEBUG_PAIRS = 2
 # The original logs Fl for KITTI 2015 and the endpoint error for all else.
 LOGGED_AS_FL = ("kitti.2015",)
+
 COLUMNS = ("set", "pairs", "EPE", ">1px %", ">3px %", ">5px %", "Fl %", "Fl pooled %")
+REGIONS = (*SPEEDS, MATCHED, UNMATCHED)
+REGION_TITLE = "EPE by speed (px per frame) and visibility, pooled over all such pixels:"
+NOC_TITLE = "Non-occluded pixels alone (KITTI's noc; matched in Sintel's words):"
+
+# For whoever reads a report without this repository at hand.
+MEANINGS = {
+    "images": "images with such pixels; the others contribute nothing",
+    "pixels": "how many such pixels these images have",
+    "epe": "endpoint error, px, mean of the images' means",
+    "over_1px, over_3px, over_5px": "share (0..1) of errors over so many px, mean of the images'",
+    "fl": "share (0..1) of errors over 3 px and over 5 % of the true length, mean of the images'",
+    "epe_pooled": "endpoint error, px, mean over all pixels of the set together",
+    "fl_pooled": "fl as a share (0..1) of all pixels of the set together",
+    "expected": "pairs that the published set has, or null where that is not known",
+    "regions": "the same for pixels whose true flow has a length of 0 to below 10 px, of 10 to "
+    "below 40 px, and from 40 px on; matched: seen in both images (KITTI's noc); unmatched: not",
+}
 
 
 def validate(
@@ -29,7 +51,7 @@ def validate(
     shard: int = 1,
     debug: bool = False,
 ) -> dict[str, dict]:
-    """Evaluate on each set and print a table.
+    """Evaluate on each set and print tables.
 
     A pair that is in two sets (Sintel's validation sequences are in all of Sintel too) is
     predicted once. Images are read a batch ahead, so memory does not grow with the sets.
@@ -51,10 +73,11 @@ def validate(
     Returns
     -------
     dict
-        Set name to the figures of `metrics.summarize`.
+        Set name to the figures of `metrics.summarize_regions`, and `expected`: how many pairs the
+        published set has, or None.
     """
-    known: dict[object, ImageScore] = {}
-    figures, rows = {}, [COLUMNS]
+    known = {}  # scores of a pair by region
+    figures = {}
     for name, dataset in sets:
         indices = range(0, len(dataset), shard)[: DEBUG_PAIRS if debug else None]
         names = dataset.names
@@ -62,11 +85,11 @@ def validate(
         todo = [index for index in indices if keys[index] not in known]
         scores = _scores(pipe, name, dataset, todo, batch_size, resize)
         known.update((keys[index], score) for index, score in zip(todo, scores, strict=True))
-        figures[name] = summarize([known[key] for key in keys.values()])
+        figures[name] = summarize_regions([known[key] for key in keys.values()])
+        figures[name]["expected"] = dataset.expected
         if left_out := len(keys) - figures[name]["images"]:
             logger.warning("%s: %d pairs without a valid pixel do not count", name, left_out)
-        rows.append(_row(name, dataset, figures[name]))
-    for line in _table(rows):
+    for line in tables(figures):
         logger.info("%s", line)
     return figures
 
@@ -105,25 +128,102 @@ def append_log(figures: dict[str, dict], checkpoint: Checkpoint, folder: Path) -
     return path
 
 
+def write_report(
+    figures: dict[str, dict],
+    checkpoint: Checkpoint,
+    folder: Path,
+    config_name: str,
+    resize: tuple[int, int] | None = None,
+    shard: int = 1,
+) -> Path:
+    """Write all figures as JSON to `folder`/RUN_STEPS.val.json and return that path.
+
+    A later evaluation of the same checkpoint takes the file's place, in one step.
+
+    Parameters
+    ----------
+    figures : dict
+        What `validate` returned. What is no finite number becomes null.
+    checkpoint : Checkpoint
+    folder : pathlib.Path
+    config_name : str
+        The network config's name.
+    resize : tuple of int, optional
+    shard : int
+        As they were given to `validate`.
+    """
+    report = {
+        "checkpoint": {"run": checkpoint.run, "steps": checkpoint.steps},
+        "parameter_file": str(checkpoint.path),
+        "config": config_name,
+        "resize_hw": resize,
+        "shard": shard,
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "meaning": MEANINGS,
+        "sets": figures,
+    }
+    path = folder / f"{checkpoint.run}_{checkpoint.steps}.val.json"
+    with whole_file(path) as part:
+        text = json.dumps(_finite(report), indent=2, allow_nan=False)
+        part.write_text(f"{text}\n", encoding="utf-8")
+    return path
+
+
+def _finite(value):
+    """Return `value` with None for each number in it that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
 def _scores(pipe, name, dataset, indices, batch_size, resize):
-    """Yield the score of each of the dataset's pairs at `indices`, in order."""
-    truths = []  # of the pairs that the pipeline has taken and not answered yet
+    """Yield the scores by region of each of the dataset's pairs at `indices`, in order."""
+    truths = deque()  # of the pairs that the pipeline has taken and not answered yet
 
     def images():
         for sample in read_ahead(dataset.__getitem__, indices, ahead=batch_size):
-            truths.append((sample.flow, sample.valid[..., 0] > 0))
+            truths.append((sample.flow, sample.valid[..., 0] > 0, sample.occluded))
             yield sample.image1, sample.image2
 
     predictions = pipe.predict_pairs(images(), batch_size, resize)
     for prediction in progress(predictions, len(indices), name):
-        yield score_image(prediction.flow, *truths.pop(0))
+        yield score_regions(prediction.flow, *truths.popleft())
 
 
-def _row(name, dataset, figure):
-    expected = f" of {dataset.expected:,}" if dataset.expected else ""
+def tables(figures: dict[str, dict]) -> Iterator[str]:
+    """Yield the lines of three tables: all pixels, by speed and visibility, non-occluded pixels.
+
+    Parameters
+    ----------
+    figures : dict
+        What `validate` returned. The third table is left out where no set knows its occlusion.
+    """
+    yield from _table([COLUMNS, *(_row(name, figure) for name, figure in figures.items())])
+    yield from ("", REGION_TITLE)
+    yield from _table([("set", *REGIONS), *map(_region_row, figures, figures.values())])
+    noc = {
+        name: figure["regions"][MATCHED] | {"expected": figure["expected"]}
+        for name, figure in figures.items()
+        if MATCHED in figure["regions"]
+    }
+    if noc:
+        yield from ("", NOC_TITLE)
+        yield from _table([COLUMNS, *(_row(name, figure) for name, figure in noc.items())])
+
+
+def _row(name, figure):
+    expected = f" of {figure['expected']:,}" if figure["expected"] else ""
     shares = ("over_1px", "over_3px", "over_5px", "fl", "fl_pooled")
     percents = (f"{100 * figure[share]:.2f}" for share in shares)
     return (name, f"{figure['images']:,}{expected}", f"{figure['epe']:.3f}", *percents)
+
+
+def _region_row(name, figure):
+    regions = [figure["regions"].get(region, {"pixels": 0}) for region in REGIONS]
+    pooled = (f"{region['epe_pooled']:.3f}" if region["pixels"] else "-" for region in regions)
+    return (name, *pooled)
 
 
 def _table(rows):

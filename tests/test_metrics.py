@@ -69,3 +69,65 @@ def test_an_empty_set_has_no_score():
     figures = metrics.summarize([])
     assert figures["images"] == 0
     assert np.isnan(figures["epe"]) and np.isnan(figures["fl_pooled"])
+
+
+def test_parts_by_speed_and_visibility():
+    # Lengths 0, 9, 10, 40; the errors are 1, 2, 3, 4 px.
+    truth = field((0, 0), (9, 0), (6, 8), (40, 0), (100, 0))
+    flow = truth + np.float32([[[0, 1], [0, 2], [0, 3], [0, 4], [0, 500]]])
+    valid = np.array([[True, True, True, True, False]])
+    occluded = np.array([[True, False, False, True, True]])
+    scores = metrics.score_regions(flow, truth, valid, occluded)
+    means = {name: (score.pixels, round(score.epe, 3)) for name, score in scores.items()}
+    assert means == {
+        "all": (4, 2.5),
+        "s0-10": (2, 1.5),
+        "s10-40": (1, 3),
+        "s40+": (1, 4),
+        "matched": (2, 2.5),
+        "unmatched": (2, 2.5),
+    }
+    assert scores["all"] == metrics.score_image(flow, truth, valid)
+    assert scores["matched"].over_1px == 1 and scores["s40+"].fl == 1
+    assert set(metrics.score_regions(flow, truth, valid)) == {"all", "s0-10", "s10-40", "s40+"}
+
+
+def test_parts_of_a_set_pooled_and_as_means_of_images():
+    slow, fast = field((1, 0), (1, 0), (1, 0)), field((50, 0), (1, 0), (1, 0))
+    valid = everywhere(slow)
+    seen = np.zeros((1, 3), bool)
+    scores = [
+        metrics.score_regions(slow + 3, slow, valid, occluded=seen),  # 3 pixels, 3 sqrt(2) px off
+        metrics.score_regions(fast, fast, valid),  # 1 fast and 2 slow, right; occlusion not known
+    ]
+    figures = metrics.summarize_regions(scores)
+    wrong = 3 * np.sqrt(2)
+    assert (figures["images"], figures["pixels"]) == (2, 6)
+    assert figures["epe"] == pytest.approx(wrong / 2, abs=1e-3)
+    regions = figures["regions"]
+    assert regions["s0-10"]["epe"] == pytest.approx(wrong / 2, abs=1e-3)
+    assert regions["s0-10"]["epe_pooled"] == pytest.approx(wrong * 3 / 5, abs=1e-3)
+    assert regions["s0-10"]["fl_pooled"] == 3 / 5
+    # Images without such pixels, or whose occlusion is not known, contribute nothing.
+    assert (regions["s40+"]["images"], regions["s40+"]["pixels"]) == (1, 1)
+    assert regions["s40+"]["epe"] == pytest.approx(0, abs=1e-3)
+    assert regions["matched"]["images"] == 1
+    assert regions["matched"]["epe_pooled"] == pytest.approx(wrong, abs=1e-3)
+    assert (regions["unmatched"]["images"], regions["unmatched"]["pixels"]) == (0, 0)
+    assert np.isnan(regions["unmatched"]["epe"]) and np.isnan(regions["unmatched"]["epe_pooled"])
+
+
+def test_the_parts_pooled_make_up_the_whole():
+    rng = np.random.default_rng(0)
+    scores = []
+    for height in (3, 5):
+        truth, flow = rng.normal(0, 25, (2, height, 7, 2)).astype(np.float32)
+        valid, occluded = rng.random((2, height, 7)) < 0.5
+        scores.append(metrics.score_regions(flow, truth, valid, occluded))
+    figures = metrics.summarize_regions(scores)
+    for names in (metrics.SPEEDS, (metrics.MATCHED, metrics.UNMATCHED)):
+        parts = [figures["regions"][name] for name in names]
+        assert sum(part["pixels"] for part in parts) == figures["pixels"]
+        total = sum(part["pixels"] * part["epe_pooled"] for part in parts)
+        assert total / figures["pixels"] == pytest.approx(figures["epe_pooled"])
+    assert figures["epe_pooled"] != pytest.approx(figures["epe"])

@@ -40,11 +40,8 @@ def make_block(arrays):
     return root
 
 
-def save_states(arrays, path):
-    """Take the steps and save what the Trainer then holds."""
-    root = make_block(arrays)
-    trainer = gluon.Trainer(root.collect_params(), "adam", {"learning_rate": 1e-4})
-    parameters = [root.params.get(array["legacy"]) for array in arrays]
+def train(trainer, parameters):
+    """Take the steps; the gradient of array number i (from 0) is (i + 1) / 64."""
     for _ in range(STEPS):
         with autograd.record():
             losses = [
@@ -54,6 +51,13 @@ def save_states(arrays, path):
             ]
         autograd.backward(losses)
         trainer.step(1)
+
+
+def save_states(arrays, path):
+    """Train and save what the Trainer then holds."""
+    root = make_block(arrays)
+    trainer = gluon.Trainer(root.collect_params(), "adam", {"learning_rate": 1e-4})
+    train(trainer, [root.params.get(array["legacy"]) for array in arrays])
     trainer.save_states(str(path))
 
 

@@ -1,0 +1,137 @@
+"""What --valid prints and writes, with a network that always says "no motion"."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reader.datasets import FlowDataset
+from reader.sample import FlowSample
+from tasks.runs import Checkpoint
+from tasks.validate import tables, validate, write_report
+
+
+class Still:
+    """A pipeline that estimates no motion."""
+
+    def __init__(self, flow=0.0):
+        self.flow = flow
+        self.pairs = 0
+
+    def predict_pairs(self, pairs, batch_size, resize):
+        for image1, _ in pairs:
+            self.pairs += 1
+            yield SimpleNamespace(flow=np.full((*image1.shape[:2], 2), self.flow, np.float32))
+
+
+class Samples(FlowDataset):
+    """Samples given one by one; `name` tells a set from another."""
+
+    def __init__(self, samples, expected=None):
+        self.samples = samples
+        self.names = [sample.name for sample in samples]
+        self.expected = expected
+
+    def __getitem__(self, index):
+        return self.samples[index]
+
+
+def sample(name, lengths, valid=None, occluded=None):
+    """Return a pair of one row whose true flow has these lengths."""
+    image = np.zeros((1, len(lengths), 3), np.uint8)
+    flow = np.zeros((1, len(lengths), 2), np.float32)
+    flow[0, :, 0] = lengths
+    valid = np.ones(len(lengths)) if valid is None else np.array(valid)
+    if occluded is not None:
+        occluded = np.array([occluded], bool)
+    return FlowSample(
+        image, image, flow, (255 * valid).astype(np.uint8).reshape(1, -1, 1), occluded, name
+    )
+
+
+SINTEL = Samples(
+    [
+        sample("a", [2, 4, 20, 60], occluded=[0, 0, 0, 1]),
+        sample("b", [6, 6, 6, 6], valid=[1, 0, 0, 0], occluded=[0, 0, 1, 1]),
+        sample("nothing", [9, 9], valid=[0, 0], occluded=[0, 0]),
+    ],
+    expected=1041,
+)
+CHAIRS = Samples([sample("c", [5, 5])])
+SETS = [("sintel.training.clean", SINTEL), ("chairs.validation", CHAIRS)]
+
+
+def test_figures_by_speed_and_visibility():
+    figures = validate(Still(), SETS)
+    sintel = figures["sintel.training.clean"]
+    assert (sintel["images"], sintel["expected"]) == (2, 1041)
+    assert sintel["epe"] == pytest.approx((21.5 + 6) / 2, abs=1e-3)
+    pooled = {name: part["epe_pooled"] for name, part in sintel["regions"].items()}
+    expected = {"s0-10": 4, "s10-40": 20, "s40+": 60, "matched": 8, "unmatched": 60}
+    assert pooled == pytest.approx(expected, abs=1e-3)
+    assert sintel["regions"]["matched"]["epe"] == pytest.approx((26 / 3 + 6) / 2, abs=1e-3)
+    assert sintel["regions"]["matched"]["fl_pooled"] == 3 / 4
+    assert set(figures["chairs.validation"]["regions"]) == {"s0-10", "s10-40", "s40+"}
+
+
+def test_a_pair_in_two_sets_is_predicted_once():
+    pipe = Still()
+    part = Samples(SINTEL.samples[:1])
+    figures = validate(pipe, [("all", SINTEL), ("part", part)])
+    assert pipe.pairs == 3
+    assert figures["part"]["regions"]["unmatched"]["epe"] == pytest.approx(60, abs=1e-3)
+
+
+def test_the_tables():
+    lines = list(tables(validate(Still(), SETS)))
+    assert [line.split()[0] for line in lines if line] == [
+        *("set", "sintel.training.clean", "chairs.validation"),
+        *("EPE", "set", "sintel.training.clean", "chairs.validation"),
+        *("Non-occluded", "set", "sintel.training.clean"),
+    ]
+    assert lines[1].split()[1:5] == ["2", "of", "1,041", "13.750"]
+    assert lines[5].split()[1:] == ["s0-10", "s10-40", "s40+", "matched", "unmatched"]
+    assert lines[6].split()[1:] == ["4.000", "20.000", "60.000", "8.000", "60.000"]
+    assert lines[7].split()[1:] == ["5.000", "-", "-", "-", "-"]
+    noc = lines[-1].split()
+    assert noc[1:5] == ["2", "of", "1,041", "7.333"] and noc[-1] == "75.00"
+    assert max(map(len, lines)) <= 100
+    alone = list(tables(validate(Still(), SETS[1:])))
+    assert not any("occluded" in line for line in alone)
+
+
+def test_the_report_is_json_that_names_its_units(tmp_path):
+    checkpoint = Checkpoint("771Sep25-0735", 500000, tmp_path / "weights/x.params")
+    folder = tmp_path / "logs" / "val"
+    path = write_report(
+        validate(Still(), SETS), checkpoint, folder, "MaskFlownet_S", (384, 768), shard=2
+    )
+    assert path == folder / "771Sep25-0735_500000.val.json"
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    report = json.loads(path.read_text(), parse_constant=refuse)
+    assert report["checkpoint"] == {"run": "771Sep25-0735", "steps": 500000}
+    assert report["parameter_file"].endswith("weights/x.params")
+    assert (report["config"], report["resize_hw"], report["shard"]) == (
+        *("MaskFlownet_S", [384, 768]),
+        2,
+    )
+    assert report["time"][10] == "T" and report["time"][-6] in "+-"
+    sintel, chairs = (report["sets"][name] for name, _ in SETS)
+    assert sintel["regions"]["unmatched"]["epe"] == pytest.approx(60, abs=1e-3)
+    assert chairs["regions"]["s40+"]["epe"] is None and chairs["expected"] is None
+    named = {word for words in report["meaning"] for word in words.split(", ")}
+    assert set(sintel) == named
+
+
+def test_the_report_of_a_network_that_gives_no_numbers_replaces_the_last(tmp_path):
+    checkpoint = Checkpoint("run", 0, tmp_path / "run.params")
+    write_report(validate(Still(), SETS[1:]), checkpoint, tmp_path, "MaskFlownet")
+    broken = validate(Still(float("nan")), SETS[1:])
+    path = write_report(broken, checkpoint, tmp_path, "MaskFlownet")
+    chairs = json.loads(path.read_text())["sets"]["chairs.validation"]
+    assert (chairs["images"], chairs["epe"], chairs["epe_pooled"]) == (1, None, None)
+    assert [file.name for file in tmp_path.iterdir()] == ["run_0.val.json"]
