@@ -241,8 +241,8 @@ def test_gpu_environment_is_another_one(made):
     assert calls(made) == []
 
 
-def test_help_lists_every_target():
-    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+def test_help_lists_every_target(project):
+    text = make(project, "help").stdout
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
     assert [line.split()[1] for line in text.splitlines()] == [t for t in phony if t != "anew"]
 

@@ -1,0 +1,139 @@
+# The commands of this project: `make help` lists them.
+#
+# Each makes what it needs first, which is a virtual environment with pinned packages: .venv, or
+# .venv-gpu for `make gpu`. `make PYTHON=/path/to/python3.11 ...` names the Python to make it with.
+# In an environment, `installed` is there once pip has finished and `ready` once MXNet and OpenCV
+# could be imported; both are older than a requirements file that changed since.
+
+RUN := .venv/bin/python
+
+# Another installation's modules must not shadow those of the environment.
+unexport PYTHONPATH
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: .venv/ready ## make the environment .venv (MXNet for CPUs; 250 MB to download)
+
+gpu: .venv-gpu/ready ## make the environment .venv-gpu (MXNet for GPUs; 1.8 GB to download)
+
+demo: .venv/ready ## show the whole path on a few generated pairs
+	@$(RUN) -m tasks.demo
+
+test: .venv/ready ## run the quick tests
+	@$(RUN) -m pytest -n 2 -m "not long"
+
+test-long: .venv/ready ## run the tests that take minutes
+	@$(RUN) -m pytest -m long
+
+lint: .venv/ready ## check style and format
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+format: .venv/ready ## mend what the linter can, and format
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+clean: ## remove environments, caches and the demo's output; weights, logs and flows stay
+	rm -rf .venv .venv-gpu .pytest_cache .ruff_cache .hypothesis demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help venv gpu demo test test-long lint format clean anew
+
+
+# --- The choice of a Python -----------------------------------------------------------------------
+
+# It has to run: pyenv leaves a shim on PATH for every version, and those of inactive ones fail.
+SERVES := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+
+# A shell script that prints the Python to use: $PYTHON if it is set; else python3 if it serves;
+# else the newest that PATH holds. If there is none it says so in one line and fails.
+define find_python
+set -f
+try() {
+    "$$1" -c '$(SERVES)' >/dev/null 2>&1 || return 0
+    if "$$1" -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        echo "$$1"
+        exit 0
+    fi
+    bare=$${bare:-$$1}
+}
+if [ -n "$$PYTHON" ]; then
+    try "$$PYTHON"
+else
+    try python3
+    IFS=:
+    for name in python3.12 python3.11 python3.10; do
+        for folder in $$PATH; do try "$$folder/$$name"; done
+    done
+fi
+if [ -n "$$bare" ]; then
+    package=$$("$$bare" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+    echo "$$bare cannot make virtual environments: install its venv module" \
+        "(Debian and Ubuntu: apt-get install $$package, as root)" >&2
+elif [ -n "$$PYTHON" ]; then
+    echo "PYTHON=$$PYTHON does not run or is not Python 3.10, 3.11 or 3.12: name one that is," \
+        "or leave PYTHON out to have one looked for" >&2
+else
+    echo "Python 3.10, 3.11 or 3.12 is needed and none was found: get one (apt-get install" \
+        "python3.11-venv where the system has it, else pyenv, conda or uv python install 3.11)," \
+        "or name yours: make PYTHON=/path/to/python3.11" >&2
+fi
+exit 1
+endef
+export find_python
+
+# "anew" if PYTHON names another version than that of the environment $(1).
+version = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+same = $(filter $(call version,"$(PYTHON)"),$(call version,$(1)/bin/python))
+anew = $(if $(PYTHON),$(if $(same),,anew))
+
+
+# --- The environments -----------------------------------------------------------------------------
+
+# An environment without `installed` was left half made, and one whose Python is gone is of no use:
+# both are made anew. Otherwise pip brings it up to date.
+define install
+@if [ ! -e $@ ] || [ -n "$(filter anew,$^)" ] || ! $(@D)/bin/python -c '$(SERVES)' 2>/dev/null; then \
+    python=$$(sh -c "$$find_python") && \
+    echo "Making $(@D) with $$python ($$("$$python" --version))" && \
+    "$$python" -m venv --clear $(@D) && \
+    echo '*' > $(@D)/.gitignore; \
+fi
+@rm -f $@
+@echo "Installing the packages of $< into $(@D); the first time this takes minutes"
+@$(@D)/bin/python -m pip install -qq -r $< -r requirements-dev.txt || { \
+    echo "pip failed; for the whole story: $(@D)/bin/python -m pip install -r $<" >&2; exit 1; }
+@touch $@
+endef
+
+requirements := requirements-common.txt requirements-dev.txt constraints.txt
+
+.venv/installed: requirements.txt $(requirements) .venv/bin/python $(call anew,.venv)
+	$(install)
+
+.venv-gpu/installed: requirements-gpu.txt $(requirements) .venv-gpu/bin/python $(call anew,.venv-gpu)
+	$(install)
+
+# No commands: if it is not there, `installed` is out of date.
+%/bin/python: ;
+
+# Imports the modules that are named, or says in one line which system library is missing.
+define try_imports
+import importlib, sys, runtime
+try:
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+except (ImportError, OSError) as error:
+    raise SystemExit(runtime.explain_missing_library(error) or error)
+endef
+export try_imports
+
+.venv/ready: .venv/installed
+	@$(@D)/bin/python -c "$$try_imports" cv2 mxnet
+	@touch $@
+
+# MXNet for GPUs cannot be imported without a driver, so it is not tried here.
+.venv-gpu/ready: .venv-gpu/installed
+	@$(@D)/bin/python -c "$$try_imports" cv2
+	@touch $@
