@@ -42,7 +42,7 @@ def make_parser():
     add("--clear_steps", action="store_true", help="begin a new run at the checkpoint's weights")
     add("--seed", metavar="S", type=whole, help="of weights, order and augmentation (default 0)")
     add("--micro_batch", metavar="N", type=positive, help="pairs in memory at a time")
-    add("--workers", metavar="N", type=positive, default=1, help="that read training pairs")
+    add("--workers", metavar="N", type=positive, help="processes that read training pairs")
     add("--debug", action="store_true", help="try everything in a minute, keep nothing")
     return parser
 

@@ -52,15 +52,13 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (InputError, OSError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-    except ImportError as error:
+    except (InputError, OSError, ImportError) as error:
         from runtime import explain_missing_library
 
         explanation = explain_missing_library(error)
-        if explanation is None:
+        if explanation is None and isinstance(error, ImportError):
             raise
-        print(f"{program}: error: {explanation}", file=sys.stderr)
+        print(f"{program}: error: {explanation or error}", file=sys.stderr)
     return 2
 
 

@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from reader.loader import Loader
 from tqdm import tqdm
 
 from augmentation import Augmentation
 from config import DatasetConfig
 from reader.datasets import FlowDataset, make_dataset
+from reader.loading import Loader
 from reader.read_ahead import read_ahead
 from tasks.interrupts import stop_request
 from tasks.progress import progress
@@ -41,8 +41,8 @@ class TrainSettings(NamedTuple):
         Of the order of the pairs and of the augmentation.
     shard : int
         Train on one pair in so many.
-    workers : int
-        That read pairs.
+    workers : int or None
+        Processes that read pairs; None for as many as there are cores, within reason.
     validation_pairs : int or None
         At most so many pairs are validated on.
     """
@@ -51,7 +51,7 @@ class TrainSettings(NamedTuple):
     micro_batch: int | None = None
     seed: int = 0
     shard: int = 1
-    workers: int = 1
+    workers: int | None = None
     validation_pairs: int | None = None
 
 
@@ -102,8 +102,8 @@ def train(
         shard=settings.shard,
     )
     training = _Training(pipe, run, start, data, settings, root / "weights", log, validation_set)
-    with stop_request() as stop, closing(loader):
-        return training.run(_drawn_batches(loader, data, settings, start + 1), stop)
+    with stop_request() as stop, closing(loader.batches(start + 1)) as batches:
+        return training.run(_augmented(batches, data, settings.seed), stop)
 
 
 def _validation_set(data: DatasetConfig) -> FlowDataset | None:
@@ -115,15 +115,14 @@ def _validation_set(data: DatasetConfig) -> FlowDataset | None:
     return make_dataset(data, "valid")
 
 
-def _drawn_batches(loader, data, settings, first_step) -> Iterator:
-    """Yield (batch, draws): each batch with its augmentation's random numbers, one read ahead."""
-    augmentation = Augmentation(data, settings.seed)
-    samples = range(settings.batch)
+def _augmented(batches, data, seed) -> Iterator:
+    """Yield (batch, (geo_aug, color_aug)), the random numbers of the next one drawn meanwhile."""
+    augmentation = Augmentation(data, seed)
 
-    def drawn(batch):
-        return batch, augmentation.callables(augmentation.draw(batch.step, samples))
+    def augmented(batch):
+        return batch, augmentation.callables(augmentation.draw(batch.step, batch.samples))
 
-    return read_ahead(drawn, loader.batches(first_step), ahead=1)
+    return read_ahead(augmented, batches, ahead=1)
 
 
 class _Training:
