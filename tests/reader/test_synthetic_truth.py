@@ -203,10 +203,10 @@ def warp_errors(index, size_hw, config, interpolation):
 def test_image_2_warped_by_the_flow_is_image_1_where_visible(case):
     settings, interpolation = CASES[case]
     config = SceneConfig(**settings)
-    pairs = [warp_errors(index, (192, 256), config, interpolation) for index in range(25)]
+    pairs = [warp_errors(index, (192, 256), config, interpolation) for index in range(12)]
     visible = [seen.mean() for seen, _ in pairs if seen.size > 500]
     occluded = np.concatenate([hidden for _, hidden in pairs])
-    assert len(visible) >= 15
+    assert len(visible) >= 8
     assert max(visible) < 1 / 255
     assert occluded.mean() > 15 / 255
     assert occluded.mean() > 20 * max(visible)
@@ -253,3 +253,15 @@ def test_flow_is_the_motion_of_the_layer_on_top():
             there = np.stack(layer.motion.forward(x, y), axis=-1)
             expected = np.where(cover[..., None] >= 128, there, expected)
         np.testing.assert_allclose(flow, expected - np.stack([x, y], axis=-1), atol=1e-3)
+
+
+def test_as_many_shapes_come_in_as_go_out():
+    config = SceneConfig(
+        shapes=(12, 12), background_motion_px=0.0, shape_motion_px=60.0, motion_spread=0.0
+    )
+    size_hw = (96, 128)
+    areas = np.zeros(2)
+    for index in range(40):
+        layers = layers_of(5, index, size_hw, config)
+        areas += [sum(cover.mean() for cover in covers(layers, size_hw, which)) for which in (1, 2)]
+    assert 0.75 < areas[0] / areas[1] < 1.33
