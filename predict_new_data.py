@@ -1,5 +1,6 @@
-"""Predict the flow of your own images."""
+"""Predict the flow of your own images: pairs, folders and videos."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -7,24 +8,75 @@ from tasks.command_line import (
     OneLineParser,
     add_network_arguments,
     load_pipeline,
+    positive,
     run_program,
 )
+
+KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
 
 
 def make_parser():
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="predict_new_data.py",
-        description="Predict the flow of your own images, as .flo files and colour-wheel PNGs.",
+        description="Predict the flow of your own images. docs/predicting.md has examples.",
     )
-    add = parser.add_argument
-    add("output", metavar="OUTPUT", type=Path, help="a folder, or one .flo or .png for one pair")
-    add("config", metavar="CONFIG", help="network config: a name in config/ or a path")
-    add("--image_1", metavar="FILE", type=Path, help="the first image of a pair")
-    add("--image_2", metavar="FILE", type=Path, help="the second image of a pair")
-    add("--folder", metavar="DIR", type=Path, help="frames, in natural order of their names")
+    parser.add_argument(
+        "output", metavar="OUTPUT", type=Path, help="a folder, or one .flo, .png or video to write"
+    )
+    parser.add_argument("config", metavar="CONFIG", help="network config: a name or a path")
+    add_input_arguments(parser.add_argument_group("what to predict (one of these)"))
+    add_output_arguments(parser.add_argument_group("what to write"))
     add_network_arguments(parser)
+    parser.add_argument("--overwrite", action="store_true", help="redo what is finished already")
+    parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     return parser
+
+
+def add_input_arguments(group):
+    """Add the flags that name images."""
+    add = group.add_argument
+    add("--image_1", metavar="FILE", type=Path, help="the first image of a pair ...")
+    add("--image_2", metavar="FILE", type=Path, help="... and the second")
+    add("--folder", metavar="DIR", type=Path, help="frames, in natural order of their names")
+    add("--pairs", metavar="LIST", type=Path, help="a text file with `image1 image2` per line")
+    add("--video_filepath", metavar="FILE", type=Path, help="a video")
+    add("--stride", metavar="N", type=positive, default=1, help="pair frame i with i + N")
+    add("--flow", metavar="FILE", type=Path, help="a pair's true flow: EPE and an error map")
+
+
+def add_output_arguments(group):
+    """Add the flags that say what is written."""
+    add = group.add_argument
+    kinds = ",".join(KINDS)
+    add("--save", metavar="KINDS", type=save_kinds, help=f"any of {kinds}; default flo,color")
+    add("--backward", action="store_true", help="flow back too, and where both agree")
+    add("--max_flow", metavar="PX", type=above_zero, help="full colour at this length; default max")
+    add("--legend", action="store_true", help="a picture of the colours' meaning")
+    add("--video_out", metavar="FILE", type=Path, help="a video of the flow's colours, H.264")
+    add("--side_by_side", action="store_true", help="input and flow beside each other in it")
+    add("--fps", metavar="RATE", type=above_zero, help="its frames per second; default the input's")
+
+
+def save_kinds(text: str) -> frozenset[str]:
+    """Parse "flo,color"."""
+    kinds = frozenset(text.split(","))
+    if not kinds <= set(KINDS):
+        raise ValueError(text)
+    return kinds
+
+
+def above_zero(text: str) -> float:
+    """Parse a number above zero."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+# argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
+save_kinds.__name__ = "list of " + ",".join(KINDS)
+above_zero.__name__ = "number above zero"
 
 
 def main(argv=None) -> int:
@@ -33,26 +85,17 @@ def main(argv=None) -> int:
     return run_program("predict_new_data.py", lambda: predict(arguments))
 
 
-def predict(arguments):
-    """Predict the pairs that the arguments name."""
-    from tasks.predict_images import predict_images
+def predict(arguments) -> int:
+    """Predict what the arguments name, and return the exit code."""
+    from tasks.new_data.arguments import inputs_and_files, job_of
 
-    pairs = input_pairs(arguments)
-    _, pipe = load_pipeline(arguments)
-    predict_images(pipe, pairs, arguments.batch, arguments.resize)
+    # What can be wrong with a path shows before the network is loaded.
+    inputs, files = inputs_and_files(arguments)
+    checkpoint, pipe = load_pipeline(arguments)
 
+    from tasks.new_data import run
 
-def input_pairs(arguments):
-    """Return the pairs of images and where their flow goes."""
-    from config import InputError
-    from tasks.predict_images import folder_pairs, single_pair
-
-    images = (arguments.image_1, arguments.image_2)
-    if arguments.folder is not None and images == (None, None):
-        return folder_pairs(arguments.folder, arguments.output)
-    if arguments.folder is None and None not in images:
-        return [single_pair(*images, arguments.output)]
-    raise InputError("expected either --image_1 and --image_2, or --folder")
+    return run(pipe, job_of(arguments, inputs, files, checkpoint, pipe.config))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import numpy as np
 STEPS = (15, 6, 4, 11, 13, 6)
 _PURE = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]])
 BEYOND = 0.75  # brightness of flow longer than the scale
+# Still scenes are white, not noise blown up to full colours.
+SMALLEST_SCALE = 1e-3  # px
 
 
 def color_wheel():
@@ -24,8 +26,8 @@ def color_wheel():
 
 def largest_length(flow):
     """Return the length in pixels of the longest finite flow vector of (H, W, 2), 0 without any."""
-    length = np.linalg.norm(flow.astype(np.float64), axis=-1)
-    return float(length[np.isfinite(length)].max(initial=0))
+    length = np.hypot(flow[..., 0], flow[..., 1])
+    return float(length.max(initial=0, where=np.isfinite(length)))
 
 
 def flow_to_color(flow, max_flow=None):
@@ -44,24 +46,26 @@ def flow_to_color(flow, max_flow=None):
     numpy.ndarray
         uint8 (H, W, 3), BGR as OpenCV writes it. No motion is white.
     """
-    flow = flow.astype(np.float64)
+    flow = np.asarray(flow, np.float32)
     known = np.isfinite(flow).all(axis=-1)
-    flow = np.where(known[..., None], flow, 0)
-    # Never below a tiny length: still scenes are white, not noise blown up to full colours.
-    scale = max(largest_length(flow) if max_flow is None else max_flow, 1e-3)
-    length = np.linalg.norm(flow, axis=-1) / scale
-    color = _hues(flow)
-    inside = (length <= 1)[..., None]
-    color = np.where(inside, 1 - length[..., None] * (1 - color), color * BEYOND)
-    color[~known] = 0
-    return np.floor(255 * color[..., ::-1]).astype(np.uint8)
+    flow = np.where(known[..., None], flow, np.float32(0))
+    scale = max(largest_length(flow) if max_flow is None else max_flow, SMALLEST_SCALE)
+    length = np.hypot(flow[..., 0], flow[..., 1]) / np.float32(scale)
+    # Rounding must not make the longest vector itself longer than the scale.
+    inside = length <= 1 + 1e-6
+    low, share = _places(flow)
+    color = np.zeros((*length.shape, 3), np.uint8)
+    for channel, hues in enumerate(color_wheel().T[::-1].astype(np.float32)):  # B, G, R
+        # One channel at a time: whole pictures of floats would not stay in the cache.
+        hue = hues[low] + share * (np.roll(hues, -1) - hues)[low]
+        shade = np.where(inside, 1 - np.minimum(length, 1) * (1 - hue), hue * BEYOND)
+        color[..., channel] = np.where(known, 255 * shade, 0)
+    return color
 
 
-def _hues(flow):
-    """Return each vector's full colour, (H, W, 3) RGB, between the wheel's two nearest hues."""
-    wheel = color_wheel()
-    turn = np.arctan2(-flow[..., 1], -flow[..., 0]) / np.pi  # -1..1
-    position = (turn + 1) / 2 * (len(wheel) - 1)
-    low = np.floor(position).astype(int)
-    share = (position - low)[..., None]
-    return (1 - share) * wheel[low] + share * wheel[(low + 1) % len(wheel)]
+def _places(flow):
+    """Return where on the wheel each vector is: the hue below it, and the share of the next."""
+    turn = np.arctan2(-flow[..., 1], -flow[..., 0]) * np.float32(1 / np.pi)  # -1..1
+    place = (turn + 1) * np.float32((sum(STEPS) - 1) / 2)
+    low = np.minimum(place.astype(np.intp), sum(STEPS) - 1)
+    return low, place - low

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, plain lines otherwise."""
+"""How far long work is and how long it will take: a bar on a terminal, plain lines otherwise."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ LINE_EVERY_S = 15.0
 
 
 def progress(items: Iterable[Item], total: int, what: str, unit: str = "pair") -> Iterator[Item]:
-    """Yield the items and show how many of `total` have come.
+    """Yield the items and show how many of `total` have come, how fast, and the time left.
 
     Parameters
     ----------
@@ -25,11 +25,16 @@ def progress(items: Iterable[Item], total: int, what: str, unit: str = "pair") -
     unit : str
         What one item is called.
     """
-    last_line = time.monotonic()
+    start = last_line = time.monotonic()
     with tqdm(total=total, desc=what, unit=unit, disable=None, leave=False) as bar:
         for done, item in enumerate(items, start=1):
             yield item
             bar.update()
-            if bar.disable and time.monotonic() - last_line >= LINE_EVERY_S:
-                logger.info("%s: %d of %d %ss", what, done, total, unit)
-                last_line = time.monotonic()
+            now = time.monotonic()
+            if bar.disable and now - last_line >= LINE_EVERY_S:
+                rate = done / (now - start)
+                left = tqdm.format_interval(max(0, total - done) / rate)
+                logger.info(
+                    "%s: %d of %d %ss, %.3g a second, %s left", what, done, total, unit, rate, left
+                )
+                last_line = now
