@@ -1,0 +1,255 @@
+"""How fast training pairs are read, and with how much memory: the tables of docs/loader.md.
+
+`python -m benchmark.loader` writes generated pairs of 384x512 to a temporary folder as PNG and as
+PPM, reads these and generated ones, and takes training steps in between. Everything is measured
+in turn, round after round, and the medians are shown: what else the machine does meanwhile hits
+all alike. Files are read from the system's cache, so the figures are those of decoding.
+"""
+
+import json
+import logging
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice, product
+from multiprocessing import active_children, get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from reader.datasets import FlowDataset
+from reader.datasets.lists import ListDataset
+from reader.datasets.synthetic import Synthetic
+from reader.flow_files import write_flow
+from reader.images import write_image
+from reader.loading import Loader
+from reader.loading.order import Order
+from reader.loading.sampling import Sampler
+from reader.loading.workers import fill, sample_dtype
+from reader.synthetic import SceneConfig, generate
+from reader.whole_file import whole_file
+from runtime import usable_cores
+from tasks.command_line import OneLineParser, positive, run_program
+
+logger = logging.getLogger(__name__)
+
+SIZE_HW = (384, 512)
+FILES = 16  # pairs written
+BATCH = 8
+WARM_UP = 2 * BATCH  # pairs
+STEP_HW = (320, 448)  # what a training step on FlyingChairs sees
+MEMORY_PAIRS = (100, 10_000)
+MEMORY_HW = (96, 128)
+
+
+def write_pairs(folder: Path, suffix: str, size_hw: tuple[int, int], count: int) -> None:
+    """Write generated pairs, their images with this suffix."""
+    for number in range(count):
+        sample = generate(0, number, size_hw)
+        for which, image in ((1, sample.image1), (2, sample.image2)):
+            write_image(folder / f"{number}_{which}{suffix}", image)
+        write_flow(folder / f"{number}.flo", sample.flow)
+
+
+def listed(folder: Path, suffix: str, numbers: Iterable[int]) -> ListDataset:
+    """Return the pairs of these numbers, written by `write_pairs`, as a dataset."""
+    lines = (f"{n}_1{suffix} {n}_2{suffix} {n}.flo\n" for n in numbers)
+    path = folder / "list.txt"
+    path.write_text("".join(lines))
+    return ListDataset([path])
+
+
+def make_inputs(folder: Path) -> dict[str, FlowDataset]:
+    """Return what is read, by name."""
+    inputs = {}
+    for suffix in (".png", ".ppm"):
+        inside = folder / suffix
+        inside.mkdir()
+        write_pairs(inside, suffix, SIZE_HW, FILES)
+        inputs[suffix[1:].upper()] = listed(inside, suffix, range(FILES))
+    inputs["generated"] = Synthetic(0, range(20_000), SIZE_HW, SceneConfig())
+    return inputs
+
+
+def with_processes(dataset: FlowDataset, workers: int) -> Iterator[None]:
+    """Read pairs as training does."""
+    with closing(Loader(dataset, BATCH, SIZE_HW, 0, workers).batches()) as batches:
+        for batch in batches:
+            yield from (None for _ in batch.names)
+
+
+def with_threads(dataset: FlowDataset, workers: int) -> Iterator[None]:
+    """Read the same pairs with threads of this process instead."""
+    sampler = Sampler(dataset, Order(0, dataset.index_ranges(BATCH)), SIZE_HW)
+    arrays = np.zeros((2, BATCH), sample_dtype(SIZE_HW))
+
+    def read(step, sample):
+        fill(arrays[step % 2, sample], sampler.make(step, sample)[0])
+
+    with ThreadPoolExecutor(workers) as pool:
+        for step in range(1, 1_000_000, 2):
+            yield from pool.map(read, *zip(*product((step, step + 1), range(BATCH)), strict=True))
+
+
+WAYS = {"processes": with_processes, "threads": with_threads}
+
+
+def reading_rate(pairs: Iterator[None], count: int) -> float:
+    """Return how many pairs come per second, once reading is under way."""
+    with closing(pairs):
+        list(islice(pairs, WARM_UP))
+        begin = time.perf_counter()
+        list(islice(pairs, count))
+        return count / (time.perf_counter() - begin)
+
+
+def make_step():
+    """Return a function that takes one training step of MaskFlownet_S on the CPU, one pair."""
+    import runtime  # noqa: F401  (before MXNet)
+
+    # isort: split
+    import mxnet as mx
+
+    from config import load_config
+    from network import get_pipeline
+
+    pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=load_config("MaskFlownet_S"))
+    sample = generate(0, 0, STEP_HW)
+    arrays = [
+        array.transpose(2, 0, 1)[None] for array in (sample.image1, sample.image2, sample.flow)
+    ]
+
+    def step():
+        pipe.train_batch(*arrays, geo_aug=lambda *same: same, color_aug=lambda *same: same)
+        mx.nd.waitall()
+
+    return step
+
+
+def step_rate(step) -> float:
+    """Return how many pairs per second a training step consumes."""
+    begin = time.perf_counter()
+    step()
+    return 1 / (time.perf_counter() - begin)
+
+
+def measure_rates(workers: list[int], rounds: int, pairs: int) -> dict:
+    """Return the rates in pairs per second, one per round: "input, way, workers" to a list."""
+    rates = defaultdict(list)
+    step = make_step()
+    step()
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = make_inputs(Path(folder))
+        for turn in range(rounds):
+            for name, way, count in product(inputs, WAYS, workers):
+                rate = reading_rate(WAYS[way](inputs[name], count), pairs)
+                rates[name, way, count].append(rate)
+            rates["training step"].append(step_rate(step))
+            logger.info("round %d of %d, load %.1f", turn + 1, rounds, os.getloadavg()[0])
+    return rates
+
+
+def peak_memory(folder: Path, pairs: int) -> dict[str, float]:
+    """Read so many pairs once and return the peak memory in MB; to be called in a new process."""
+    dataset = listed(folder, ".ppm", [0] * pairs)
+    with closing(Loader(dataset, BATCH, MEMORY_HW, 0, workers=1).batches()) as batches:
+        for _ in islice(batches, -(-pairs // BATCH)):
+            pass
+        (reader,) = active_children()
+        return {
+            "reading process": _high_water_mark(reader.pid),
+            "training process, without MXNet": _high_water_mark("self"),
+        }
+
+
+def _high_water_mark(pid):
+    """Return the peak memory of a process in MB, as Linux tells it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
+
+
+def measure_memory() -> dict[int, dict[str, float]]:
+    """Return `peak_memory` for small and large datasets of pairs of 96x128."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_pairs(Path(folder), ".ppm", MEMORY_HW, 1)
+        for pairs in MEMORY_PAIRS:
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                peaks[pairs] = pool.submit(peak_memory, Path(folder), pairs).result()
+    return peaks
+
+
+def tables(rates: dict, peaks: dict) -> Iterator[str]:
+    """Yield the lines of both tables, as Markdown."""
+    medians = {key: statistics.median(values) for key, values in rates.items()}
+    consumed = medians.pop("training step")
+    columns = list(dict.fromkeys(key[:2] for key in medians))
+    yield from _row("workers", *(", ".join(column) for column in columns))
+    yield from _row("---", *("---:" for _ in columns))
+    for count in dict.fromkeys(key[2] for key in medians):
+        yield from _row(str(count), *(f"{medians[(*column, count)]:.0f}" for column in columns))
+    yield ""
+    yield f"Pairs per second; a training step consumes {consumed:.2f} pairs per second."
+    yield ""
+    yield from _row("peak memory, MB", *(f"{pairs:,} pairs" for pairs in peaks))
+    yield from _row("---", *("---:" for _ in peaks))
+    for who in next(iter(peaks.values())):
+        yield from _row(who, *(f"{peak[who]:.0f}" for peak in peaks.values()))
+
+
+def _row(*cells):
+    yield f"| {' | '.join(cells)} |"
+
+
+def write_json(path: Path, rates: dict, peaks: dict) -> None:
+    """Write every single figure."""
+    report = {
+        "cores": usable_cores(),
+        "load_average": os.getloadavg(),
+        "pairs_per_second": {
+            ", ".join(map(str, key)) if isinstance(key, tuple) else key: values
+            for key, values in rates.items()
+        },
+        "peak_memory_mb": peaks,
+    }
+    with whole_file(path) as part:
+        part.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def make_parser():
+    """Return the command line's parser."""
+    parser = OneLineParser(prog="python -m benchmark.loader", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--workers", metavar="N", type=positive, nargs="+", default=[1, 2, 4], help="how many")
+    add("--rounds", metavar="N", type=positive, default=5, help="how often all is measured")
+    add("--pairs", metavar="N", type=positive, default=64, help="pairs per measurement")
+    add("--json", metavar="FILE", type=Path, help="write every single figure to this file")
+    return parser
+
+
+def main(argv=None) -> int:
+    """Measure and print the tables."""
+    arguments = make_parser().parse_args(argv)
+
+    def body():
+        cv2.setNumThreads(1)  # as in the workers
+        rates = measure_rates(arguments.workers, arguments.rounds, arguments.pairs)
+        peaks = measure_memory()
+        for line in tables(rates, peaks):
+            logger.info("%s", line)
+        if arguments.json:
+            write_json(arguments.json, rates, peaks)
+
+    return run_program("python -m benchmark.loader", body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""The processes that read samples into memory that they share with the process that trains.
+
+They are fresh interpreters ("spawn"): a forked copy of a process in which MXNet or OpenCV runs
+threads may hang. No lock is shared, so that a worker which dies takes nothing with it but its own
+pipe, and the end of that pipe tells of its death. The other way round, a worker whose pipe ends
+ends too: nothing outlives the training process, however that ends.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import math
+import multiprocessing
+import signal
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing import connection, resource_tracker
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from reader.loading.sampling import BadPair, Sampler
+from reader.sample import FlowSample
+
+_M_TOP_PAD = -2  # in malloc.h
+
+
+class Outcome(NamedTuple):
+    """What became of a sample.
+
+    Attributes
+    ----------
+    name : str or None
+        The pair that was read; None where none could be.
+    bad : sequence of BadPair
+        Those that could not be used.
+    traceback : str or None
+        Of an exception that is no fault of the data.
+    """
+
+    name: str | None
+    bad: Sequence[BadPair] = ()
+    traceback: str | None = None
+
+
+class _Worker(NamedTuple):
+    """A process, our end of its pipe, and the steps that it has not answered yet."""
+
+    process: multiprocessing.Process
+    pipe: connection.Connection
+    steps: deque
+
+
+class Workers:
+    """Processes that share the samples of each step that is requested.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        What they read.
+    samples : sequence of int
+        The samples of a step.
+    count : int
+        How many processes.
+    ahead : int
+        How many steps are held in memory: so many may be requested before one is collected.
+
+    Attributes
+    ----------
+    arrays : numpy.ndarray
+        `sample_dtype` (ahead, len(samples)), in shared memory: step i is in row i % ahead.
+    """
+
+    def __init__(self, sampler: Sampler, samples: Sequence[int], count: int, ahead: int):
+        context = multiprocessing.get_context("spawn")
+        self._sampler = sampler
+        self._samples = samples
+        self._workers = []
+        shape = (ahead, len(samples))
+        # In a file that has no name any more: nothing can be left behind.
+        size = sample_dtype(sampler.crop_hw).itemsize * math.prod(shape)
+        memory = context.RawArray(ctypes.c_uint8, size)
+        self.arrays = _as_samples(memory, sampler.crop_hw, shape)
+        atexit.register(self.close)
+        try:
+            with _signals_held_back():
+                for _ in range(count):
+                    self._start(context, memory, shape)
+            # Sent when all are starting already; each begins to listen when it has started.
+            for number, worker in enumerate(self._workers):
+                self._send(worker, (sampler, samples, number, count))
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, context, memory, shape):
+        pipe, far_end = context.Pipe()
+        with far_end:
+            process = context.Process(target=_work, args=(far_end, memory, shape), daemon=True)
+            process.start()
+        self._workers.append(_Worker(process, pipe, deque()))
+
+    def request(self, step: int) -> None:
+        """Have the workers read a step's samples.
+
+        Raises
+        ------
+        ChildProcessError
+            A worker died.
+        """
+        for worker in self._workers:
+            worker.steps.append(step)
+            self._send(worker, step)
+
+    def collect(self) -> list[Outcome]:
+        """Wait for the oldest step requested and return the outcome of each of its samples.
+
+        Raises
+        ------
+        ChildProcessError
+            A worker died, whichever it is.
+        RuntimeError
+            A sample failed for a reason that is no fault of the data; with the traceback.
+        """
+        outcomes = {}
+        for worker in self._workers:
+            outcomes.update(self._receive(worker))
+        for outcome in outcomes.values():
+            if outcome.traceback:
+                raise RuntimeError(f"reading {outcome.name} failed:\n{outcome.traceback}")
+        return [outcomes[place] for place in range(len(self._samples))]
+
+    def _send(self, worker, message):
+        try:
+            worker.pipe.send(message)
+        except OSError:
+            raise self._death_of(worker) from None
+
+    def _receive(self, worker):
+        """Return the answer to the oldest request, as soon as it is there; see to it that all live.
+
+        The end of a pipe tells of a death as does the sentinel, perhaps a little earlier.
+        """
+        sentinels = {other.process.sentinel: other for other in self._workers}
+        for ready in connection.wait([worker.pipe, *sentinels]):
+            if ready in sentinels:
+                raise self._death_of(sentinels[ready])
+        try:
+            answer = worker.pipe.recv()
+        except (EOFError, OSError):
+            raise self._death_of(worker) from None
+        worker.steps.popleft()
+        return answer
+
+    def _death_of(self, worker):
+        """Return the error that says how a worker died and at what."""
+        with contextlib.suppress(EOFError, OSError):
+            while worker.pipe.poll():
+                worker.pipe.recv()
+                worker.steps.popleft()
+        names = []
+        if worker.steps:
+            step, number = worker.steps[0], self._workers.index(worker)
+            places = share(step, len(self._samples), number, len(self._workers))
+            names = [self._sampler.first_choice(step, self._samples[place]) for place in places]
+        at = f" while it had to read {' and '.join(names)}" if names else ""
+        worker.process.join()
+        code = worker.process.exitcode
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}{at}"
+            remedy = "if the system ran out of memory, use fewer workers"
+        else:
+            how = f"ended with exit code {code}{at}"
+            remedy = "what it printed says why"
+        return ChildProcessError(f"a reading worker (process {worker.process.pid}) {how}; {remedy}")
+
+    def close(self) -> None:
+        """End the processes at once: there is nothing that they could leave half done."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._workers.clear()
+        atexit.unregister(self.close)
+
+
+def share(step: int, batch: int, worker: int, workers: int) -> range:
+    """Return the places in a step's batch that are one worker's to fill.
+
+    They are dealt out in turn, over all steps: more workers than samples are of use too.
+    """
+    return range((worker - step * batch) % workers, batch, workers)
+
+
+def sample_dtype(crop_hw: tuple[int, int]) -> np.dtype:
+    """Return the layout of a sample in memory: channels first, as the network takes it."""
+    fields = {"flow": (np.float32, 2), "image1": (np.uint8, 3), "image2": (np.uint8, 3)}
+    fields["valid"] = (np.uint8, 1)
+    return np.dtype(
+        [(name, kind, (channels, *crop_hw)) for name, (kind, channels) in fields.items()],
+        align=True,
+    )
+
+
+def _as_samples(memory, crop_hw, shape):
+    return np.frombuffer(memory, sample_dtype(crop_hw)).reshape(shape)
+
+
+@contextlib.contextmanager
+def _signals_held_back():
+    """Have the processes that are started here be deaf to Ctrl-C and SIGTERM.
+
+    Both often go to a whole group of processes. The training process decides then what to do, and
+    may need the workers a little longer. Not even the start of a worker is disturbed this way.
+    """
+    resource_tracker.ensure_running()  # when first started it lets the signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(pipe, memory, shape):
+    """Fill this worker's share of each step that is requested, until the pipe ends."""
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    _keep_freed_memory()
+    with contextlib.suppress(EOFError, OSError):
+        sampler, samples, number, count = pipe.recv()
+        arrays = _as_samples(memory, sampler.crop_hw, shape)
+        while True:
+            step = pipe.recv()
+            row = arrays[step % len(arrays)]
+            places = share(step, len(samples), number, count)
+            pipe.send({p: _fill(row[p], sampler, step, samples[p]) for p in places})
+
+
+def _keep_freed_memory():
+    """Have glibc keep up to 64 MB of freed memory rather than fetch it anew for every pair.
+
+    The system clears what it hands out: that took a fifth to a third of a worker's time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TOP_PAD, 64 << 20)
+
+
+def _fill(target, sampler, step, sample_number):
+    """Read a sample into its place and return its outcome."""
+    try:
+        sample, bad = sampler.make(step, sample_number)
+        if sample is None:
+            return Outcome(None, bad)
+        fill(target, sample)
+        return Outcome(sample.name, bad)
+    except Exception:  # to be raised where somebody sees it
+        name = sampler.first_choice(step, sample_number)
+        return Outcome(name, traceback=traceback.format_exc())
+
+
+def fill(target: np.void, sample: FlowSample) -> None:
+    """Copy a sample of the right size to its place in an array of `sample_dtype`."""
+    for name in target.dtype.names:
+        target[name] = getattr(sample, name).transpose(2, 0, 1)

@@ -1,0 +1,154 @@
+"""What the loader's processes leave behind, and what they cost, seen from outside."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60
+
+BEGIN = """
+import os, signal, sys, time
+from multiprocessing import active_children
+from test_loader import Painted
+from reader.loading import Loader
+
+print("begun", flush=True)
+batches = Loader(Painted({pairs}, size=(64, 64)), 4, (64, 64), 0, workers=2).batches()
+next(batches)
+print(*[process.pid for process in active_children()], flush=True)
+sys.stdin.readline()  # until they have been looked at
+"""
+READ_ON = """
+for batch in batches:
+    time.sleep(0.01)
+"""
+# As a training run would: finish what it is at.
+FINISH = """
+stopped = False
+def stop(*_):
+    global stopped
+    stopped = True
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+while not stopped:
+    next(batches)
+steps = [next(batches).step for _ in range(10)]
+print("finished", len(steps), flush=True)
+"""
+MEASURE = """
+for batch in batches:
+    if 4 * batch.step >= {pairs}:
+        break
+for pid in ("self", *[process.pid for process in active_children()]):
+    print(open(f"/proc/{{pid}}/status").read())
+"""
+
+
+def start(*parts, pairs=20):
+    """Run a script in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "".join(parts).format(pairs=pairs)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def group(leader):
+    """Return the ids of the processes of a group that are still there."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(process_group) == leader and state != "Z":
+            members.append(int(stat.parent.name))
+    return members
+
+
+def assert_all_ended(process):
+    """Wait for the process and all that it started; return what it printed on stderr."""
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
+    while group(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not group(process.pid)
+    assert not list(Path("/dev/shm").glob(f"pym-{process.pid}-*"))
+    return errors
+
+
+def running(process):
+    """Wait until the first batch is there, see that the workers are in its group, let it go on."""
+    assert process.stdout.readline() == "begun\n"
+    workers = {int(pid) for pid in process.stdout.readline().split()}
+    assert len(workers) == 2
+    assert workers < set(group(process.pid))
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError('the end')"])
+def test_loader_that_was_never_closed(end):
+    process = start(BEGIN, end)
+    running(process)
+    errors = assert_all_ended(process)
+    assert process.returncode == (1 if end else 0)
+    assert errors.endswith("ValueError: the end\n" if end else "")
+
+
+def test_killed_training_takes_its_workers_along():
+    process = start(BEGIN, READ_ON)
+    running(process)
+    process.kill()
+    assert assert_all_ended(process) == ""
+
+
+@pytest.mark.parametrize("starting", [False, True])
+def test_ctrl_c(starting):
+    """It reaches the workers too, which must not add tracebacks of their own."""
+    process = start(BEGIN, READ_ON)
+    if starting:
+        assert process.stdout.readline() == "begun\n"
+        while len(group(process.pid)) < 3:
+            time.sleep(0.01)
+    else:
+        running(process)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = assert_all_ended(process)
+    assert process.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == errors.count("KeyboardInterrupt\n") == 1
+
+
+def test_workers_serve_on_after_sigterm():
+    """A scheduler sends it to all; the training process still finishes its step."""
+    process = start(BEGIN, FINISH)
+    running(process)
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.stdout.readline() == "finished 10\n"
+    assert assert_all_ended(process) == ""
+
+
+def test_peak_memory_does_not_grow_with_the_dataset():
+    """Were the pairs kept, 3000 would take 180 MB."""
+    peaks = []
+    for pairs in (100, 3000):
+        process = start(BEGIN, MEASURE, pairs=pairs)
+        running(process)
+        output, _ = process.communicate(timeout=PATIENCE_S)
+        peaks.append([int(kb) for kb in re.findall(r"VmHWM:\s*(\d+) kB", output)])
+    small, large = peaks
+    assert len(small) == len(large) == 3
+    assert max(b - a for a, b in zip(small, large, strict=True)) < 30_000, peaks
