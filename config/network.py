@@ -61,11 +61,15 @@ class OptimizerConfig:
     wd : float or None
         Weight decay as the original's files give it. It is accepted and not applied: the released
         weights were trained without it.
+    weight_decay : float
+        Weight decay that is applied: Adam's gradient of each trained array gets this times the
+        array. For recipes other than the original's.
     """
 
     learning_rate: tuple[tuple[int, float], ...] = field(metadata=key(schedule))
     q: float | None = field(default=None, metadata=key(number(above=0)))
     wd: float | None = field(default=None, metadata=key(number(low=0)))
+    weight_decay: float = field(default=0.0, metadata=key(number(low=0)))
 
 
 @dataclass(frozen=True)

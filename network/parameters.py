@@ -51,9 +51,29 @@ def load_parameters(network, path):
 
 
 def save_parameters(network, path):
-    """Write the network's arrays to `path`, with structured names, whole or not at all."""
+    """Write the network's arrays to `path`, with structured names, whole or not at all.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        Initialised.
+    path : str or os.PathLike
+
+    Raises
+    ------
+    OSError
+        In one line: not all could be written; what was at `path` before is still there.
+    """
     with whole_file(path) as part:
-        network.save_parameters(str(part))
+        try:
+            network.save_parameters(str(part))
+            # MXNet says nothing where the last bytes fail to reach a full disk.
+            check_layout(part)
+        except (LayoutError, mx.base.MXNetError) as error:
+            written = part.stat().st_size if part.exists() else 0
+            raise OSError(
+                f"{path}: cannot be written whole: the disk took {written} bytes and then no more"
+            ) from error
 
 
 def _read_arrays(path):

@@ -77,9 +77,8 @@ class Pipeline:
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
         # Not on the key-value store: it would drop Adam's moments whenever weights are loaded.
-        self.trainer = gluon.Trainer(
-            parameters, "adam", {"learning_rate": 1e-4}, update_on_kvstore=False
-        )
+        settings = {"learning_rate": 1e-4, "wd": config.optimizer.weight_decay}
+        self.trainer = gluon.Trainer(parameters, "adam", settings, update_on_kvstore=False)
         self.set_learning_rate(1)
         loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
         self._step = TrainingStep(self.network, loss, self.trainer, self.ctx)
@@ -253,8 +252,8 @@ class Pipeline:
         -------
         dict
             `epe`: the mean endpoint error in pixels at full size over the samples with a valid
-            pixel, and `loss`: the mean loss; both before the update. Where the loss is not finite
-            no update is made.
+            pixel, and `loss`: the mean loss; both before the update. `updated`: whether there was
+            one; there is none where the loss or its gradient is not finite.
 
         Raises
         ------

@@ -10,6 +10,28 @@ from network.layers import flip_axes, upsample
 from network.loss import EndpointError
 
 
+def check_division(batch, part, devices):
+    """Raise InputError unless a batch can be shared out over devices, `part` samples at a time.
+
+    Parameters
+    ----------
+    batch, part, devices : int
+        Samples per step, samples that all devices together hold at a time, and devices.
+    """
+    if batch % devices:
+        fitting = sorted({max(batch // devices, 1) * devices, (batch // devices + 1) * devices})
+        raise InputError(
+            f"a batch of {batch} pairs does not divide among {devices} devices: expected a "
+            f"multiple of {devices}, such as {' or '.join(map(str, fitting))} (--batch)"
+        )
+    if batch % part or part % devices:
+        fitting = [n for n in range(devices, batch + 1, devices) if batch % n == 0]
+        raise InputError(
+            f"a batch of {batch} pairs on {devices} devices does not divide into parts of {part}: "
+            f"expected parts of {fitting} (--micro_batch)"
+        )
+
+
 class TrainingStep:
     """Forward, backward and update of a network.
 
@@ -36,7 +58,7 @@ class TrainingStep:
         The rest is as in `Pipeline.train_batch`.
         """
         count = len(arrays[0])
-        self._check_division(count, part)
+        check_division(count, part, len(self._ctx))
         self._prepare_gradients(accumulate=part < count)
         losses, errors = [], []
         for start in range(0, count, part):
@@ -45,26 +67,29 @@ class TrainingStep:
             losses.append(loss)
             errors.append(error)
         loss = float(np.concatenate(losses).mean())
-        if np.isfinite(loss):
+        updated = bool(np.isfinite(loss)) and self._gradients_are_finite()
+        if updated:
             self._trainer.step(count)
         error = np.concatenate(errors)
-        return {"epe": float(error.mean()) if error.size else 0.0, "loss": loss}
+        epe = float(error.mean()) if error.size else 0.0
+        return {"epe": epe, "loss": loss, "updated": updated}
 
-    def _check_division(self, count, part):
-        devices = len(self._ctx)
-        if count % devices or count % part or part % devices:
-            fitting = [n for n in range(devices, count + 1, devices) if count % n == 0]
-            raise InputError(
-                f"batch of {count} in parts of {part} on {devices} devices: expected a batch that "
-                f"is a multiple of {devices}, in parts of {fitting or 'no size'}"
-            )
+    def _trained(self):
+        """Return the parameters that are not frozen."""
+        parameters = self._network.collect_params().values()
+        return [parameter for parameter in parameters if parameter.grad_req != "null"]
+
+    def _gradients_are_finite(self):
+        trained = self._trained()
+        return all(
+            mx.nd.multi_all_finite(*(one.grad(ctx) for one in trained), num_arrays=len(trained))
+            for ctx in self._ctx
+        )
 
     def _prepare_gradients(self, accumulate):
         """Make backward passes add to zeroed gradients, or (cheaper) overwrite them."""
         wanted = "add" if accumulate else "write"
-        for parameter in self._network.collect_params().values():
-            if parameter.grad_req == "null":
-                continue
+        for parameter in self._trained():
             if parameter.grad_req != wanted:
                 parameter.grad_req = wanted
             if accumulate:

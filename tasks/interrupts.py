@@ -1,10 +1,13 @@
 """Stopping at the end of a step instead of in the middle of it."""
 
 import contextlib
+import os
 import signal
+import sys
 from collections.abc import Iterator
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+NOTED = b"\nstopping after this step and its checkpoint\n"
 
 
 class StopRequest:
@@ -20,9 +23,13 @@ class StopRequest:
         self.exit_code = None
 
     def note(self, signal_number, frame):
-        """Take note of a signal; the signature is that of signal handlers."""
+        """Take note of the first signal; the signature is that of signal handlers."""
         del frame
-        self.exit_code = 128 + signal_number
+        if self.exit_code is None:
+            self.exit_code = 128 + signal_number
+            # Not through Python's files: a signal may come while one of them is being written to.
+            with contextlib.suppress(OSError):
+                os.write(sys.__stderr__.fileno(), NOTED)
 
 
 @contextlib.contextmanager

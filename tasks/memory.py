@@ -1,6 +1,11 @@
 """How many training samples fit into memory, so that a batch can be split into parts."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
 
 # Bytes per pixel of one sample in a training step, and what a process needs besides; measured as
 # the peak resident memory of steps at 320x448 with MXNet 1.9.1 on a CPU.
@@ -9,21 +14,74 @@ BESIDES = 600_000_000
 SHARE = 0.85  # of what is free
 
 
-def free_bytes() -> int | None:
-    """Return how much memory this process may still take, or None where that is not known."""
-    free = []
-    meminfo = Path("/proc/meminfo")
+class _Groups(NamedTuple):
+    """Where Linux keeps control groups, the names of their files and of a field of memory.stat."""
+
+    folder: str
+    limit: str
+    used: str
+    cached: str
+
+
+# Both versions, by what /proc/self/cgroup calls them.
+_GROUPS = {
+    "": _Groups("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": _Groups(
+        "sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+
+
+def free_bytes(root: Path = Path("/")) -> int | None:
+    """Return how much memory this process may still take, or None where that is not known.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the file system that holds Linux's proc/ and sys/.
+    """
+    free = list(_free_in_groups(root))
+    meminfo = root / "proc/meminfo"
     if meminfo.exists():
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         free.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and limit.read_text().strip() != "max":
-        free.append(int(limit.read_text()) - int(used.read_text()))
     return min(free, default=None)
+
+
+def _free_in_groups(root) -> Iterator[int]:
+    """Yield what is free of each limit on this process: those of containers and batch systems.
+
+    A limit holds for a group of processes and for all groups below it.
+    """
+    own = root / "proc/self/cgroup"
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, controllers, name = line.split(":", 2)
+        if controllers not in _GROUPS:
+            continue
+        kind = _GROUPS[controllers]
+        top = root / kind.folder
+        group = top / name.strip("/")
+        for folder in (group, *group.parents):
+            limit = folder / kind.limit
+            if limit.exists() and (most := limit.read_text().strip()) != "max":
+                yield int(most) - _used(folder, kind)
+            if folder == top:
+                break
+
+
+def _used(group, kind):
+    """Return a group's memory without the cached files that make room when it is needed."""
+    fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return int((group / kind.used).read_text()) - int(fields.get(kind.cached, 0))
 
 
 def micro_batch(batch: int, class_name: str, size_hw: tuple[int, int], devices: int) -> int:
     """Return how many of a batch's samples to hold at a time on a CPU: the most that fit.
+
+    Warns where not even one per device does.
 
     Parameters
     ----------
@@ -44,7 +102,15 @@ def micro_batch(batch: int, class_name: str, size_hw: tuple[int, int], devices: 
     free = free_bytes()
     if free is None:
         return batch
-    pixels = size_hw[0] * size_hw[1]
-    room = (SHARE * free - BESIDES) / (BYTES_PER_PIXEL[class_name] * pixels)
+    per_sample = BYTES_PER_PIXEL[class_name] * size_hw[0] * size_hw[1]
+    room = (SHARE * free - BESIDES) / per_sample
     fitting = [n for n in range(devices, batch + 1, devices) if batch % n == 0 and n <= room]
+    if not fitting:
+        logger.warning(
+            "parts of %d at %dx%d pixels need about %.1f GB of memory, and %.1f GB are free",
+            devices,
+            *reversed(size_hw),
+            (BESIDES + devices * per_sample) / 1e9,
+            free / 1e9,
+        )
     return max(fitting, default=devices)

@@ -1,7 +1,6 @@
 """The logs of a training run: the original's text log, and every scalar as CSV beside it."""
 
 import csv
-import io
 import logging
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ COLUMNS = (
     "total_time",
     "val_epe",
 )
+CSV_SUFFIX = ".csv"
 
 
 class RunLog:
@@ -27,7 +27,7 @@ class RunLog:
 
     Lines of the text log are the original's, `[2019/09/25 08:12:28] steps=1, epe=26.0, ...`. A
     resumed run goes on in both files; rows of the CSV beyond the step that it resumes from are
-    dropped, since they are made again.
+    dropped, since they are made again. Every line is in the file when the call returns.
 
     Parameters
     ----------
@@ -40,8 +40,9 @@ class RunLog:
 
     def __init__(self, folder: Path, run: str, start: int):
         self.text_path = folder / f"{run}.log"
-        self.csv_path = folder / f"{run}.csv"
+        self.csv_path = folder / f"{run}{CSV_SUFFIX}"
         folder.mkdir(parents=True, exist_ok=True)
+        _end_last_line(self.text_path)
         _keep_rows_up_to(self.csv_path, start)
 
     def line(self, text: str) -> None:
@@ -53,32 +54,56 @@ class RunLog:
     def row(self, figures: dict[str, float]) -> None:
         """Append a row to the CSV; the figures' names are of COLUMNS, those left out stay empty."""
         with self.csv_path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(figures)
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(figures)
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a run's CSV, each {column: number} without the empty columns."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+    """Return the rows of a run's CSV, each {column: number} without the empty columns.
+
+    Lines that are no whole row, such as one that a crash cut short, are left out.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    return [
+        {name: float(value) for name, value in zip(COLUMNS, values, strict=True) if value}
+        for values in _whole_rows(path)
+    ]
+
+
+def _whole_rows(path):
+    """Yield the texts of each row that has a number of steps and is whole."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for line in file:
+            values = line.rstrip("\r\n").split(",")
+            whole = line.endswith("\n") and len(values) == len(COLUMNS)
+            if whole and values[0].isdecimal() and all(map(_is_number_or_empty, values)):
+                yield values
+
+
+def _is_number_or_empty(text):
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def _keep_rows_up_to(path, step):
     """Rewrite a CSV without the rows of later steps; a missing one gets its header."""
-    rows = []
+    rows = [COLUMNS]
     if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            # A row that a crash cut short has no step number or not all columns.
-            rows = [
-                row
-                for row in csv.DictReader(file)
-                if None not in row.values() and row["steps"].isdigit() and int(row["steps"]) <= step
-            ]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows)
+        rows += [values for values in _whole_rows(path) if int(values[0]) <= step]
     with whole_file(path) as part:
-        part.write_text(text.getvalue(), encoding="utf-8", newline="")
+        part.write_text("".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+
+
+def _end_last_line(path):
+    """Let a line that a crash cut short not swallow the next one."""
+    if path.exists() and path.stat().st_size:
+        with path.open("rb+") as log:
+            log.seek(-1, 2)
+            if log.read() != b"\n":
+                log.write(b"\n")

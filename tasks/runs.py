@@ -4,7 +4,7 @@ A run's id is three hex digits and the date it began ("771Sep25-0735"); its chec
 `weights/ID_STEPS.params`, with Adam's moments beside in `weights/ID_STEPS.states`.
 """
 
-import glob
+import contextlib
 import re
 import secrets
 import time
@@ -18,6 +18,8 @@ SUFFIX = ".params"
 STATES_SUFFIX = ".states"
 KEPT = 3  # checkpoints of a run
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
+# What was being written when a program was killed, as `reader.whole_file` names it.
+_PART = re.compile(rf"\.(?P<name>.+)(?:{re.escape(SUFFIX)}|{re.escape(STATES_SUFFIX)})\.\d+\.part")
 
 
 class Checkpoint(NamedTuple):
@@ -85,11 +87,24 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     )
 
 
-def new_run(folder: Path) -> str:
-    """Return a new run's id, such as "771Sep25-0735", of which `folder` has no checkpoint."""
+def new_run(root: Path) -> str:
+    """Return a new run's id, such as "771Sep25-0735", and make its log, empty.
+
+    The log is what reserves the id: no other run, be it begun at the same moment, gets it too.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where weights/ and logs/ lie.
+    """
+    logs = root / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
     while True:
         run = f"{secrets.randbelow(16**3):03x}{time.strftime('%b%d-%H%M')}"
-        if not checkpoints_of(run, folder):
+        if checkpoints_of(run, root / "weights"):
+            continue
+        with contextlib.suppress(FileExistsError):
+            (logs / f"{run}.log").open("x").close()
             return run
 
 
@@ -103,7 +118,8 @@ def save_checkpoint(pipe, run: str, steps: int, folder: Path) -> Checkpoint:
     """Write a checkpoint of a run and remove all but its newest three.
 
     The moments are written first and the weights last, each whole: a checkpoint whose weights are
-    there is complete, whenever the program is killed.
+    there is complete, whenever the program is killed. What an earlier program left half written
+    goes too, so a run must not be continued by two programs at once.
 
     Parameters
     ----------
@@ -111,14 +127,36 @@ def save_checkpoint(pipe, run: str, steps: int, folder: Path) -> Checkpoint:
     run : str
     steps : int
     folder : pathlib.Path
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the checkpoints that were there are still there.
     """
-    pipe.save(folder / f"{run}_{steps}")
+    prefix = folder / f"{run}_{steps}"
+    try:
+        pipe.save(prefix)
+    except OSError as error:
+        raise OSError(
+            f"the checkpoint {prefix} cannot be written ({error}): make room or see to the disk, "
+            "then continue from the newest checkpoint that is there"
+        ) from error
     for old in checkpoints_of(run, folder)[:-KEPT]:
         old.path.unlink()
-    for states in folder.glob(f"{glob.escape(run)}_*{STATES_SUFFIX}"):
-        if not states.with_suffix(SUFFIX).exists():
-            states.unlink()
+    for path in _leftovers(run, folder):
+        path.unlink(missing_ok=True)
     return Checkpoint(run, steps, folder / f"{run}_{steps}{SUFFIX}")
+
+
+def _leftovers(run, folder):
+    """Yield what is part of no checkpoint of this run: moments without weights, half files."""
+    for path in sorted(folder.iterdir()):
+        part = _PART.fullmatch(path.name)
+        name = _NAME.fullmatch(part["name"] if part else path.stem)
+        if name is None or name["run"] != run:
+            continue
+        if part or (path.suffix == STATES_SUFFIX and not path.with_suffix(SUFFIX).exists()):
+            yield path
 
 
 def _by_path(path):

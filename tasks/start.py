@@ -2,19 +2,33 @@
 
 import argparse
 import dataclasses
-import json
 import logging
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import runtime  # noqa: F401  (before MXNet)
+
+# isort: split
+import mxnet as mx
+
 from config import Config, DatasetConfig, InputError, load_config, load_dataset_config
 from network import get_pipeline, held_network
-from reader.whole_file import whole_file
+from network.training_step import check_division
 from tasks.command_line import devices
 from tasks.memory import micro_batch
+from tasks.run_record import (
+    RunRecord,
+    dataset_reference,
+    read_record,
+    record_path,
+    report_changes,
+    write_record,
+)
 from tasks.runs import Checkpoint, checkpoints_of, find_checkpoint, new_run
-from tasks.train import TrainSettings, train
+from tasks.train import train
+from tasks.training_data import TrainSettings, open_data
 
 logger = logging.getLogger(__name__)
 
@@ -22,35 +36,97 @@ DEFAULT_DATASET = "chairs"
 DEBUG_STEPS = 2  # before a resume, and again after it
 
 
-class Begun(NamedTuple):
-    """Where a run stands: its id, the steps it has made, and its seed."""
+class Origin(NamedTuple):
+    """Where a run comes from.
 
-    run: str
+    Attributes
+    ----------
+    checkpoint : Checkpoint or None
+        Whose weights it takes; None for fresh ones.
+    run : str or None
+        The run that goes on; None for a new one.
+    step : int
+        How many steps it has made.
+    record : RunRecord or None
+        What it was begun with, where that is known.
+    """
+
+    checkpoint: Checkpoint | None
+    run: str | None
     step: int
-    seed: int
+    record: RunRecord | None
 
 
 def start_training(arguments: argparse.Namespace) -> int:
     """Train as the command line says; return the exit code (see `tasks.train.train`).
+
+    Nothing is written before all that can be checked has been.
 
     Raises
     ------
     InputError
         Whatever is wrong with a config, the checkpoint, the devices or the batch.
     """
-    data = load_dataset_config(arguments.dataset_cfg or DEFAULT_DATASET)
-    config = with_schedule(load_config(arguments.config), data)
+    origin = find_origin(arguments)
+    data_config = load_dataset_config(dataset_of(arguments, origin))
+    config = with_schedule(load_config(arguments.config), data_config)
     if arguments.debug:
-        return debug(arguments, config, data)
-    checkpoint = None
-    if arguments.checkpoint is not None:
-        checkpoint = find_checkpoint(arguments.checkpoint, arguments.root / "weights")
-    begun = begin(arguments, checkpoint)
-    pipe = make_pipeline(arguments, config, begun.seed)
-    load_weights(pipe, checkpoint, arguments.clear_steps)
-    settings = make_settings(arguments, config, data, begun.seed)
-    write_record(arguments, begun, settings)
-    return train(pipe, begun.run, begun.step, data, settings, arguments.root, said(arguments))
+        return debug(arguments, origin, config, data_config)
+    if origin.run is not None and is_at_the_end(origin, config):
+        return 0
+    contexts = devices(arguments.gpu_device)
+    record = make_record(arguments, origin, config, data_config)
+    settings = settings_of(record, arguments)
+    data = open_data(data_config, settings)
+    pipe = make_pipeline(arguments.network, contexts, config, record.seed)
+    load_weights(pipe, origin)
+    check_writable(arguments.root / "weights")
+    run = origin.run or new_run(arguments.root)
+    write_record(record, record_path(arguments.root, run))
+    return train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
+
+
+def find_origin(arguments) -> Origin:
+    """Return where the run comes from, as -c and --clear_steps say.
+
+    Raises
+    ------
+    InputError
+        The run has gone on since that checkpoint, or was begun with another seed.
+    """
+    if arguments.checkpoint is None:
+        if arguments.clear_steps:
+            raise InputError("--clear_steps begins anew from a checkpoint: name it with -c")
+        return Origin(None, None, 0, None)
+    weights = arguments.root / "weights"
+    checkpoint = find_checkpoint(arguments.checkpoint, weights)
+    if arguments.clear_steps:
+        return Origin(checkpoint, None, 0, None)
+    run = checkpoint.run
+    newest = checkpoints_of(run, weights)[-1:]
+    if newest and newest[0].steps > checkpoint.steps:
+        raise InputError(
+            f"-c {arguments.checkpoint}: run {run} has gone on to step {newest[0].steps}; continue "
+            "from there, or add --clear_steps to begin a new run here"
+        )
+    record = read_record(record_path(arguments.root, run))
+    if record is None:  # the checkpoint may lie in another root
+        record = read_record(record_path(checkpoint.path.absolute().parent.parent, run))
+    if record is None:
+        logger.info("run %s has no record: it goes on with what the command line says", run)
+    elif arguments.seed not in (None, record.seed):
+        raise InputError(
+            f"--seed {arguments.seed}: run {run} has seed {record.seed}; leave --seed out to "
+            "continue it, or add --clear_steps to begin a new run"
+        )
+    return Origin(checkpoint, run, checkpoint.steps, record)
+
+
+def dataset_of(arguments, origin: Origin) -> str:
+    """Return which dataset config to train on: as said, or as the run was begun."""
+    if arguments.dataset_cfg is None and origin.record is not None:
+        return origin.record.dataset_cfg
+    return arguments.dataset_cfg or DEFAULT_DATASET
 
 
 def with_schedule(config: Config, data: DatasetConfig) -> Config:
@@ -61,46 +137,105 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
     return dataclasses.replace(config, optimizer=optimizer)
 
 
-def begin(arguments, checkpoint: Checkpoint | None) -> Begun:
-    """Return where the run stands: at the beginning with a new id, or at its checkpoint."""
-    weights = arguments.root / "weights"
-    if checkpoint is None or arguments.clear_steps:
-        if arguments.clear_steps and checkpoint is None:
-            raise InputError("--clear_steps begins anew from a checkpoint: name it with -c")
-        return Begun(new_run(weights), 0, arguments.seed or 0)
-    newest = checkpoints_of(checkpoint.run, weights)[-1:]
-    if newest and newest[0].steps > checkpoint.steps:
-        raise InputError(
-            f"-c {arguments.checkpoint}: run {checkpoint.run} has gone on to step "
-            f"{newest[0].steps}; continue from there, or add --clear_steps to begin a new run here"
-        )
-    seed = read_record(arguments.root, checkpoint.run).get("seed", 0)
-    if arguments.seed not in (None, seed):
-        raise InputError(
-            f"--seed {arguments.seed}: run {checkpoint.run} has seed {seed}; leave --seed out to "
-            "continue it, or add --clear_steps to begin a new run"
-        )
-    return Begun(checkpoint.run, checkpoint.steps, seed)
+def make_record(arguments, origin: Origin, config: Config, data: DatasetConfig) -> RunRecord:
+    """Return what the run is made with: as said, else as it was begun, else as the configs say.
+
+    Raises
+    ------
+    InputError
+        The batch does not divide among the devices, or not into such parts.
+    """
+    before = origin.record
+    said_batch = arguments.batch or (before.said_batch if before else None)
+    batch = said_batch or data.batch
+    record = RunRecord(
+        config=config.name,
+        dataset_cfg=dataset_reference(data),
+        batch=batch,
+        micro_batch=part_of(batch, arguments, before, config, data),
+        shard=arguments.shard,
+        seed=before.seed if before else arguments.seed or 0,
+        said_batch=said_batch,
+    )
+    check_division(record.batch, record.micro_batch, device_count(arguments))
+    if before:
+        report_changes(origin.run, before, record)
+    return record
 
 
-def make_pipeline(arguments, config: Config, seed: int):
+def part_of(batch, arguments, before, config, data) -> int:
+    """Return how many pairs of a batch to hold at a time: as said, else what fits into memory.
+
+    A run that goes on keeps its parts if they fit: with others its sums would be rounded otherwise.
+    """
+    if arguments.micro_batch is not None:
+        return arguments.micro_batch
+    if arguments.gpu_device or batch % device_count(arguments):
+        return batch
+    part = micro_batch(batch, config.network.class_name, data.target_shape, device_count(arguments))
+    if before and before.batch == batch and before.micro_batch < part:
+        part = before.micro_batch
+    if part < batch:
+        logger.info("batches of %d are added up from parts of %d", batch, part)
+    return part
+
+
+def settings_of(record: RunRecord, arguments) -> TrainSettings:
+    """Return the settings with which a run is trained."""
+    return TrainSettings(
+        record.batch, record.micro_batch, record.seed, record.shard, arguments.workers
+    )
+
+
+def is_at_the_end(origin: Origin, config: Config) -> bool:
+    """Return whether a run has made all steps of its schedule, and say so.
+
+    Raises
+    ------
+    InputError
+        The checkpoint cannot be continued with this config; a new run from it may be meant.
+    """
+    remedy = "add --clear_steps to begin a new run from its weights"
+    if is_cascade(config) and held_network(origin.checkpoint.path) == "MaskFlownet_S":
+        raise InputError(
+            f"{origin.checkpoint.path}: holds a MaskFlownet_S, which a MaskFlownet takes as its "
+            f"first stage; {remedy}"
+        )
+    last = config.optimizer.learning_rate[-1][0]
+    if origin.step < last:
+        return False
+    line = f"run {origin.run} is at step {origin.step} and the schedule ends at {last}"
+    if origin.record is None or origin.record.config != config.name:
+        raise InputError(f"{line}; {remedy}")
+    logger.info("%s: nothing is left to do", line)
+    return True
+
+
+def device_count(arguments) -> int:
+    """Return how many devices share a batch."""
+    return max(len(arguments.gpu_device), 1)
+
+
+def make_pipeline(name: str, contexts, config: Config, seed: int):
     """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
-    from gluoncv.utils import random
-
-    contexts = devices(arguments.gpu_device)
-    random.seed(seed)
-    pipe = get_pipeline(arguments.network, ctx=contexts, config=config)
-    if config.network.class_name == "MaskFlownet":
+    mx.random.seed(seed)
+    pipe = get_pipeline(name, ctx=contexts, config=config)
+    if is_cascade(config):
         pipe.fix_head()
     return pipe
 
 
-def load_weights(pipe, checkpoint: Checkpoint | None, clear_steps: bool) -> None:
+def is_cascade(config: Config) -> bool:
+    """Return whether the network has a first stage that must be trained before."""
+    return config.network.class_name == "MaskFlownet"
+
+
+def load_weights(pipe, origin: Origin) -> None:
     """Load a checkpoint: to continue it with its moments, or as the start of a new run.
 
     A new run of a cascade may start from a MaskFlownet_S, which becomes its first stage.
     """
-    cascade = pipe.config.network.class_name == "MaskFlownet"
+    checkpoint, cascade = origin.checkpoint, is_cascade(pipe.config)
     if checkpoint is None:
         if cascade:
             raise InputError(
@@ -108,12 +243,12 @@ def load_weights(pipe, checkpoint: Checkpoint | None, clear_steps: bool) -> None
                 "with -c RUN --clear_steps"
             )
         return
-    if clear_steps and cascade and held_network(checkpoint.path) == "MaskFlownet_S":
+    if cascade and held_network(checkpoint.path) == "MaskFlownet_S":
         pipe.load_head(checkpoint.path)
         logger.info("%s is the first stage; the second starts from nothing", checkpoint.path)
         return
     pipe.load(checkpoint.path)
-    if clear_steps:
+    if origin.run is None:
         return
     if checkpoint.states.is_file():
         pipe.load_states(checkpoint.states)
@@ -123,22 +258,11 @@ def load_weights(pipe, checkpoint: Checkpoint | None, clear_steps: bool) -> None
         )
 
 
-def make_settings(arguments, config: Config, data: DatasetConfig, seed: int) -> TrainSettings:
-    """Return the settings of a run, its batch split into parts that fit into memory."""
-    batch = arguments.batch or data.batch
-    count = max(len(arguments.gpu_device), 1)
-    if batch % count:
-        fitting = sorted({max(batch - batch % count, count), batch - batch % count + count})
-        raise InputError(
-            f"a batch of {batch} does not divide among {count} devices: use --batch "
-            f"{' or '.join(map(str, fitting))}"
-        )
-    part = arguments.micro_batch
-    if part is None and not arguments.gpu_device:
-        part = micro_batch(batch, config.network.class_name, data.target_shape, count)
-        if part < batch:
-            logger.info("batches of %d are accumulated from parts of %d, which fit", batch, part)
-    return TrainSettings(batch, part, seed, arguments.shard, arguments.workers)
+def check_writable(folder: Path) -> None:
+    """Raise OSError now rather than at the first checkpoint, hours from now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def said(arguments) -> str:
@@ -146,63 +270,38 @@ def said(arguments) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(vars(arguments).items()))
 
 
-def debug(arguments, config: Config, data: DatasetConfig) -> int:
-    """Try everything that a run does, with one pair per device and step, in a folder that goes.
+def debug(arguments, origin: Origin, config: Config, data_config: DatasetConfig) -> int:
+    """Try everything that a run does, in a folder that goes.
 
-    Two steps with validation and checkpoint, a resume, and two steps more.
+    One batch as the run would read it; then two steps with a pair per device, with validation and
+    checkpoint, a resume, and two steps more.
     """
-    batch = max(len(arguments.gpu_device), 1)
-    data = dataclasses.replace(
-        data, batch=batch, kitti=0, hd1k=0, validation_steps=2, checkpoint_steps=2
+    contexts = devices(arguments.gpu_device)
+    record = make_record(arguments, origin, config, data_config)
+    with closing(open_data(data_config, settings_of(record, arguments)).loader.batches()) as real:
+        logger.info("read %s", ", ".join(next(real).names))
+    batch = device_count(arguments)
+    data_config = dataclasses.replace(
+        data_config, batch=batch, kitti=0, hd1k=0, validation_steps=2, checkpoint_steps=2
     )
-    settings = TrainSettings(batch, None, arguments.seed or 0, validation_pairs=2)
-    given = None
-    if arguments.checkpoint is not None:
-        given = find_checkpoint(arguments.checkpoint, arguments.root / "weights")
+    settings = settings_of(record, arguments)._replace(
+        batch=batch, micro_batch=batch, validation_pairs=2
+    )
+    data = open_data(data_config, settings)
     with tempfile.TemporaryDirectory(prefix="maskflownet-debug-") as folder:
         root = Path(folder)
         for start in (0, DEBUG_STEPS):
             schedule = ((start + DEBUG_STEPS, config.optimizer.learning_rate[0][1]),)
             optimizer = dataclasses.replace(config.optimizer, learning_rate=schedule)
-            pipe = make_pipeline(
-                arguments, dataclasses.replace(config, optimizer=optimizer), settings.seed
-            )
+            short = dataclasses.replace(config, optimizer=optimizer)
+            pipe = make_pipeline(arguments.network, contexts, short, record.seed)
             if start:
-                load_weights(pipe, find_checkpoint("debug", root / "weights"), clear_steps=False)
-            elif given is not None:
-                load_weights(pipe, given, clear_steps=True)
+                checkpoint = find_checkpoint(f"debug:{start}", root / "weights")
+                load_weights(pipe, Origin(checkpoint, "debug", start, None))
+            elif origin.checkpoint is not None:
+                load_weights(pipe, origin)
             code = train(pipe, "debug", start, data, settings, root, said(arguments))
             if code:
                 return code
     logger.info("data, steps, validation, checkpoint and resume work")
     return 0
-
-
-def _record_path(root: Path, run: str) -> Path:
-    return root / "logs" / f"{run}.json"
-
-
-def write_record(arguments, begun: Begun, settings: TrainSettings) -> None:
-    """Write beside the log what continuing the run needs to know."""
-    record = {
-        "config": arguments.config,
-        "dataset_cfg": arguments.dataset_cfg or DEFAULT_DATASET,
-        "batch": settings.batch,
-        "seed": begun.seed,
-    }
-    with whole_file(_record_path(arguments.root, begun.run)) as part:
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def read_record(root: Path, run: str) -> dict:
-    """Return a run's record; empty for a run of the original, which has none."""
-    path = _record_path(root, run)
-    if not path.is_file():
-        return {}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: expected JSON, got what is not ({error}); remove it") from error
-    if not isinstance(record, dict) or not isinstance(record.get("seed", 0), int):
-        raise InputError(f"{path}: expected a mapping with a whole number as seed; remove it")
-    return record

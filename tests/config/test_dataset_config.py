@@ -1,7 +1,7 @@
 """Dataset configs: the recipes, files of the original's form, and every mistake in one line."""
 
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -40,6 +40,16 @@ def test_recipes(name, dataset, batch, orig, target):
     assert (config.orig_shape, config.target_shape) == (orig, target)
     assert (config.validation_steps, config.checkpoint_steps) == (2500, 5000)
     assert config.optimizer.learning_rate is None
+
+
+def test_mmflow_differs_in_crop_batch_and_what_is_read():
+    theirs, ours = load_dataset_config("mmflow/chairs"), load_dataset_config("chairs")
+    assert (theirs.target_shape, theirs.batch) == ((384, 448), 8)
+    assert replace(theirs, path=ours.path, target_shape=ours.target_shape) == ours
+    theirs, ours = load_dataset_config("mmflow/things3d"), load_dataset_config("things3d")
+    assert (theirs.target_shape, theirs.batch, theirs.sub_type) == ((384, 768), 8, "clean")
+    assert (theirs.cameras, theirs.directions) == (("left",), ("into_future",))
+    assert (theirs.geometry, theirs.color) == (ours.geometry, ours.color)
 
 
 def test_the_mixture():

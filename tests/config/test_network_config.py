@@ -22,6 +22,7 @@ KITTI = (
     *((50, 3e-5), (70, 1.5e-5), (90, 7.5e-6), (110, 3e-6), (130, 1.5e-6), (150, 7.5e-7)),
     *((200, 2e-5), (220, 1e-5), (240, 5e-6), (260, 2e-6), (280, 1e-6), (300, 5e-7)),
 )
+S_MMFLOW = ((200, 1e-4), (300, 5e-5), (400, 2.5e-5), (500, 1.25e-5), (600, 6.25e-6))
 SINTEL = (
     *((100, 5e-5), (150, 2.5e-5), (200, 1.25e-5), (300, 3e-5), (350, 1.5e-5), (400, 7.5e-6)),
     *((500, 2e-5), (550, 1e-5), (600, 5e-6), (700, 1e-5), (750, 5e-6), (800, 2.5e-6)),
@@ -65,6 +66,24 @@ def test_recipes(name, network, thousands, q, wd):
     assert config.network.class_name == network
     assert config.optimizer.learning_rate == tuple((1000 * k, rate) for k, rate in thousands)
     assert (config.optimizer.q, config.optimizer.wd) == (q, wd)
+    assert config.optimizer.weight_decay == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "thousands", "weight_decay"),
+    [
+        ("MaskFlownet_S_things3d", "MaskFlownet_S", S_MMFLOW, 0),
+        ("MaskFlownet_chairs", "MaskFlownet", CASCADE, 4e-4),
+        ("MaskFlownet_things3d", "MaskFlownet", FT, 4e-4),
+    ],
+)
+def test_recipes_of_mmflow(name, network, thousands, weight_decay):
+    config = load_config(f"mmflow/{name}")
+    assert config.name == name
+    assert config.network == load_config(network).network
+    assert config.optimizer.learning_rate == tuple((1000 * k, rate) for k, rate in thousands)
+    assert config.optimizer.weight_decay == weight_decay
+    assert (config.optimizer.q, config.optimizer.wd) == (None, None)
 
 
 def test_defaults(tmp_path):
@@ -80,12 +99,13 @@ def test_every_key_is_read(tmp_path):
         "class: MaskFlownet\n  flow_multiplier: 2\n  deform_bias: false\n"
         "  upfeat_ch: [8, 9, 10, 11]\n  mw: [1, 2, 3, 4, '5e-1']",
     )
-    config = load_config(write(tmp_path, text + "  q: 0.4\n  wd: 4e-4\n"))
+    config = load_config(write(tmp_path, text + "  q: 0.4\n  wd: 4e-4\n  weight_decay: 1e-3\n"))
     assert config.network.class_name == "MaskFlownet"
     assert config.network.flow_multiplier == 2.0
     assert config.network.deform_bias is False
     assert config.network.upfeat_ch == (8, 9, 10, 11)
     assert config.network.mw == (1, 2, 3, 4, 0.5)
+    assert config.optimizer.weight_decay == 1e-3
     assert (config.optimizer.q, config.optimizer.wd) == (0.4, 4e-4)
 
 
@@ -116,8 +136,9 @@ def test_a_missing_file_lists_the_names():
         load_config("Maskflownet_L")
     text = str(caught.value)
     assert text.startswith("Maskflownet_L: ")
-    assert "MaskFlownet_S_kitti" in text
-    assert "chairs" not in text
+    names = text.rpartition(": ")[2].split(", ")
+    assert {"MaskFlownet_S_kitti", "mmflow/MaskFlownet_chairs"} < set(names)
+    assert not {"chairs", "mmflow/chairs"} & set(names)
 
 
 def test_unknown_keys_name_the_closest(tmp_path):

@@ -1,0 +1,119 @@
+"""A step's choices: weight decay, no update on a gradient that is not finite, sharing out."""
+
+import dataclasses
+
+import mxnet as mx
+import numpy as np
+import pytest
+from golden import fill_with_recipe
+
+from config import load_config
+from config.errors import InputError
+from network import get_pipeline
+from network.training_step import check_division
+
+ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
+
+
+def pipeline(name="MaskFlownet_S", ctx=ONE, **optimizer):
+    config = load_config(name)
+    config = dataclasses.replace(
+        config, optimizer=dataclasses.replace(config.optimizer, **optimizer)
+    )
+    pipe = get_pipeline("MaskFlownet", ctx=ctx, config=config)
+    fill_with_recipe(pipe.network)
+    if name == "MaskFlownet":
+        pipe.fix_head()
+    return pipe
+
+
+def step(pipe, flow=3.0):
+    rng = np.random.default_rng(0)
+    count = len(pipe.ctx)
+    images = [rng.integers(0, 256, (count, 3, 64, 64), np.uint8) for _ in "12"]
+    label = np.full((count, 2, 64, 64), flow, np.float32)
+    return pipe.train_batch(*images, label, lambda *arrays: arrays, lambda *images: images)
+
+
+def weights(pipe):
+    return {
+        name: parameter.data(pipe.ctx[0]).asnumpy()
+        for name, parameter in pipe.network._collect_params_with_prefix().items()
+    }
+
+
+def means(pipe):
+    """Return Adam's first moments by name."""
+    names = list(pipe.network._collect_params_with_prefix())
+    states = pipe.trainer._updaters[0].states
+    return {names[index]: mean.asnumpy() for index, (mean, _) in states.items()}
+
+
+def test_weight_decay_is_added_to_the_gradient_of_what_is_trained():
+    plain, decayed = pipeline("MaskFlownet"), pipeline("MaskFlownet", weight_decay=0.5)
+    before = weights(plain)
+    step(plain)
+    step(decayed)
+    without = means(plain)
+    assert len(without) == 128
+    for name, mean in means(decayed).items():
+        np.testing.assert_allclose(mean - without[name], 0.05 * before[name], atol=1e-5)
+    for name, value in weights(decayed).items():
+        assert (value == before[name]).all() == name.startswith("MaskFlownet_S."), name
+
+
+def test_wd_is_not_applied():
+    one, other = pipeline("MaskFlownet", wd=None), pipeline("MaskFlownet", wd=0.5)
+    step(one)
+    step(other)
+    after = weights(other)
+    for name, value in weights(one).items():
+        np.testing.assert_array_equal(value, after[name])
+
+
+@pytest.mark.parametrize("ctx", [ONE, TWO])
+def test_a_gradient_that_is_not_finite_changes_nothing(ctx, monkeypatch):
+    pipe = pipeline(ctx=ctx)
+    assert step(pipe)["updated"] is True
+    before, moments = weights(pipe), means(pipe)
+    monkeypatch.setattr(pipe._step._loss, "forward", root_of_zero)
+    figures = step(pipe)
+    assert figures["loss"] == 0 and figures["updated"] is False
+    after = weights(pipe)
+    assert all((value == after[name]).all() for name, value in before.items())
+    assert all((value == moments[name]).all() for name, value in means(pipe).items())
+    monkeypatch.undo()
+    assert step(pipe)["updated"] is True
+    assert all(np.isfinite(value).all() for value in weights(pipe).values())
+
+
+def root_of_zero(label, valid, *predictions):
+    """Return a loss of 0 whose gradient is not a number."""
+    return (predictions[-1].mean(axis=0, exclude=True) * 0).sqrt()
+
+
+def test_a_loss_that_is_not_finite_is_told():
+    pipe = pipeline()
+    figures = step(pipe, flow=np.nan)
+    assert np.isnan(figures["loss"]) and figures["updated"] is False
+
+
+@pytest.mark.parametrize(
+    ("batch", "part", "devices", "said"),
+    [
+        (8, 8, 3, "a multiple of 3, such as 6 or 9"),
+        (1, 1, 2, r"a multiple of 2, such as 2 \("),
+        (8, 3, 1, r"parts of \[1, 2, 4, 8\]"),
+        (8, 2, 4, r"parts of \[4, 8\]"),
+        (8, 16, 1, r"parts of \[1, 2, 4, 8\]"),
+    ],
+)
+def test_what_cannot_be_shared_out_says_what_can(batch, part, devices, said):
+    with pytest.raises(InputError, match=said) as caught:
+        check_division(batch, part, devices)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("batch", "part", "devices"), [(8, 8, 1), (8, 2, 2), (6, 3, 3)])
+def test_what_can_be_shared_out_passes(batch, part, devices):
+    check_division(batch, part, devices)
