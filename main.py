@@ -94,8 +94,8 @@ def evaluate(arguments):
     """Evaluate a checkpoint on the datasets that are set, print a table, append to the log."""
     from tasks.validate import append_log, sets_to_evaluate, validate, write_report
 
-    sets = sets_to_evaluate(arguments.dataset_cfg)
     checkpoint, pipe = load_pipeline(arguments)
+    sets = sets_to_evaluate(arguments.dataset_cfg)
     figures = validate(
         pipe, sets, arguments.batch or 1, arguments.resize, arguments.shard, arguments.debug
     )

@@ -99,12 +99,15 @@ class TrainingStep:
         """Run forward and backward; return the losses, and the errors of samples that have one."""
         shares = zip(*(np.split(array, len(self._ctx)) for array in arrays), self._ctx, strict=True)
         outputs = [self._forward_share(share, ctx, geo_aug, color_aug) for *share, ctx in shares]
-        autograd.backward([loss for loss, _, _ in outputs])
-        mx.nd.waitall()  # the next part must not begin before the memory of this one is free
         loss, error, has_valid = (
             np.concatenate([output.asnumpy() for output in kind])
             for kind in zip(*outputs, strict=True)
         )
+        # For offsets that are not numbers, the backward pass of MXNet's deformable convolution
+        # reads anywhere in memory. The loss is then no number either.
+        if np.isfinite(loss).all():
+            autograd.backward([loss for loss, _, _ in outputs])
+            mx.nd.waitall()  # the next part must not begin before the memory of this one is free
         return loss, error[has_valid > 0]
 
     def _forward_share(self, arrays, ctx, geo_aug, color_aug):

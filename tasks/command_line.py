@@ -24,10 +24,22 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every program that runs a network."""
     add = parser.add_argument
     add("-c", "--checkpoint", metavar="RUN", help="run id or its beginning, RUN:STEPS, or a path")
-    add("-g", "--gpu_device", metavar="IDS", type=device_ids, default=[], help="GPU ids: 0,1")
+    add(
+        "-g",
+        "--gpu_device",
+        metavar="IDS",
+        type=device_ids,
+        default=[],
+        help="GPU ids: 0,1; else the CPU",
+    )
     add("-n", "--network", metavar="NAME", default="MaskFlownet", help="the pipeline's name")
     add("--batch", metavar="N", type=positive, default=1, help="pairs per step over all devices")
-    add("--resize", metavar="H,W", type=size_hw, help="the size that the network sees")
+    add(
+        "--resize",
+        metavar="H,W",
+        type=size_hw,
+        help="the size that the network sees, multiples of 64",
+    )
     add(
         "--root",
         metavar="DIR",
@@ -92,7 +104,7 @@ def device_ids(text: str) -> list[int]:
 # argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
 positive.__name__ = "positive whole number"
 whole.__name__ = "whole number"
-size_hw.__name__ = "H,W"
+size_hw.__name__ = "H,W (such as 384,768)"
 device_ids.__name__ = "list of GPU ids"
 
 

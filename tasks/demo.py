@@ -88,7 +88,13 @@ def write_legacy(checkpoint: Checkpoint, path: Path) -> None:
 def run(*command: str) -> None:
     """Run one of the project's programs as a person would, showing the command."""
     logger.info("$ python %s", shlex.join(command))
-    code = subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode
+    with subprocess.Popen([sys.executable, *command], cwd=ROOT) as program:
+        while True:
+            try:
+                code = program.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # the program has got it too, and ends by itself
     if code:
         raise SystemExit(code)
 
@@ -98,6 +104,7 @@ def demo(folder: Path) -> int:
     if folder.exists():
         shutil.rmtree(folder)
     no_motion = write_pairs(folder)
+    logger.info("200 training steps follow: some minutes on two cores, longer on busy ones")
     root = ["--root", str(folder)]
     run("main.py", CONFIG, "--dataset_cfg", str(folder / "pairs.yaml"), *root)
     checkpoint = find_checkpoint("", folder / "weights")
@@ -106,7 +113,7 @@ def demo(folder: Path) -> int:
     common = [CONFIG, "-c", LEGACY_RUN, *root]
     run("main.py", *common, "--valid", "--dataset_cfg", str(folder / "pairs.yaml"))
     pairs = str(folder / "pairs" / "images.txt")
-    kinds = "flo,color,mask,warped"
+    kinds = "flo,color,warped"
     run("predict_new_data.py", str(folder / "flow"), *common, "--pairs", pairs, "--save", kinds)
     return report(folder, checkpoint, no_motion)
 
@@ -121,7 +128,7 @@ def report(folder: Path, checkpoint: Checkpoint, no_motion: float) -> int:
         checkpoint.steps,
         no_motion,
     )
-    logger.info("flow, masks and pictures, beside the true flow, are in %s", folder / "flow")
+    logger.info("flow and pictures, beside the true flow, are in %s", folder / "flow")
     if epe < no_motion / 2:
         return 0
     logger.error("expected a training EPE below half of no motion's")

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 RELEASE_URL = "https://github.com/microsoft/MaskFlownet/raw/master/weights/"
 RELEASE_URL_VARIABLE = "MASKFLOWNET_RELEASE_URL"
-REMEDY = f"set {RELEASE_URL_VARIABLE} to a mirror, or put the file in place by hand"
+REMEDY = f"set {RELEASE_URL_VARIABLE} to a mirror, or put the file into weights/ by hand"
 
 CHUNK = 1 << 16  # bytes read at a time
 LOG_EVERY = 10_000_000  # bytes between two lines of progress where there is no terminal

@@ -76,7 +76,7 @@ def find_csv(text: str, folder: Path) -> Path:
     found = [text] if text in runs else [run for run in runs if run.startswith(text)]
     if not found:
         raise MissingDataError(
-            f"{text}: {folder} has no CSV of such a run; those there are {', '.join(runs) or 'none'}"
+            f"{text}: {folder} has no CSV of such a run, but of: {', '.join(runs) or 'none'}"
         )
     if len(found) > 1:
         raise InputError(f"{text}: expected the beginning of one run, got {', '.join(found)}")

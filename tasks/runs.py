@@ -74,7 +74,9 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     if not runs:
         raise MissingDataError(_nothing_found(text, prefix, folder))
     if len(runs) > 1:
-        raise InputError(f"-c {text}: expected the beginning of one run, got {', '.join(runs)}")
+        raise InputError(
+            f"-c {text}: this fits {len(runs)} runs, write more of the name: {', '.join(runs)}"
+        )
     own = checkpoints_of(runs[0], folder)
     if not steps:
         return own[-1]

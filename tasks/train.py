@@ -100,6 +100,7 @@ class _Training:
                     return self._give_up()
                 self._do_what_is_due(last)
                 bar.update()
+        self._report(last)
         self._save_if_new()
         return self._stop.exit_code or 0
 
@@ -166,7 +167,7 @@ class _Training:
         return 1
 
     def _report(self, last):
-        """Log the means since the last report."""
+        """Log the means since the last report, if there are any."""
         if not self._meter.steps:
             return
         figures = self._meter.take(self._settings.batch)

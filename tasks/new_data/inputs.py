@@ -301,7 +301,9 @@ def folder_frames(folder: Path, stride: int) -> Inputs:
         It holds too few images for a pair.
     """
     if not folder.is_dir():
-        raise MissingDataError(f"{folder}: there is no such folder of images")
+        raise MissingDataError(
+            f"{folder}: there is no such folder; name the one that holds the images"
+        )
     paths = [
         path
         for path in folder.iterdir()

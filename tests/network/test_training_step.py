@@ -92,6 +92,19 @@ def root_of_zero(label, valid, *predictions):
     return (predictions[-1].mean(axis=0, exclude=True) * 0).sqrt()
 
 
+@pytest.mark.parametrize("name", ["MaskFlownet_S", "MaskFlownet"])
+def test_weights_that_are_not_numbers_do_not_end_the_program(name):
+    """MXNet's deformable convolution would be asked for the gradient at places that are none."""
+    pipe = pipeline(name)
+    stage = pipe.network if name == "MaskFlownet_S" else pipe.network.MaskFlownet_S
+    for level in (6, 4):
+        getattr(stage, f"pred_flow{level}").bias.set_data(mx.nd.array([np.nan, np.inf]))
+        figures = step(pipe)
+        assert not np.isfinite(figures["loss"]) and figures["updated"] is False
+    black = np.zeros((64, 64, 3), np.uint8)
+    assert len(list(pipe.predict([black], [black]))) == 1
+
+
 def test_a_loss_that_is_not_finite_is_told():
     pipe = pipeline()
     figures = step(pipe, flow=np.nan)

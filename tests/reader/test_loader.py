@@ -19,6 +19,7 @@ from reader.datasets.base import FlowDataset
 from reader.datasets.chairs import FlyingChairs
 from reader.datasets.mixture import Mixture
 from reader.loading import Loader
+from reader.loading.workers import share
 from reader.sample import FlowSample
 
 SIZE = (10, 12)
@@ -242,6 +243,15 @@ def test_worker_that_cannot_begin_is_reported():
     with pytest.raises(ChildProcessError, match=r"ended with exit code 1.*; what it printed says"):
         next(Loader(Unloadable(30), 3, CROP, 0, workers=1).batches())
     assert not pids()
+
+
+def test_shares_are_even():
+    for workers in (1, 2, 3, 5):
+        dealt = [share(step, 2, worker, workers) for step in range(15) for worker in range(workers)]
+        places = sorted(place for part in dealt for place in part)
+        assert places == [0] * 15 + [1] * 15
+        for worker in range(workers):
+            assert sum(map(len, dealt[worker::workers])) == 30 // workers
 
 
 def test_more_workers_than_samples():

@@ -1,5 +1,6 @@
 """What the loader's processes leave behind, and what they cost, seen from outside."""
 
+import contextlib
 import os
 import re
 import signal
@@ -51,18 +52,30 @@ for pid in ("self", *[process.pid for process in active_children()]):
 """
 
 
-def start(*parts, pairs=20):
-    """Run a script in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", "".join(parts).format(pairs=pairs)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture(name="start")
+def fixture_start():
+    """Give a function that runs a script in a process group of its own; end what is left of it."""
+    started = []
+
+    def start(*parts, pairs=20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "".join(parts).format(pairs=pairs)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def group(leader):
@@ -100,7 +113,7 @@ def running(process):
 
 
 @pytest.mark.parametrize("end", ["", "raise ValueError('the end')"])
-def test_loader_that_was_never_closed(end):
+def test_loader_that_was_never_closed(start, end):
     process = start(BEGIN, end)
     running(process)
     errors = assert_all_ended(process)
@@ -108,7 +121,7 @@ def test_loader_that_was_never_closed(end):
     assert errors.endswith("ValueError: the end\n" if end else "")
 
 
-def test_killed_training_takes_its_workers_along():
+def test_killed_training_takes_its_workers_along(start):
     process = start(BEGIN, READ_ON)
     running(process)
     process.kill()
@@ -116,7 +129,7 @@ def test_killed_training_takes_its_workers_along():
 
 
 @pytest.mark.parametrize("starting", [False, True])
-def test_ctrl_c(starting):
+def test_ctrl_c(start, starting):
     """It reaches the workers too, which must not add tracebacks of their own."""
     process = start(BEGIN, READ_ON)
     if starting:
@@ -131,7 +144,7 @@ def test_ctrl_c(starting):
     assert errors.count("Traceback") == errors.count("KeyboardInterrupt\n") == 1
 
 
-def test_workers_serve_on_after_sigterm():
+def test_workers_serve_on_after_sigterm(start):
     """A scheduler sends it to all; the training process still finishes its step."""
     process = start(BEGIN, FINISH)
     running(process)
@@ -141,7 +154,7 @@ def test_workers_serve_on_after_sigterm():
     assert assert_all_ended(process) == ""
 
 
-def test_peak_memory_does_not_grow_with_the_dataset():
+def test_peak_memory_does_not_grow_with_the_dataset(start):
     """Were the pairs kept, 3000 would take 180 MB."""
     peaks = []
     for pairs in (100, 3000):

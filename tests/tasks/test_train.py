@@ -67,13 +67,16 @@ def test_the_log_is_in_the_originals_form_with_more_behind(tmp_path, caplog):
     assert all(row["learning_rate"] == RATE for row in rows)
 
 
-def test_each_of_the_first_steps_is_logged_then_one_in_fifty_with_the_mean(tmp_path):
+def test_the_first_steps_are_logged_then_one_in_fifty_and_the_last_with_the_mean(tmp_path):
     run(tmp_path, FakePipe(((120, RATE),)))
-    assert logged_steps(tmp_path) == [*range(1, 21), 50, 100]
-    rows = read_rows(tmp_path / "logs" / f"{RUN}.csv")
-    assert rows[-1]["epe"] == pytest.approx(sum(range(51, 101)) / 50 * 2)
+    assert logged_steps(tmp_path) == [*range(1, 21), 50, 100, 120]
+    epe = {row["steps"]: row["epe"] for row in read_rows(tmp_path / "logs" / f"{RUN}.csv")}
+    assert epe[20] == 40
+    assert epe[50] == pytest.approx(sum(range(21, 51)) / 30 * 2)
+    assert epe[100] == pytest.approx(sum(range(51, 101)) / 50 * 2)
+    assert epe[120] == pytest.approx(sum(range(101, 121)) / 20 * 2)
     run(tmp_path, FakePipe(((150, RATE),), first_step=121), start=120)
-    assert logged_steps(tmp_path) == [*range(1, 21), 50, 100, *range(121, 141), 150]
+    assert logged_steps(tmp_path) == [*range(1, 21), 50, 100, 120, *range(121, 141), 150]
 
 
 def test_validation_at_the_first_step_and_in_its_interval(tmp_path):
