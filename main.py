@@ -11,11 +11,15 @@ from tasks.command_line import (
     whole,
 )
 
-# What there is to do with a network, and the flags that it has no use for.
-USELESS = {
-    "train": ("resize",),
-    "valid": ("clear_steps", "seed", "micro_batch"),
-    "predict": ("clear_steps", "seed", "micro_batch", "dataset_cfg", "debug"),
+_NETWORK = {"config", "checkpoint", "gpu_device", "network", "batch", "root"}
+# What there is to do, and the arguments that it has a use for.
+TASKS = {
+    "check": set(),
+    "fetch": {"root"},
+    "valid": _NETWORK | {"resize", "dataset_cfg", "shard", "debug"},
+    "predict": _NETWORK | {"resize"},
+    "train": _NETWORK
+    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers"},
 }
 
 
@@ -49,38 +53,52 @@ def make_parser():
 
 def main(argv=None) -> int:
     """Run the command line and return the exit code."""
-    arguments = make_parser().parse_args(argv)
-    return run_program("main.py", lambda: dispatch(arguments))
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    return run_program("main.py", lambda: dispatch(arguments, parser))
 
 
-def dispatch(arguments):
+def dispatch(arguments, parser):
     """Do the one thing that the arguments ask for."""
-    if arguments.check:
-        from config import load_paths
-        from tasks.check import check
-
-        return check(load_paths())
-    if arguments.fetch is not None:
-        from tasks.fetch import fetch
-
-        fetch(arguments.fetch, arguments.root / "weights")
-        return 0
-    return {"train": train, "valid": evaluate, "predict": predict}[task_of(arguments)](arguments)
+    programs = {
+        "check": check,
+        "fetch": fetch,
+        "valid": evaluate,
+        "predict": predict,
+        "train": train,
+    }
+    return programs[task_of(arguments, parser)](arguments)
 
 
-def task_of(arguments):
-    """Return which of USELESS to do; InputError for arguments that it has no use for."""
+def task_of(arguments, parser):
+    """Return which of TASKS is asked for; InputError for arguments that it has no use for."""
     from config import InputError
 
-    if arguments.config is None:
+    given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
+    task, *others = [name for name in TASKS if name in given] or ["train"]
+    if others:
+        raise InputError(f"--{task} and --{others[0]}: expected one of them")
+    for name in sorted(given - TASKS[task] - {task}):
+        flag = "CONFIG" if name == "config" else f"--{name}"
+        raise InputError(f"{flag} has no effect with the task to {task}: leave it out")
+    if "config" in TASKS[task] - given:
         raise InputError("CONFIG is missing: name a network config, such as MaskFlownet_S")
-    tasks = [task for task in ("valid", "predict") if getattr(arguments, task)] or ["train"]
-    if len(tasks) > 1:
-        raise InputError("--valid and --predict: expected one of them")
-    for name in USELESS[tasks[0]]:
-        if getattr(arguments, name):
-            raise InputError(f"--{name} has no effect when the task is to {tasks[0]}: leave it out")
-    return tasks[0]
+    return task
+
+
+def check(arguments):
+    """Say which datasets are there; return the exit code."""
+    from config import load_paths
+    from tasks.check import check
+
+    return check(load_paths())
+
+
+def fetch(arguments):
+    """Download a released checkpoint."""
+    from tasks.fetch import fetch
+
+    fetch(arguments.fetch, arguments.root / "weights")
 
 
 def train(arguments):
@@ -92,19 +110,23 @@ def train(arguments):
 
 def evaluate(arguments):
     """Evaluate a checkpoint on the datasets that are set, print a table, append to the log."""
+    from tasks.start import check_writable
     from tasks.validate import append_log, sets_to_evaluate, validate, write_report
 
     checkpoint, pipe = load_pipeline(arguments)
     sets = sets_to_evaluate(arguments.dataset_cfg)
-    figures = validate(
-        pipe, sets, arguments.batch or 1, arguments.resize, arguments.shard, arguments.debug
-    )
-    if not arguments.debug:
-        folder = arguments.root / "logs" / "val"
-        append_log(figures, checkpoint, folder)
-        write_report(
-            figures, checkpoint, folder, pipe.config.name, arguments.resize, arguments.shard
-        )
+    folder = arguments.root / "logs" / "val"
+    how = {"resize": arguments.resize, "shard": arguments.shard}
+
+    def record(name, figures):
+        append_log(name, figures[name], checkpoint, folder, **how)
+        write_report(figures, checkpoint, folder, pipe.config.name, **how)
+
+    if arguments.debug:
+        validate(pipe, sets, arguments.batch or 1, debug=True, **how)
+    else:
+        check_writable(folder)
+        validate(pipe, sets, arguments.batch or 1, finished=record, **how)
 
 
 def predict(arguments):

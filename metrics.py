@@ -39,7 +39,8 @@ def is_outlier(error, truth):
         (H, W, 2).
     """
     length = np.linalg.norm(truth, axis=-1)
-    return (error > OUTLIER_PX) & (error > OUTLIER_SHARE * length)
+    # "Not within" rather than "over": an error that is NaN is no right answer.
+    return ~(error <= OUTLIER_PX) & ~(error <= OUTLIER_SHARE * length)
 
 
 def _mean(values):
@@ -105,7 +106,7 @@ def score_regions(flow, truth, valid, occluded=None) -> dict[str, ImageScore]:
 
 def _score(error, outlier):
     """Return the ImageScore of pixels with these errors, (n,), some of them outliers, (n,)."""
-    shares = (_mean(error > limit) for limit in (1, 3, 5))
+    shares = (_mean(~(error <= limit)) for limit in (1, 3, 5))
     return ImageScore(_mean(error), *shares, _mean(outlier), int(outlier.sum()), error.size)
 
 

@@ -1,6 +1,7 @@
 """From images to flow and back: predicting, validating and training with one of the networks."""
 
 import itertools
+import sys
 from typing import NamedTuple
 
 import mxnet as mx
@@ -148,11 +149,13 @@ class Pipeline:
 
     def predict_pairs(self, pairs, batch_size=1, resize=None):
         """Do what `predict` does for an iterable of (image1, image2)."""
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size}: expected 1 or more")
         if resize is not None:
             check_network_size(resize)
         checked = (_checked_pair(*pair, resize) for pair in pairs)
         for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
-            while batch := list(itertools.islice(run, batch_size)):
+            while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
                 yield from self._predict_batch(batch)
 
     def _predict_batch(self, pairs):
@@ -211,11 +214,17 @@ class Pipeline:
         figures = {"epe": "epe", "kitti": "fl"}
         if return_type not in figures:
             raise InputError(f"return_type: expected one of {list(figures)}, got {return_type!r}")
-        masks = itertools.repeat(None) if masks is None else masks
         predictions = self.predict(images1, images2, batch_size, resize)
+        if masks is None:
+            truths = ((flow, np.ones(flow.shape[:2], bool)) for flow in flows)
+        else:
+            truths = (
+                (flow, np.asarray(mask).reshape(flow.shape[:2]) > 0)
+                for flow, mask in zip(flows, masks, strict=True)
+            )
         scores = [
-            metrics.score_image(prediction.flow, flow, _as_valid(mask, flow))
-            for prediction, flow, mask in zip(predictions, flows, masks, strict=False)
+            metrics.score_image(prediction.flow, *truth)
+            for prediction, truth in zip(predictions, truths, strict=True)
         ]
         return metrics.summarize(scores)[figures[return_type]]
 
@@ -277,9 +286,3 @@ def _checked_pair(image1, image2, resize):
             f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"
         )
     return _Pair(image1, image2, NetworkSize(image1.shape[:2], resize))
-
-
-def _as_valid(mask, flow):
-    if mask is None:
-        return np.ones(flow.shape[:2], bool)
-    return np.asarray(mask).reshape(flow.shape[:2]) > 0

@@ -5,12 +5,18 @@ import mxnet.ndarray as F
 from config.errors import InputError
 
 MULTIPLE = 64  # the coarsest pyramid level has 1/64 of the size
+# MXNet counts an array's values in 31 bits; the largest, at level 2, has 579 channels of 1/16 size.
+MAX_PIXELS = 2**31 * 16 // 579
 
 
 def check_network_size(size_hw):
-    """Raise InputError unless (height, width) are positive multiples of 64."""
+    """Raise InputError unless (height, width) are positive multiples of 64 that MXNet can count."""
+    height, width = size_hw
+    if height * width > MAX_PIXELS:
+        raise InputError(
+            f"resize {height},{width}: expected at most {MAX_PIXELS // 10**6} million pixels"
+        )
     if any(length < MULTIPLE or length % MULTIPLE for length in size_hw):
-        height, width = size_hw
         raise InputError(
             f"resize {height},{width}: expected multiples of {MULTIPLE}, such as 384,768"
         )

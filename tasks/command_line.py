@@ -2,14 +2,16 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm.contrib.logging import logging_redirect_tqdm
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+BROKEN_PIPE = 141  # and of one whose output nobody reads on
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -55,23 +57,44 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     An error that a person can mend (`config.errors.InputError`, or the system's: no such file, no
     space, no permission) ends in one line on stderr and exit code 2; Ctrl-C in exit code 130.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True)
     from config.errors import InputError
 
     try:
-        with logging_redirect_tqdm():
-            return body() or 0
+        return body() or 0
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # Python would complain of it once more when it flushes stdout at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (InputError, OSError, ImportError) as error:
         from runtime import explain_missing_library
 
         explanation = explain_missing_library(error)
         if explanation is None and isinstance(error, ImportError):
             raise
-        print(f"{program}: error: {explanation or error}", file=sys.stderr)
+        print(f"{program}: error: {one_line(explanation or error)}", file=sys.stderr)
     return 2
+
+
+class _Lines(logging.Handler):
+    """Writes log lines to stdout, above the progress bar if there is one.
+
+    Unlike logging's own handlers it lets errors through: if nobody reads on (`main.py ... | head`),
+    the program ends.
+    """
+
+    def emit(self, record):
+        """Write one line."""
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def one_line(text: object) -> str:
+    """Return a message without line breaks, which a file's name may have."""
+    return " ".join(str(text).splitlines())
 
 
 def positive(text: str) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.errors import InputError, MissingDataError
+from tasks.command_line import ROOT
 from tasks.released import find_released
 
 SUFFIX = ".params"
@@ -65,7 +66,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     if text.endswith(SUFFIX) or Path(text).is_file():
         return _by_path(Path(text))
     prefix, _, steps = text.partition(":")
-    if steps and not steps.isdigit():
+    if steps and not steps.isdecimal():
         raise InputError(f"-c {text}: expected RUN:STEPS with a whole number, got {steps!r}")
     found = [entry for entry in _checkpoints(folder) if entry.run.startswith(prefix)]
     runs = sorted({entry.run for entry in found})
@@ -181,6 +182,7 @@ def _nothing_found(text, prefix, folder):
     message = f"-c {text}: {folder} has no {prefix}*_STEPS{SUFFIX}"
     released = find_released(prefix)
     if released is not None:
-        return f"{message}; get it with: python main.py --fetch {prefix}"
+        where = "" if folder.parent == ROOT else f" --root {folder.parent}"
+        return f"{message}; get it with: python main.py --fetch {prefix}{where}"
     runs = sorted({entry.run for entry in _checkpoints(folder)})
     return f"{message}; the runs there are {', '.join(runs) or 'none'}"

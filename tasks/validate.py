@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -50,8 +50,9 @@ def validate(
     resize: tuple[int, int] | None = None,
     shard: int = 1,
     debug: bool = False,
+    finished: Callable[[str, dict], None] = lambda name, figures: None,
 ) -> dict[str, dict]:
-    """Evaluate on each set and print tables.
+    """Evaluate on each set and print tables, also if a later set ends in an error.
 
     A pair that is in two sets (Sintel's validation sequences are in all of Sintel too) is
     predicted once. Images are read a batch ahead, so memory does not grow with the sets.
@@ -69,6 +70,8 @@ def validate(
         Evaluate every so many-th pair only.
     debug : bool
         Evaluate two pairs of each set only.
+    finished : callable
+        Called after each set with its name and the figures of all sets so far.
 
     Returns
     -------
@@ -76,21 +79,26 @@ def validate(
         Set name to the figures of `metrics.summarize_regions`, and `expected`: how many pairs the
         published set has, or None.
     """
-    known = {}  # scores of a pair by region
+    known = {}  # scores by region, of the pairs of finished sets
     figures = {}
-    for name, dataset in sets:
-        indices = range(0, len(dataset), shard)[: DEBUG_PAIRS if debug else None]
-        names = dataset.names
-        keys = {index: (type(dataset), names[index]) for index in indices}
-        todo = [index for index in indices if keys[index] not in known]
-        scores = _scores(pipe, name, dataset, todo, batch_size, resize)
-        known.update((keys[index], score) for index, score in zip(todo, scores, strict=True))
-        figures[name] = summarize_regions([known[key] for key in keys.values()])
-        figures[name]["expected"] = dataset.expected
-        if left_out := len(keys) - figures[name]["images"]:
-            logger.warning("%s: %d pairs without a valid pixel do not count", name, left_out)
-    for line in tables(figures):
-        logger.info("%s", line)
+    try:
+        for name, dataset in sets:
+            indices = range(0, len(dataset), shard)[: DEBUG_PAIRS if debug else None]
+            names = dataset.names
+            keys = {index: (type(dataset), names[index]) for index in indices}
+            scores = {index: known[key] for index, key in keys.items() if key in known}
+            todo = [index for index in indices if index not in scores]
+            new = _scores(pipe, name, dataset, todo, batch_size, resize)
+            scores.update(zip(todo, new, strict=True))
+            known.update((keys[index], score) for index, score in scores.items())
+            figures[name] = summarize_regions(list(scores.values()))
+            figures[name]["expected"] = dataset.expected
+            if left_out := len(scores) - figures[name]["images"]:
+                logger.warning("%s: %d pairs without a valid pixel do not count", name, left_out)
+            finished(name, figures)
+    finally:
+        for line in tables(figures) if figures else ():
+            logger.info("%s", line)
     return figures
 
 
@@ -111,21 +119,27 @@ def sets_to_evaluate(dataset_config: str | None) -> list[tuple[str, FlowDataset]
     return sets
 
 
-def append_log(figures: dict[str, dict], checkpoint: Checkpoint, folder: Path) -> Path:
-    """Append the figures to `folder`/RUN.val.log in the original's form and return that path.
+def append_log(
+    name: str,
+    figure: dict,
+    checkpoint: Checkpoint,
+    folder: Path,
+    resize: tuple[int, int] | None = None,
+    shard: int = 1,
+) -> None:
+    """Append a set's figure to `folder`/RUN.val.log in the original's form.
 
-    A line per set: `[2019/09/25 08:12:28] steps=500000, sintel.training.clean:epe=2.33`.
+    Such as `[2019/09/25 08:12:28] steps=500000, sintel.training.clean:epe=2.33`; `resize` and
+    `shard` follow where they are not the default, since such figures do not compare.
     """
-    stamp = time.strftime("[%Y/%m/%d %H:%M:%S]")
-    lines = []
-    for name, figure in figures.items():
-        kind, value = ("kitti", "fl") if name in LOGGED_AS_FL else ("epe", "epe")
-        lines.append(f"{stamp} steps={checkpoint.steps}, {name}:{kind}={figure[value]:.6g}\n")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{checkpoint.run}.val.log"
-    with path.open("a", encoding="utf-8") as log:
-        log.write("".join(lines))
-    return path
+    kind, value = ("kitti", "fl") if name in LOGGED_AS_FL else ("epe", "epe")
+    words = [f"steps={checkpoint.steps}", f"{name}:{kind}={figure[value]:.6g}"]
+    if resize is not None:
+        words.append(f"resize={resize[0]}x{resize[1]}")
+    if shard != 1:
+        words.append(f"shard={shard}")
+    with (folder / f"{checkpoint.run}.val.log").open("a", encoding="utf-8") as log:
+        log.write(f"{time.strftime('[%Y/%m/%d %H:%M:%S]')} {', '.join(words)}\n")
 
 
 def write_report(

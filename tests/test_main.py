@@ -135,6 +135,14 @@ def test_the_cascade_is_evaluated_too(root, datasets, capsys):
     assert "kitti.2015" in capsys.readouterr().out
 
 
+def test_nobody_reading_on_ends_it_quietly(root, datasets):
+    command = [sys.executable, str(REPOSITORY / "main.py"), *arguments(root, "--debug")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_no_dataset_says_where_to_set_one(root, datasets, monkeypatch, capsys):
     monkeypatch.delenv("MASKFLOWNET_CHAIRS")
     monkeypatch.delenv("MASKFLOWNET_KITTI")
@@ -161,7 +169,12 @@ def test_no_dataset_says_where_to_set_one(root, datasets, monkeypatch, capsys):
         (["MaskFlownet_S", "-c", S_RUN, "--valid", "--batch", "0"], "positive whole number"),
         (["MaskFlownet_S", "-c", S_RUN, "--valid", "-n", "PWCNet"], "MaskFlownet"),
         (["MaskFlownet_S", "-c", S_RUN, "--valid", "--dataset_cfg", "nope"], "nope"),
-        (["MaskFlownet_S", "--fetch", "nope"], "dbbSep30"),
+        (["--fetch", "nope"], "dbbSep30"),
+        (["MaskFlownet_S", "-c", f"{S_RUN}:²", "--valid"], "whole number"),
+        (["MaskFlownet_S", "-c", S_RUN, "--valid", "--workers", "3"], "--workers has no effect"),
+        (["MaskFlownet_S", "-c", S_RUN, "--predict", "--shard", "7"], "--shard has no effect"),
+        (["MaskFlownet_S", "-c", S_RUN, "--predict", "--valid"], "expected one of them"),
+        (["MaskFlownet_S", "--resize", "64,64"], "--resize has no effect"),
         (["--no-such-flag"], "--help"),
     ],
 )
@@ -230,7 +243,7 @@ def test_a_damaged_pair_is_named_and_nothing_is_logged(
     (tmp_path / "weights").symlink_to(root / "weights")
     line = error_of(capsys, arguments(tmp_path))
     assert named in line and "expected" in line
-    assert not (tmp_path / "logs").exists()
+    assert not list(tmp_path.glob("logs/val/*"))
 
 
 def test_a_kitti_png_of_8_bits_is_named(root, datasets, monkeypatch, tmp_path, capsys):

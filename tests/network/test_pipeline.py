@@ -252,11 +252,21 @@ def test_wrong_input_is_said_in_one_line(pipe):
         (([small[..., 0]], [small[..., 0]]), {}, "expected uint8"),
         (([small], [small]), {"resize": (100, 128)}, "multiples of 64"),
         (([small], [small]), {"resize": (0, 64)}, "multiples of 64"),
+        (([small], [small]), {"resize": (6_400_000, 6_400_000)}, "million pixels"),
+        (([small], [small]), {"batch_size": 0}, "expected 1 or more"),
     ]
     for images, options, message in cases:
         with pytest.raises(InputError, match=message) as caught:
             list(pipe.predict(*images, **options))
         assert "\n" not in str(caught.value)
+    for images in (([small], [small, small]), ([small, small], [small])):
+        with pytest.raises(ValueError, match="zip"):
+            list(pipe.predict(*images))
+    flow = np.zeros((64, 64, 2), np.float32)
+    with pytest.raises(ValueError, match="zip"):
+        pipe.validate([small, small], [small, small], [flow])
+    with pytest.raises(ValueError, match="zip"):
+        pipe.validate([small, small], [small, small], [flow, flow], [flow[..., :1]])
     with pytest.raises(InputError, match="epe"):
         pipe.validate([small], [small], [np.zeros((64, 64, 2))], return_type="fl")
 

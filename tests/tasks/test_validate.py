@@ -1,15 +1,17 @@
 """What --valid prints and writes, with a network that always says "no motion"."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from config.errors import InputError
 from reader.datasets import FlowDataset
 from reader.sample import FlowSample
 from tasks.runs import Checkpoint
-from tasks.validate import tables, validate, write_report
+from tasks.validate import append_log, tables, validate, write_report
 
 
 class Still:
@@ -135,3 +137,62 @@ def test_the_report_of_a_network_that_gives_no_numbers_replaces_the_last(tmp_pat
     chairs = json.loads(path.read_text())["sets"]["chairs.validation"]
     assert (chairs["images"], chairs["epe"], chairs["epe_pooled"]) == (1, None, None)
     assert [file.name for file in tmp_path.iterdir()] == ["run_0.val.json"]
+
+
+def test_pairs_of_one_name_in_one_set_are_scored_each():
+    twins = Samples([sample("a", [2, 2]), sample("a", [10, 10])])
+    assert validate(Still(), [("own", twins)])["own"]["epe"] == pytest.approx(6, abs=1e-3)
+
+
+def test_a_network_that_yields_nan_is_all_wrong_and_not_left_out():
+    figures = validate(Still(float("nan")), SETS)["sintel.training.clean"]
+    assert figures["images"] == 2
+    assert np.isnan(figures["epe"])
+    assert figures["fl"] == figures["fl_pooled"] == figures["over_1px"] == 1
+
+
+def test_what_is_finished_before_an_error_is_printed_and_handed_over(caplog):
+    class Broken(Samples):
+        def __getitem__(self, index):
+            raise InputError("broken.flo: expected a flow, got none")
+
+    finished = []
+    sets = [*SETS, ("kitti.2015", Broken([sample("d", [1])]))]
+    caplog.set_level("INFO")
+    with pytest.raises(InputError, match=r"broken\.flo"):
+        validate(
+            Still(), sets, finished=lambda name, figures: finished.append((name, len(figures)))
+        )
+    assert finished == [("sintel.training.clean", 1), ("chairs.validation", 2)]
+    assert any(line.startswith("chairs.validation") for line in caplog.messages)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_images_are_read_a_batch_ahead_and_no_more(batch):
+    class Counted(Samples):
+        read = 0
+
+        def __getitem__(self, index):
+            self.read += 1
+            return super().__getitem__(index)
+
+    class Watching(Still):
+        def predict_pairs(self, pairs, batch_size, resize):
+            for prediction in super().predict_pairs(pairs, batch_size, resize):
+                time.sleep(0.002)  # readers have time to run ahead, were they allowed to
+                assert many.read <= self.pairs + batch
+                yield prediction
+
+    many = Counted([sample(str(index), [1]) for index in range(50)])
+    validate(Watching(), [("many", many)], batch)
+    assert many.read == 50
+
+
+def test_the_log_says_where_figures_do_not_compare(tmp_path):
+    checkpoint = Checkpoint("abcJan01-0000", 7, tmp_path / "x.params")
+    figure = {"epe": 2.5, "fl": 0.25}
+    append_log("chairs.validation", figure, checkpoint, tmp_path)
+    append_log("kitti.2015", figure, checkpoint, tmp_path, (64, 128), 100)
+    first, second = (tmp_path / "abcJan01-0000.val.log").read_text().splitlines()
+    assert first.endswith("] steps=7, chairs.validation:epe=2.5")
+    assert second.endswith("] steps=7, kitti.2015:kitti=0.25, resize=64x128, shard=100")
