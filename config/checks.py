@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.errors import InputError
+from config.files import user_path
 
 
 class Where(NamedTuple):
@@ -219,7 +220,7 @@ def path_beside(value: object, where: Where) -> Path:
     """Accept a path; a relative one is taken from the folder of the config file."""
     if not isinstance(value, str) or not value:
         raise where.wrong("a path", value)
-    return where.file.resolve().parent / Path(value).expanduser()
+    return where.file.resolve().parent / user_path(value, f"{where.file}: {where.key}")
 
 
 def plain_mapping(value: object, where: Where) -> dict:

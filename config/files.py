@@ -1,5 +1,6 @@
 """Finding and reading YAML files: unique keys, and one-line errors with the line number."""
 
+import filecmp
 import os
 import re
 from pathlib import Path
@@ -24,14 +25,16 @@ def read_config(name_or_path: str | os.PathLike, kind: str) -> tuple[Path, dict]
     Parameters
     ----------
     name_or_path : str or os.PathLike
-        A name in config/, with or without ".yaml", or a path.
+        A name in config/, with or without ".yaml", or a path. One that begins with "/", "./", "../"
+        or "~" is never looked up in config/.
     kind : str
         "network" or "dataset": the key that such a file must have.
 
     Raises
     ------
     InputError
-        Where the file is no YAML mapping or is of the other kind.
+        Where the file is no YAML mapping or is of the other kind, or where "NAME.yaml" is in
+        config/ and, with other content, in the working folder.
     MissingDataError
         Where there is no such file; the message lists the names in config/.
     """
@@ -44,16 +47,56 @@ def read_config(name_or_path: str | os.PathLike, kind: str) -> tuple[Path, dict]
 
 
 def _find(name_or_path, kind):
-    """Return the file: in config/ first, then from the working folder, then from the root."""
-    name = Path(name_or_path).expanduser()
-    for folder in (CONFIG_DIR, Path(), ROOT):
+    """Return the file: in config/ if it is a name, then from the working folder and the root."""
+    text = os.fspath(name_or_path)
+    name = user_path(text, text)
+    # Path drops a leading "./", by which a person says that the working folder is meant.
+    is_place = text.startswith((f".{os.sep}", f"..{os.sep}", os.sep, "~"))
+    for folder in (Path(), ROOT) if is_place else (CONFIG_DIR, Path(), ROOT):
         for path in (folder / name, folder / f"{name}.yaml"):
             if path.is_file():
+                if folder == CONFIG_DIR:
+                    _refuse_two_meanings(name, path)
                 return path
     names = ", ".join(names_in_config(kind))
     raise MissingDataError(
         f"{name_or_path}: there is no such {kind} config; give a path or one of config/: {names}"
     )
+
+
+def _refuse_two_meanings(name, built_in):
+    """Raise InputError where a file name of config/ is that of another file right here too."""
+    if name.suffix == ".yaml" and name.is_file() and not filecmp.cmp(name, built_in, shallow=False):
+        raise InputError(
+            f"{name}: expected one file of that name, got {name.absolute()} and {built_in}; "
+            f"give .{os.sep}{name} for the first or {name.with_suffix('')} for the second"
+        )
+
+
+def user_path(text: str, name: str) -> Path:
+    """Return a path that a person wrote, its "~" or "~user" filled in.
+
+    Parameters
+    ----------
+    text : str
+        The path.
+    name : str
+        What to call it in a message: a file and key, say.
+
+    Raises
+    ------
+    InputError
+        Where there is no such home folder, or the text holds a zero byte, as no path does.
+    """
+    try:
+        if "\0" not in text:
+            return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{name}: expected a path, got {text!r}, and there is no such home folder; "
+            "write the folder in full"
+        ) from None
+    raise InputError(f"{name}: expected a path, got {text!r} with a zero byte; remove it")
 
 
 def names_in_config(kind: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from config.checks import Where, unknown_name
-from config.files import CONFIG_DIR, ROOT, read_mapping
+from config.files import CONFIG_DIR, ROOT, read_mapping, user_path
 
 PATHS_FILE = CONFIG_DIR / "paths.yaml"
 ROOT_VARIABLES = {
@@ -37,7 +37,7 @@ def load_paths(
     Raises
     ------
     InputError
-        For a name that is no dataset or a root that is no text.
+        For a name that is no dataset or a root that is no path.
     """
     where = Where(Path(file))
     listed = read_mapping(file, may_be_empty=True)
@@ -46,8 +46,11 @@ def load_paths(
             raise unknown_name("dataset", name, ROOT_VARIABLES, where)
     roots = {}
     for name, variable in ROOT_VARIABLES.items():
-        text = environ.get(variable) or _expanded(listed.get(name), environ, where.below(name))
-        roots[name] = ROOT / Path(text).expanduser() if text else None
+        source, text = variable, environ.get(variable)
+        if not text:
+            source = f"{where.file}: {name}"
+            text = _expanded(listed.get(name), environ, where.below(name))
+        roots[name] = ROOT / user_path(text, source) if text else None
     return roots
 
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from config.errors import InputError
 from reader.sample import FlowSample
 
 
@@ -25,10 +26,20 @@ def resize_sample(sample: FlowSample, size_hw: tuple[int, int]) -> FlowSample:
     FlowSample
         Of the new size; valid, and occluded, where that holds for at least half of the weight of
         the neighbours. The same sample if it has that size already.
+
+    Raises
+    ------
+    InputError
+        The sample is smaller than 2x2.
     """
     old_hw = sample.image1.shape[:2]
     if old_hw == tuple(size_hw):
         return sample
+    if min(old_hw) < 2:
+        raise InputError(
+            f"{sample.name}: expected at least 2x2 pixels to resize, got {old_hw[1]}x{old_hw[0]}; "
+            "leave the pair out"
+        )
     resize = _resizer(old_hw, size_hw)
     known = (sample.valid > 0).astype(np.float32)
     weight = resize(known)

@@ -1,5 +1,6 @@
-"""What `--check` prints: which datasets are there, and whether they are complete."""
+"""What `--check` says: which datasets are there, and whether they are complete."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,9 +8,11 @@ from config import InputError
 from config.paths import PATHS_FILE, ROOT_VARIABLES
 from reader.datasets import PUBLISHED
 
+logger = logging.getLogger(__name__)
+
 
 def check(paths: Mapping[str, Path | None]) -> int:
-    """Print a line per published set: its root, how many pairs are there, what is missing first.
+    """Log a line per published set: its root, how many pairs are there, what is missing first.
 
     Files are listed, not opened.
 
@@ -33,8 +36,13 @@ def check(paths: Mapping[str, Path | None]) -> int:
             status, is_complete = _status(published, paths)
             status = f"{root}: {status}"
             complete &= is_complete
-        print(f"{name:<15} {status}", flush=True)
+        logger.info("%s", _printable(f"{name:<15} {status}"))
     return 0 if complete else 1
+
+
+def _printable(text):
+    """Return the text with the bytes escaped that are in a folder's name and are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _status(published, paths):

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -140,9 +141,9 @@ def _download(url: str, part: Path, blob_id: str, limits: Limits) -> None:
             if found == blob_id:
                 return
             size = part.stat().st_size
-            problem = f"{url} gave {size} bytes with git blob id {found}, expected {blob_id}"
+            problem = f"gave {size} bytes with git blob id {found}, expected {blob_id}"
             if not resumed:
-                raise InputError(f"{problem}; nothing was kept: {REMEDY}")
+                raise InputError(f"{url} {problem}; nothing was kept: {REMEDY}")
             part.write_bytes(b"")  # The pieces do not fit together: begin again.
         except _BrokenLineError as error:
             problem = str(error)
@@ -151,7 +152,7 @@ def _download(url: str, part: Path, blob_id: str, limits: Limits) -> None:
             time.sleep(pause)
             pause *= 2
     raise ConnectionError(
-        f"{problem}; gave up after {limits.tries} tries: try again later, {REMEDY}"
+        f"{url}: {problem}; gave up after {limits.tries} tries: try again later, {REMEDY}"
     )
 
 
@@ -162,6 +163,7 @@ def _receive(url: str, part: Path, limits: Limits) -> None:
     them, and they know no git blob id; hence requests itself.
     """
     import requests  # Here, since it is slow to import and only a download needs it.
+    from urllib3.exceptions import HTTPError
 
     start = part.stat().st_size
     headers = {"Accept-Encoding": "identity"}  # Ranges of compressed data would not fit together.
@@ -180,10 +182,13 @@ def _receive(url: str, part: Path, limits: Limits) -> None:
                 file.truncate(begin)
                 file.seek(begin)
                 _copy(response, url, file, limits.size)
-    except passing as error:
-        raise _BrokenLineError(f"{url}: {_reason(error)}") from error
-    except requests.RequestException as error:
-        raise InputError(f"{url} cannot be fetched ({_reason(error)}): {REMEDY}") from error
+    except (requests.RequestException, HTTPError) as error:  # some of urllib3's come as they are
+        cause = _cause(error)
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        unknown_host = getattr(cause, "errno", None) == socket.EAI_NONAME
+        if isinstance(error, passing) and not unknown_host:
+            raise _BrokenLineError(reason) from error
+        raise InputError(f"{url} cannot be fetched ({reason}): {REMEDY}") from error
 
 
 def _first_byte(response: "requests.Response", url: str, start: int) -> int:
@@ -194,10 +199,10 @@ def _first_byte(response: "requests.Response", url: str, start: int) -> int:
     # so that the download begins again.
     if start and response.status_code in (206, 416):
         return start
-    answer = f"{url} answered {response.status_code} {response.reason}"
+    answer = f"answered {response.status_code} {response.reason}"
     if response.status_code in PASSING:
         raise _BrokenLineError(answer)
-    raise InputError(f"{answer}: {REMEDY}")
+    raise InputError(f"{url} {answer}: {REMEDY}")
 
 
 def _copy(response: "requests.Response", url: str, file: BinaryIO, limit: int) -> None:
@@ -217,8 +222,8 @@ def _copy(response: "requests.Response", url: str, file: BinaryIO, limit: int) -
                 logger.info("%.0f MB have come", size / 1e6)
 
 
-def _reason(error: BaseException) -> str:
-    """Return in one line what is at the bottom of an error of requests."""
+def _cause(error: BaseException) -> BaseException:
+    """Return what is at the bottom of an error of requests."""
     while error.__context__ is not None:
         error = error.__context__
-    return " ".join(str(error).split()) or type(error).__name__
+    return error

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from config import InputError
 from reader.datasets.base import FileDataset, PairFiles, names_in, root_of
 
 _IMAGES = "hd1k_input/image_2"
@@ -54,6 +55,12 @@ class HD1K(FileDataset):
     def adjust(self, sample):
         """Return the sample without its borders, its images stretched to the range 0..255."""
         height, width = sample.image1.shape[:2]
+        if height <= 2 * _BORDER_ROWS or width <= 2 * _BORDER_COLUMNS:
+            raise InputError(
+                f"hd1k pair {sample.name}: expected images of more than "
+                f"{2 * _BORDER_COLUMNS}x{2 * _BORDER_ROWS} pixels, for borders of that size are "
+                f"cut off, got {width}x{height}; copy the dataset again, as it was published"
+            )
         inner = np.s_[
             _BORDER_ROWS : height - _BORDER_ROWS, _BORDER_COLUMNS : width - _BORDER_COLUMNS
         ]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from config import MissingDataError
 from reader.datasets.base import FileDataset, PairFiles, check_size, names_in, root_of
 from reader.flow_files import read_kitti_png
 
@@ -72,8 +73,7 @@ class Kitti(FileDataset):
     def __init__(self, paths, split, years, ground_truth="occ", resize_hw=None):
         pairs, expected = [], 0
         for year in years:
-            folders = (YEARS[year].images, f"flow_{ground_truth}")
-            root = root_of("kitti", paths, *(f"{year}/training/{folder}" for folder in folders))
+            root = _root(paths, year, years, ground_truth)
             numbers = [n for n in range(YEARS[year].pairs) if _in_split(n, year, split)]
             pairs += _pairs(root, year, numbers, ground_truth)
             expected += len(numbers)
@@ -84,6 +84,23 @@ class Kitti(FileDataset):
         _, visible = read_kitti_png(files.occlusion)
         check_size(files.occlusion, visible, files.flow, valid)
         return ((valid > 0) & (visible == 0))[..., 0]
+
+
+def _root(paths, year, years, ground_truth):
+    """Return KITTI's root, made sure that it holds a year; else say which years it does hold."""
+    inside = {
+        y: [f"{y}/training/{f}" for f in (YEARS[y].images, f"flow_{ground_truth}")] for y in years
+    }
+    try:
+        return root_of("kitti", paths, *inside[year])
+    except MissingDataError as error:
+        root = paths.get("kitti")
+        there = [y for y in years if root and all((root / part).is_dir() for part in inside[y])]
+        if not there:
+            raise
+        raise MissingDataError(
+            f"{error}; or write `years: {there}` into the dataset config to do without {year}"
+        ) from None
 
 
 def _in_split(number, year, split):

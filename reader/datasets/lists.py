@@ -35,20 +35,29 @@ class ListDataset(FileDataset):
 
     def __init__(self, list_files):
         where = " and ".join(map(str, list_files))
-        super().__init__(where, (files for path in list_files for files in _listed(path)))
+        top = _common_folder(path.parent for path in list_files)
+        super().__init__(where, (files for path in list_files for files in _listed(path, top)))
         if self.first_missing:
             raise MissingDataError(f"{where}: {self.first_missing} is listed and missing")
 
 
-def _listed(list_file):
-    """Yield the files of the pairs that a list file names."""
+def _common_folder(folders):
+    """Return the folder that holds all of these, so that paths from there are short and unique."""
+    return os.path.commonpath([folder.absolute() for folder in folders])
+
+
+def _listed(list_file, top):
+    """Yield the files of the pairs that a list file names; pairs are named by file and line."""
     try:
         lines = list_file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise MissingDataError(f"{list_file}: this list of pairs is missing") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: bytes that are no text
         raise InputError(f"{list_file}: expected a text file with a pair per line") from error
+    list_name = os.path.relpath(list_file, top)
     for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise InputError(f"{list_file}:{number}: expected paths, got a zero byte; remove it")
         try:
             words = shlex.split(line) if not line.lstrip().startswith("#") else []
         except ValueError as error:
@@ -58,7 +67,8 @@ def _listed(list_file):
                 f"{list_file}:{number}: expected image1 image2 flow [valid], got {len(words)} paths"
             )
         if words:
-            yield PairFiles(words[0], *(os.fspath(list_file.parent / word) for word in words))
+            name = f"{list_name}:{number} {words[0]}"
+            yield PairFiles(name, *(os.fspath(list_file.parent / word) for word in words))
 
 
 class FolderDataset(FileDataset):
@@ -83,23 +93,24 @@ class FolderDataset(FileDataset):
         for folder in folders:
             if not folder.is_dir():
                 raise MissingDataError(f"{folder}: this folder of frames is missing")
+        top = _common_folder(folders)
         pairs = (
             files
             for folder in folders
             for inside, _, _ in sorted(os.walk(folder))
-            for files in _sequence(folder, inside)
+            for files in _sequence(top, inside)
         )
         super().__init__(" and ".join(map(str, folders)), pairs)
 
 
 def _sequence(top, inside):
-    """Yield the files of the pairs of one folder."""
+    """Yield the files of the pairs of one folder, named by the path from `top`."""
     there = set(names_in(inside))
     for first, second in pairwise(sorted(names_in(inside, _IMAGE), key=_by_number)):
         stem = Path(first).stem
         flow = next((stem + suffix for suffix in _FLOW_SUFFIXES if stem + suffix in there), None)
         if flow:
-            name = os.fspath((Path(inside) / first).relative_to(top))
+            name = os.path.relpath(f"{inside}/{first}", top)
             yield PairFiles(name, *(f"{inside}/{file}" for file in (first, second, flow)))
 
 

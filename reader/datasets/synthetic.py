@@ -5,7 +5,7 @@ import dataclasses
 from config import DatasetConfig, InputError
 from config.checks import Where, unknown_name
 from reader.datasets.base import FlowDataset
-from reader.synthetic import SceneConfig, generate
+from reader.synthetic import SceneConfig, check_size, generate
 
 
 class Synthetic(FlowDataset):
@@ -41,6 +41,21 @@ class Synthetic(FlowDataset):
         scene = self.scenes[index]
         sample = generate(self.seed, scene, self.size_hw, self.scene_config)
         return sample._replace(name=f"synthetic/{self.seed}/{scene}")
+
+
+def image_size(config: DatasetConfig) -> tuple[int, int]:
+    """Return the (height, width) of the scenes that a dataset config gives.
+
+    Raises
+    ------
+    InputError
+        For a size that no scene can have.
+    """
+    try:
+        check_size(config.synthetic.size)
+    except InputError as error:
+        raise InputError(f"{config.path}: {error}") from error
+    return config.synthetic.size
 
 
 def scene_config(config: DatasetConfig) -> SceneConfig:

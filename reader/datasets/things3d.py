@@ -11,7 +11,8 @@ _STEPS = {"into_future": 1, "into_past": -1}
 class FlyingThings3D(FileDataset):
     """FlyingThings3D subset, pairs of 960x540; BGR.
 
-    Flow into the past pairs a frame with the one before it. Every flow file is a pair::
+    Flow into the past pairs a frame with the one before it. Every flow file is a pair. A copy
+    without `val/` serves for training, without validation::
 
         FlyingThings3D_subset/
             train/                          and val/, for validation

@@ -17,6 +17,10 @@ from config.errors import InputError, MissingDataError
 UNKNOWN_FLOW = 1e10
 _UNKNOWN_ABOVE = 1e9
 
+# OpenCV prints what it makes of a damaged file; the errors raised here say it, in one line.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.setLogLevel(0)
+
 COPY_AGAIN = "copy or download the file again"
 
 

@@ -5,6 +5,6 @@ always the same. `SceneConfig` says what scenes look like, `generate` makes one.
 """
 
 from reader.synthetic.config import SceneConfig
-from reader.synthetic.scene import generate
+from reader.synthetic.scene import check_size, generate
 
-__all__ = ["SceneConfig", "generate"]
+__all__ = ["SceneConfig", "check_size", "generate"]

@@ -222,7 +222,7 @@ def random_linear(rng: np.random.Generator, rotation_deg: float, stretch: float)
     rng : numpy.random.Generator
     rotation_deg, stretch : float
         Standard deviations of the rotation and of the relative change of length. Both are cut off
-        at three of them, which keeps every motion invertible.
+        at three of them: half a turn could not be weakened (`Motion.limited`) and stay invertible.
 
     Returns
     -------

@@ -48,16 +48,21 @@ def generate(
         if not isinstance(value, Integral) or value < 0:
             raise InputError(f"synthetic {name}: expected a whole number from 0, got {value!r}")
     size_hw = tuple(size_hw)
-    if len(size_hw) != 2 or not all(
-        isinstance(side, Integral) and _SMALLEST <= side <= _LARGEST for side in size_hw
-    ):
-        raise InputError(
-            f"synthetic size: expected height and width in whole pixels, {_SMALLEST} to "
-            f"{_LARGEST} each, got {size_hw}"
-        )
+    check_size(size_hw)
     # spawn_key, not seed + index: neighbouring seeds must not share scenes.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     image1, image2, flow, occluded = render(random_layers(rng, size_hw, config), size_hw)
     image1, image2 = photographed(rng, image1, image2, config)
     valid = np.full((*size_hw, 1), 255, np.uint8)
     return FlowSample(image1, image2, flow, valid, occluded, f"synthetic/{seed}/{index}")
+
+
+def check_size(size_hw: tuple[int, int]) -> None:
+    """Raise InputError unless scenes of this (height, width) can be made."""
+    if len(size_hw) != 2 or not all(
+        isinstance(side, Integral) and _SMALLEST <= side <= _LARGEST for side in size_hw
+    ):
+        raise InputError(
+            f"synthetic.size: expected height and width in whole pixels, {_SMALLEST} to "
+            f"{_LARGEST} each, got {size_hw}"
+        )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from config import Config, InputError, MissingDataError, load_config
+from config.files import CONFIG_DIR
 
 GOOD = """
 network:
@@ -129,6 +130,30 @@ def test_names_and_paths_from_anywhere(tmp_path, monkeypatch):
     write(tmp_path, GOOD, "near.yaml")
     assert load_config("near") == load_config(Path("near.yaml"))
     assert load_config(f"../{tmp_path.name}/near.yaml").name == "near"
+
+
+def test_a_file_of_ones_own_beside_a_built_in_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    built_in = load_config("MaskFlownet_S")
+    own = write(tmp_path, GOOD, "MaskFlownet_S.yaml")
+    for name in ("./MaskFlownet_S.yaml", "./MaskFlownet_S", own):
+        assert load_config(name).optimizer.learning_rate == ((100, 1e-4), (200, 5e-5))
+    assert load_config("MaskFlownet_S") == built_in
+    with pytest.raises(
+        InputError, match=r"got .* give \./MaskFlownet_S\.yaml .* or MaskF"
+    ) as caught:
+        load_config("MaskFlownet_S.yaml")
+    assert f"{own} and " in str(caught.value) and "config/MaskFlownet_S.yaml;" in str(caught.value)
+    own.write_bytes((CONFIG_DIR / own.name).read_bytes())
+    assert load_config("MaskFlownet_S.yaml") == built_in
+    own.unlink()
+    with pytest.raises(MissingDataError):
+        load_config("./MaskFlownet_S.yaml")
+
+
+def test_a_home_folder_that_is_not_there():
+    with pytest.raises(InputError, match=r"^~nosuchuser/x: expected a path, .* home folder"):
+        load_config("~nosuchuser/x")
 
 
 def test_a_missing_file_lists_the_names():

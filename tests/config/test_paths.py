@@ -53,9 +53,19 @@ def test_nothing_but_comments_sets_nothing(tmp_path):
         ),
         ("chairs: 3\n", "chairs: expected a folder or null, got 3"),
         ("chairs: /a$/b\n", r"chairs: expected a folder, its variables written \$\{NAME\}"),
+        (
+            "chairs: ~nosuchuser/x\n",
+            r"paths\.yaml: chairs: expected .*'~nosuchuser/x'.* home folder",
+        ),
+        ('chairs: "a\\0b"\n', r"paths\.yaml: chairs: expected a path, .* zero byte"),
         ("- chairs\n", "expected a mapping of keys to values"),
     ],
 )
 def test_mistakes(tmp_path, text, expected):
     with pytest.raises(InputError, match=expected):
         paths(tmp_path, text)
+
+
+def test_a_home_folder_that_is_not_there_in_the_environment(tmp_path):
+    with pytest.raises(InputError, match=r"^MASKFLOWNET_HD1K: expected a path, got '~nosuchuser'"):
+        paths(tmp_path, "", MASKFLOWNET_HD1K="~nosuchuser")

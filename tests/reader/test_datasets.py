@@ -126,6 +126,17 @@ def test_sintel_splits_passes_and_masks(tmp_path):
     assert np.argwhere(sample.occluded).tolist() == [[2, 3]]
 
 
+def test_sintel_is_validated_on_six_sequences(tmp_path):
+    held_out = ["ambush_2", "ambush_6", "bamboo_2", "cave_4", "market_6", "temple_2"]
+    others = ["ambush_4", "bamboo_1", "cave_2", "market_2", "market_5", "temple_3"]
+    paths = trees.sintel(tmp_path, dict.fromkeys(held_out + others, 2))
+    sequences = {
+        split: [name.split("/")[2] for name in Sintel(paths, split, ("clean",)).names]
+        for split in ("train", "valid")
+    }
+    assert sequences == {"train": others, "valid": held_out}
+
+
 def test_sintel_counts_add_up():
     assert SPLIT_PAIRS["train"] + SPLIT_PAIRS["valid"] == SPLIT_PAIRS["all"] == 1041
 
@@ -186,6 +197,16 @@ def test_kitti_sparse_flow_occlusion_and_sizes(tmp_path):
     assert (visible.flow[2, 2] == (0, 1)).all()
 
 
+@pytest.mark.parametrize(("there", "gone"), [(2015, 2012), (2012, 2015)])
+def test_kitti_with_one_year_names_the_remedy(tmp_path, there, gone):
+    paths = trees.kitti(tmp_path, there, [0])
+    remedy = rf"{gone}/training/\w+ is missing; set .*; or write `years: \[{there}\]` into"
+    with pytest.raises(MissingDataError, match=remedy):
+        Kitti(paths, "all", (2012, 2015))
+    with pytest.raises(MissingDataError, match=r"holds [^;]*$"):
+        Kitti(paths, "all", (gone,))
+
+
 def test_hd1k_pairs_borders_and_stretch(tmp_path):
     paths = trees.hd1k(tmp_path, [(0, 0), (0, 1), (0, 3), (1, 7), (1, 8), (1, 9)])
     dataset = HD1K(paths, "all")
@@ -201,6 +222,14 @@ def test_hd1k_pairs_borders_and_stretch(tmp_path):
     assert (np.diff(sample.image1.ravel()[order].astype(int)) >= 0).all()
     assert sample.flow.shape == (4, 6, 2)
     assert (sample.flow == (7, 1)).all()
+
+
+@pytest.mark.parametrize("size", [(100, 206), (104, 200)])
+def test_hd1k_images_that_are_all_border(tmp_path, size):
+    dataset = HD1K(trees.hd1k(tmp_path, [(2, 0), (2, 1)], size), "all")
+    got = f"{size[1]}x{size[0]}"
+    with pytest.raises(InputError, match=f"^hd1k pair 000002_0000: expected .* got {got};"):
+        dataset[0]
 
 
 def test_hd1k_numbered_in_larger_steps(tmp_path):

@@ -40,13 +40,31 @@ def test_lists_make_a_training_and_a_validation_set(tmp_path):
     assert np.argwhere(masked.valid == 255).tolist() == [[0, 0, 0], [5, 7, 0]]
     assert (plain.valid == 255).all()
     assert (plain.flow == (3, 1)).all()
-    assert plain.name == "data/a 1.png"
+    assert (masked.name, plain.name) == ("train.txt:3 data/a 1.png", "train.txt:4 data/a 1.png")
+
+
+def test_lists_of_one_name_in_two_folders(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "l.txt").write_text(listed_pair(tmp_path / folder / "data"))
+    dataset = ListDataset([tmp_path / "a/l.txt", tmp_path / "b/l.txt"])
+    assert dataset.names == ["a/l.txt:1 data/a 1.png", "b/l.txt:1 data/a 1.png"]
+
+
+def test_folders_with_frames_of_one_name(tmp_path):
+    for folder in ("a", "b"):
+        for frame in (1, 2):
+            trees.picture(tmp_path / folder / f"{frame}.png")
+        trees.flow_file(tmp_path / folder / "1.flo", 1)
+    assert FolderDataset([tmp_path / "a", tmp_path / "b"]).names == ["a/1.png", "b/1.png"]
 
 
 @pytest.mark.parametrize(
     ("text", "error", "expected"),
     [
         ("\na.png b.png\n", InputError, r"l\.txt:2: expected image1 image2 flow .*got 2 paths"),
+        ("a\0/b b.png f.flo\n", InputError, r"l\.txt:1: expected paths, got a zero byte"),
+        ("\udcff\n", InputError, r"l\.txt: expected a text file with a pair per line"),
         ("a b c d e\n", InputError, r"l\.txt:1: expected image1 image2 flow .*got 5 paths"),
         ("'a b c\n", InputError, r"l\.txt:1: No closing quotation"),
         ("a.png b.png f.flo\n", MissingDataError, r"l\.txt: no complete pair.*a\.png is missing"),
@@ -55,7 +73,8 @@ def test_lists_make_a_training_and_a_validation_set(tmp_path):
     ],
 )
 def test_lists_with_mistakes(tmp_path, text, error, expected):
-    (tmp_path / "l.txt").write_text(text.format(line=listed_pair(tmp_path / "data")))
+    text = text.format(line=listed_pair(tmp_path / "data"))
+    (tmp_path / "l.txt").write_text(text, errors="surrogateescape")
     with pytest.raises(error, match=expected) as caught:
         ListDataset([tmp_path / "l.txt"])
     assert "\n" not in str(caught.value)
@@ -117,6 +136,11 @@ def test_generated_scenes(tmp_path):
 
 
 def test_generated_scenes_with_mistakes(tmp_path):
+    config = own_config(
+        tmp_path, "dataset: synthetic\norig_shape: [8, 64]\nsynthetic: {size: [8, 64]}\n"
+    )
+    with pytest.raises(InputError, match=r"own\.yaml: synthetic\.size: expected .*\(8, 64\)"):
+        make_dataset(config, "train")
     config = own_config(tmp_path, "dataset: synthetic\nsynthetic: {scene: {shape: [1, 2]}}\n")
     with pytest.raises(InputError, match=r"own\.yaml: synthetic\.scene\.shape is an .* shapes\?"):
         make_dataset(config, "train")

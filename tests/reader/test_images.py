@@ -1,5 +1,8 @@
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -319,3 +322,24 @@ def test_array_that_is_no_image(tmp_path, wrong):
     with pytest.raises(InputError, match="expected a uint8 image"):
         write_image(path, wrong)
     assert path.read_bytes() == b"the old one"
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.bmp", b"BM"), ("a.hdr", b"#?RADIANCE\n"), ("a.pgm", None)],
+)
+def test_opencv_adds_nothing_to_the_error(tmp_path, name, start):
+    path = tmp_path / name
+    if start:
+        path.write_bytes(start + bytes(60))
+    action = "read_image(path)" if start else "write_image(path, np.zeros((4, 4, 3), np.uint8))"
+    program = (
+        "import sys, cv2, numpy as np\nfrom reader.images import read_image, write_image\n"
+        f"path = sys.argv[1]\ntry:\n    {action}\nexcept ValueError as error:\n"
+        "    print(error, file=sys.stderr)\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", program, str(path)]
+    errors = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stderr
+    assert errors.startswith(f"{path}: expected ")
+    assert errors.count("\n") == 1

@@ -1,7 +1,9 @@
 """Resizing a sample: what moves where, and which flow is known."""
 
 import numpy as np
+import pytest
 
+from config import InputError
 from reader.resizing import resize_sample
 from reader.sample import FlowSample
 
@@ -46,3 +48,10 @@ def test_its_own_size_changes_nothing():
     sample = ramp_sample(4, 6, np.zeros((4, 6, 1), np.uint8))
     assert resize_sample(sample, (4, 6)) is sample
     assert resize_sample(sample._replace(occluded=None), (8, 6)).occluded is None
+
+
+@pytest.mark.parametrize("size", [(1, 6), (6, 1)])
+def test_a_side_of_one_pixel_has_no_scale(size):
+    height, width = size
+    with pytest.raises(InputError, match=f"^ramp: expected at least 2x2 .* got {width}x{height};"):
+        resize_sample(ramp_sample(*size, np.zeros((*size, 1), np.uint8)), (8, 6))

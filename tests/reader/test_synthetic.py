@@ -257,5 +257,5 @@ def test_settings_from_yaml_are_taken_as_they_come():
     ],
 )
 def test_wrong_arguments_are_named(seed, index, size_hw, named):
-    with pytest.raises(InputError, match=f"synthetic {named}: expected"):
+    with pytest.raises(InputError, match=f"synthetic.{named}: expected"):
         generate(seed, index, size_hw)

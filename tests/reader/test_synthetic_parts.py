@@ -33,6 +33,22 @@ def test_motions_are_inverted_exactly():
         assert max(abs(back_x - x).max(), abs(back_y - y).max()) < 1e-3
 
 
+def test_rare_turns_and_stretches_are_cut_off():
+    class Rare:
+        """Draws a thousand standard deviations, up and down."""
+
+        def standard_normal(self, count):
+            return 1000.0 * np.array([1, 1, -1])[:count]
+
+        def uniform(self, low, high):
+            return low
+
+    linear = random_linear(Rare(), 10.0, 0.1)
+    np.testing.assert_allclose(np.linalg.svd(linear)[1], np.exp([0.3, -0.3]))
+    turned = random_linear(Rare(), 10.0, 0.0)
+    np.testing.assert_allclose(np.degrees(np.arctan2(turned[1, 0], turned[0, 0])), 30)
+
+
 def test_a_row_and_a_column_make_a_grid():
     motion = random_motion(np.random.default_rng(1))
     row, column = np.arange(7, dtype=np.float32)[None], np.arange(5, dtype=np.float32)[:, None]

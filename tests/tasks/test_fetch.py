@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -265,12 +266,36 @@ def test_no_server(folder):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("base_url", ["weights", "nonsense://127.0.0.1", "http://", "http://[/"])
+@pytest.mark.parametrize(
+    "base_url", ["weights", "nonsense://127.0.0.1", "http://", "http://[/", "http://a..b/"]
+)
 def test_bad_address(folder, base_url):
     with pytest.raises(InputError, match="cannot be fetched") as caught:
         fetch("dbbSep30", folder, base_url, LIMITS)
     assert fetch_module.RELEASE_URL_VARIABLE in str(caught.value)
     assert list(folder.iterdir()) == []
+
+
+def test_an_unknown_host_is_not_asked_for_again(folder, monkeypatch, caplog):
+    def unknown(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(InputError, match=r"http://mirror\.test/\S+ cannot be fetched .*not known"):
+        fetch("dbbSep30", folder, "http://mirror.test", LIMITS)
+    assert "trying again" not in caplog.text
+
+
+def test_lines_about_another_try_are_short(folder, monkeypatch, caplog):
+    def busy(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", busy)
+    with pytest.raises(ConnectionError, match=r"http://mirror\.test/\S+: .*gave up after 3 tries"):
+        fetch("dbbSep30", folder, "http://mirror.test", LIMITS)
+    retries = [line for line in caplog.messages if "trying again" in line]
+    assert len(retries) == 2
+    assert not any("mirror.test" in line for line in retries)
 
 
 def test_mirror_by_environment_variable(server, folder, monkeypatch):
