@@ -7,7 +7,7 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import runtime  # noqa: E402, F401  (before anything imports MXNet)
+import runtime  # noqa: F401  (before anything imports MXNet)
 
 
 @pytest.fixture(autouse=True)

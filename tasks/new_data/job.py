@@ -98,7 +98,7 @@ def run(pipe, job: Job) -> int:
     files = job.files
     logger.info("flow of %d of %d pairs: %s", len(names), len(job.inputs), files.target)
     if faults.count:
-        logger.warning("%d could not be read, as said above: mend them and start again", faults.count)
+        logger.warning("%d could not be read, see above: mend them and start again", faults.count)
         return 1
     files.remove_work(names)
     return 0
