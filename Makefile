@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 unexport PYTHONPATH
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 venv: .venv/ready ## make the environment .venv (MXNet for CPUs; 250 MB to download)
 
@@ -26,6 +26,9 @@ test: .venv/ready ## run the quick tests
 test-long: .venv/ready ## run the tests that take minutes
 	@$(RUN) -m pytest -m long
 
+benchmark-loader: .venv/ready ## measure how fast training pairs are read
+	@$(RUN) -m benchmark.loader
+
 lint: .venv/ready ## check style and format
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
@@ -38,7 +41,7 @@ clean: ## remove environments, caches and the demo's output; weights, logs and f
 	rm -rf .venv .venv-gpu .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu demo test test-long lint format clean anew
+.PHONY: help venv gpu demo test test-long benchmark-loader lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------

@@ -21,6 +21,7 @@ from contextlib import closing
 from itertools import islice, product
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -102,13 +103,30 @@ def with_threads(dataset: FlowDataset, workers: int) -> Iterator[None]:
 WAYS = {"processes": with_processes, "threads": with_threads}
 
 
-def reading_rate(pairs: Iterator[None], count: int) -> float:
-    """Return how many pairs come per second, once reading is under way."""
+class Reading(NamedTuple):
+    """How fast pairs came, and the processor time that each took, over all processes."""
+
+    pairs_per_s: float
+    cpu_ms: float
+
+
+def measure_reading(pairs: Iterator[None], count: int) -> Reading:
+    """Measure the reading of so many pairs, once it is under way."""
     with closing(pairs):
         list(islice(pairs, WARM_UP))
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), _cpu_seconds()
         list(islice(pairs, count))
-        return count / (time.perf_counter() - begin)
+        wall, cpu = time.perf_counter() - begin, _cpu_seconds() - cpu_begin
+        return Reading(count / wall, 1000 * cpu / count)
+
+
+def _cpu_seconds():
+    """Return the processor time that this process and its children took, as Linux tells it."""
+    ticks = 0
+    for pid in ("self", *(process.pid for process in active_children())):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime; see proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def make_step():
@@ -134,27 +152,39 @@ def make_step():
     return step
 
 
-def step_rate(step) -> float:
+def measure_step(step) -> float:
     """Return how many pairs per second a training step consumes."""
     begin = time.perf_counter()
     step()
     return 1 / (time.perf_counter() - begin)
 
 
-def measure_rates(workers: list[int], rounds: int, pairs: int) -> dict:
-    """Return the rates in pairs per second, one per round: "input, way, workers" to a list."""
-    rates = defaultdict(list)
+Readings = dict[tuple[str, str, int], list[Reading]]
+
+
+def measure_speed(workers: list[int], rounds: int, pairs: int) -> tuple[Readings, list[float]]:
+    """Measure reading and training in turn.
+
+    Returns
+    -------
+    readings : dict
+        (input, way, workers) to a Reading per round.
+    steps : list of float
+        Pairs per second that a training step consumes, per round.
+    """
+    readings, steps = defaultdict(list), []
     step = make_step()
     step()
     with tempfile.TemporaryDirectory() as folder:
         inputs = make_inputs(Path(folder))
         for turn in range(rounds):
-            for name, way, count in product(inputs, WAYS, workers):
-                rate = reading_rate(WAYS[way](inputs[name], count), pairs)
-                rates[name, way, count].append(rate)
-            rates["training step"].append(step_rate(step))
+            # Those to be compared come one after the other.
+            for name, count, way in product(inputs, workers, WAYS):
+                reading = measure_reading(WAYS[way](inputs[name], count), pairs)
+                readings[name, way, count].append(reading)
+            steps.append(measure_step(step))
             logger.info("round %d of %d, load %.1f", turn + 1, rounds, os.getloadavg()[0])
-    return rates
+    return readings, steps
 
 
 def peak_memory(folder: Path, pairs: int) -> dict[str, float]:
@@ -187,37 +217,42 @@ def measure_memory() -> dict[int, dict[str, float]]:
     return peaks
 
 
-def tables(rates: dict, peaks: dict) -> Iterator[str]:
-    """Yield the lines of both tables, as Markdown."""
-    medians = {key: statistics.median(values) for key, values in rates.items()}
-    consumed = medians.pop("training step")
-    columns = list(dict.fromkeys(key[:2] for key in medians))
-    yield from _row("workers", *(", ".join(column) for column in columns))
-    yield from _row("---", *("---:" for _ in columns))
-    for count in dict.fromkeys(key[2] for key in medians):
-        yield from _row(str(count), *(f"{medians[(*column, count)]:.0f}" for column in columns))
-    yield ""
-    yield f"Pairs per second; a training step consumes {consumed:.2f} pairs per second."
-    yield ""
-    yield from _row("peak memory, MB", *(f"{pairs:,} pairs" for pairs in peaks))
-    yield from _row("---", *("---:" for _ in peaks))
+def tables(readings: Readings, steps: list[float], peaks: dict) -> Iterator[str]:
+    """Yield the lines of all tables, as Markdown."""
+    columns = list(dict.fromkeys(key[:2] for key in readings))
+    counts = list(dict.fromkeys(key[2] for key in readings))
+    yield _row("pairs per second", *(", ".join(column) for column in columns))
+    yield _row("---", *("---:" for _ in columns))
+    for count in counts:
+        rates = (_median(r.pairs_per_s for r in readings[(*column, count)]) for column in columns)
+        workers = "1 worker" if count == 1 else f"{count} workers"
+        yield _row(workers, *(f"{rate:.0f}" for rate in rates))
+    times = (_median(r.cpu_ms for n in counts for r in readings[(*key, n)]) for key in columns)
+    yield _row("processor time per pair", *(f"{time_ms:.1f} ms" for time_ms in times))
+    yield from ("", f"A training step consumes {_median(steps):.2f} pairs per second.", "")
+    yield _row("peak memory", *(f"{pairs:,} pairs" for pairs in peaks))
+    yield _row("---", *("---:" for _ in peaks))
     for who in next(iter(peaks.values())):
-        yield from _row(who, *(f"{peak[who]:.0f}" for peak in peaks.values()))
+        yield _row(who, *(f"{peak[who]:.0f} MB" for peak in peaks.values()))
+
+
+def _median(values):
+    return statistics.median(list(values))
 
 
 def _row(*cells):
-    yield f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cells)} |"
 
 
-def write_json(path: Path, rates: dict, peaks: dict) -> None:
+def write_json(path: Path, readings: Readings, steps: list[float], peaks: dict) -> None:
     """Write every single figure."""
     report = {
         "cores": usable_cores(),
-        "load_average": os.getloadavg(),
-        "pairs_per_second": {
-            ", ".join(map(str, key)) if isinstance(key, tuple) else key: values
-            for key, values in rates.items()
-        },
+        "reading": [
+            {"input": name, "way": way, "workers": count, "rounds": [r._asdict() for r in rounds]}
+            for (name, way, count), rounds in readings.items()
+        ],
+        "training_step_pairs_per_s": steps,
         "peak_memory_mb": peaks,
     }
     with whole_file(path) as part:
@@ -241,12 +276,14 @@ def main(argv=None) -> int:
 
     def body():
         cv2.setNumThreads(1)  # as in the workers
-        rates = measure_rates(arguments.workers, arguments.rounds, arguments.pairs)
-        peaks = measure_memory()
-        for line in tables(rates, peaks):
+        figures = (
+            *measure_speed(arguments.workers, arguments.rounds, arguments.pairs),
+            measure_memory(),
+        )
+        for line in tables(*figures):
             logger.info("%s", line)
         if arguments.json:
-            write_json(arguments.json, rates, peaks)
+            write_json(arguments.json, *figures)
 
     return run_program("python -m benchmark.loader", body)
 

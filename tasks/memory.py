@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from config.errors import InputError
+
 logger = logging.getLogger(__name__)
 
 # Bytes per pixel of one sample in a training step, and what a process needs besides; measured as
@@ -12,6 +14,8 @@ logger = logging.getLogger(__name__)
 BYTES_PER_PIXEL = {"MaskFlownet_S": 25_000, "MaskFlownet": 23_000}
 BESIDES = 600_000_000
 SHARE = 0.85  # of what is free
+# What MXNet, its CPU library and CUDA say when there is none left.
+SHORTAGES = ("Failed to allocate", "could not create a primitive", "out of memory")
 
 
 class _Groups(NamedTuple):
@@ -76,6 +80,30 @@ def _used(group, kind):
     """Return a group's memory without the cached files that make room when it is needed."""
     fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     return int((group / kind.used).read_text()) - int(fields.get(kind.cached, 0))
+
+
+def shortage(error: Exception, part: int) -> InputError | None:
+    """Say what to do where a training step failed for want of memory.
+
+    Parameters
+    ----------
+    error : Exception
+        What the step raised.
+    part : int
+        Pairs in memory at a time.
+
+    Returns
+    -------
+    config.errors.InputError or None
+        None if the error is of another kind.
+    """
+    reason = (str(error).strip().splitlines() or [""])[-1]
+    if not any(sign in reason for sign in SHORTAGES):
+        return None
+    return InputError(
+        f"a step with {part} pairs at a time needs more memory than there is ({reason}): use a "
+        "smaller --micro_batch, or a smaller target_shape in the dataset config"
+    )
 
 
 def micro_batch(batch: int, class_name: str, size_hw: tuple[int, int], devices: int) -> int:

@@ -1,6 +1,5 @@
 """The logs of a training run: the original's text log, and every scalar as CSV beside it."""
 
-import csv
 import logging
 import time
 from pathlib import Path
@@ -27,7 +26,8 @@ class RunLog:
 
     Lines of the text log are the original's, `[2019/09/25 08:12:28] steps=1, epe=26.0, ...`. A
     resumed run goes on in both files; rows of the CSV beyond the step that it resumes from are
-    dropped, since they are made again. Every line is in the file when the call returns.
+    dropped, since they are made again. Every line is in its file when the call returns; OSError
+    names the file where it cannot be.
 
     Parameters
     ----------
@@ -48,13 +48,11 @@ class RunLog:
     def line(self, text: str) -> None:
         """Append a line to the text log and show it."""
         logger.info("%s", text)
-        with self.text_path.open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('[%Y/%m/%d %H:%M:%S]')} {text}\n")
+        _append(self.text_path, f"{time.strftime('[%Y/%m/%d %H:%M:%S]')} {text}\n")
 
     def row(self, figures: dict[str, float]) -> None:
         """Append a row to the CSV; the figures' names are of COLUMNS, those left out stay empty."""
-        with self.csv_path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(figures)
+        _append(self.csv_path, ",".join(str(figures.get(name, "")) for name in COLUMNS) + "\n")
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
@@ -71,6 +69,14 @@ def read_rows(path: Path) -> list[dict[str, float]]:
         {name: float(value) for name, value in zip(COLUMNS, values, strict=True) if value}
         for values in _whole_rows(path)
     ]
+
+
+def _append(path, line):
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _whole_rows(path):

@@ -8,11 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import runtime  # noqa: F401  (before MXNet)
-
-# isort: split
-import mxnet as mx
-
 from config import Config, DatasetConfig, InputError, load_config, load_dataset_config
 from network import get_pipeline, held_network
 from network.training_step import check_division
@@ -218,7 +213,9 @@ def device_count(arguments) -> int:
 
 def make_pipeline(name: str, contexts, config: Config, seed: int):
     """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
-    mx.random.seed(seed)
+    from gluoncv.utils import random  # here, for it is slow and refuses to load beside PyTorch 2
+
+    random.seed(seed % 2**32)  # NumPy refuses what is larger
     pipe = get_pipeline(name, ctx=contexts, config=config)
     if is_cascade(config):
         pipe.fix_head()
@@ -260,9 +257,12 @@ def load_weights(pipe, origin: Origin) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raise OSError now rather than at the first checkpoint, hours from now."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"some bytes")
+    except OSError as error:
+        raise OSError(f"{folder}: cannot be written to ({error.strerror})") from error
 
 
 def said(arguments) -> str:

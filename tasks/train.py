@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from reader.read_ahead import read_ahead
 from tasks.interrupts import stop_request
+from tasks.memory import shortage
 from tasks.meter import Meter, duration
 from tasks.progress import progress
 from tasks.run_log import RunLog
@@ -58,7 +59,7 @@ def train(
     ------
     InputError
         Too much of the data cannot be used. Here and where a reading process dies, a checkpoint
-        of the steps made so far is written first.
+        of the steps made so far is written first. Or: a step does not fit into memory.
     OSError
         A reading process died, or a log or checkpoint cannot be written.
     """
@@ -109,15 +110,7 @@ class _Training:
         with self._saving_on_failure():
             batch, (geo_aug, color_aug) = next(batches)
         came = time.monotonic()
-        figures = self._pipe.train_batch(
-            batch.image1,
-            batch.image2,
-            batch.flow,
-            geo_aug,
-            color_aug,
-            batch.valid,
-            self._settings.micro_batch,
-        )
+        figures = self._train_on(batch, geo_aug, color_aug)
         self._steps += 1
         if figures["updated"]:
             self._bad_steps = 0
@@ -130,13 +123,25 @@ class _Training:
                 f"is not finite: {names}"
             )
 
+    def _train_on(self, batch, geo_aug, color_aug):
+        images, part = (batch.image1, batch.image2), self._settings.micro_batch
+        try:
+            return self._pipe.train_batch(
+                *images, batch.flow, geo_aug, color_aug, batch.valid, part
+            )
+        except RuntimeError as error:
+            explanation = shortage(error, part)
+            if explanation is None:
+                raise
+            raise explanation from error
+
     def _do_what_is_due(self, last):
         """Report, validate and write a checkpoint, each in its own interval."""
         config = self._data.config
-        if self._steps - self._start <= LOG_FIRST or self._steps % LOG_EVERY == 0:
-            self._report(last)
-        if self._steps == 1 or self._steps % config.validation_steps == 0:
-            with self._saving_on_failure():
+        with self._saving_on_failure():
+            if self._steps - self._start <= LOG_FIRST or self._steps % LOG_EVERY == 0:
+                self._report(last)
+            if self._steps == 1 or self._steps % config.validation_steps == 0:
                 self._validate()
         if self._steps % config.checkpoint_steps == 0:
             self._checkpoint_is_due = True
@@ -146,7 +151,7 @@ class _Training:
 
     @contextlib.contextmanager
     def _saving_on_failure(self):
-        """Do not let data that cannot be read cost the steps made so far."""
+        """Do not let data that cannot be read, or a log, cost the steps made so far."""
         try:
             yield
         except Exception:

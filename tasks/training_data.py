@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from augmentation import Augmentation
-from config import DatasetConfig
+from config import DatasetConfig, MissingDataError
 from reader.datasets import FlowDataset, make_dataset
 from reader.loading import Batch, Loader
 from reader.read_ahead import read_ahead
@@ -49,7 +49,7 @@ class TrainingData(NamedTuple):
     config : config.DatasetConfig
     training_set : FlowDataset
     validation_set : FlowDataset or None
-        None where a person's own data has no such part.
+        None where that part is not there.
     loader : reader.loading.Loader
         Of the training set; its processes start with the first batch.
     """
@@ -68,7 +68,7 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
     InputError
         The batch cannot be shared out over a mixture, or the config names no data.
     MissingDataError
-        The data is not there.
+        The training data is not there.
     """
     training_set = make_dataset(config, "train")
     loader = Loader(
@@ -83,11 +83,16 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
 
 
 def _validation_set(config):
+    """Return what to validate on; a person may well have the training part alone."""
     own_data = {"list": config.valid_list, "folder": config.valid_folder}
     if own_data.get(config.dataset, config.dataset) is None:
         logger.info("%s: no valid_%s, so nothing is validated", config.path, config.dataset)
         return None
-    return make_dataset(config, "valid")
+    try:
+        return make_dataset(config, "valid")
+    except MissingDataError as error:
+        logger.warning("nothing is validated: %s", error)
+        return None
 
 
 @contextlib.contextmanager

@@ -2,12 +2,17 @@
 
 import logging
 import os
+import signal
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import runtime  # noqa: F401  (before anything imports MXNet)
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every program
+# that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -154,12 +154,14 @@ def start_program(argv):
     )
 
 
-def wait_for_step(process, root, step):
-    """Wait until the log, which must not lag behind, has a step."""
+def wait_for_step(process, root, step, starts=1):
+    """Wait until the log, which must not lag behind, has a step after so many starts."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
-        if any(f"] steps={step}, epe=" in log.read_text() for log in root.glob("logs/*.log")):
-            return
+        for log in root.glob("logs/*.log"):
+            parts = log.read_text().split("] start=")[1:]
+            if len(parts) == starts and f"] steps={step}, epe=" in parts[-1]:
+                return
         time.sleep(0.01)
     raise AssertionError(process.communicate())
 
@@ -208,28 +210,29 @@ def test_a_stopped_program_writes_a_checkpoint_and_goes_on_as_if_never_stopped(
 @pytest.mark.long
 def test_a_program_that_is_killed_again_and_again_ends_as_if_never_killed(whole, root):
     generator = np.random.default_rng(0)
-    argv = begin(root, "--seed", SEED, "--workers", 2, checkpoint_steps=1)
-    for _ in range(8):
-        process = start_program(argv)
-        done = max((0, *(entry.steps for entry in newest(root))))
-        wait_for_step(process, root, done + 1)
+    process = start_program(
+        begin(root, "--seed", SEED, "--workers", 2, checkpoint_steps=1, validation_steps=2)
+    )
+    wait_for_step(process, root, 2)
+    argv = ["MaskFlownet_S", "-c", only_run(root), "--root", str(root)]
+    kills = 0
+    while (done := newest_step(root)) < STEPS and kills < 8:
+        if kills:
+            process = start_program(argv)
+            wait_for_step(process, root, done + 1, starts=kills + 1)
         time.sleep(generator.uniform(0, 1))
         process.kill()
         process.communicate()
-        if newest(root):
-            argv = ["MaskFlownet_S", "-c", only_run(root), "--root", str(root)]
-        else:
-            shutil.rmtree(root / "logs")
+        kills += 1
+    assert kills > 3
     assert main(argv) == 0
     assert State(root, STEPS) == whole[1]
     assert list(rows_of(root)) == list(range(1, STEPS + 1))
     assert len(list((root / "weights").iterdir())) == 6
 
 
-def newest(root):
-    """Return the newest checkpoint of the only run in a list, which is empty without one."""
-    runs = [log.stem for log in root.glob("logs/*.log")]
-    return checkpoints_of(runs[0], root / "weights")[-1:] if runs else []
+def newest_step(root):
+    return find_checkpoint(only_run(root), root / "weights").steps
 
 
 def test_a_released_checkpoint_continues_with_its_log(root, capsys):

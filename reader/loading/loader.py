@@ -55,7 +55,8 @@ class Loader:
     Which pair a sample is and how it is cut depends on (seed, step, sample) alone, neither on the
     number of workers nor on the step at which reading began. A few batches are read ahead; memory
     does not grow with the dataset. A pair that cannot be read is named in the log and replaced by
-    another.
+    another. The workers are fresh interpreters that import the main script: it must start what it
+    does under `if __name__ == "__main__":`.
 
     Parameters
     ----------

@@ -2,7 +2,9 @@
 
 import contextlib
 import lzma
+import os
 import random
+import subprocess
 
 import mxnet as mx
 import numpy as np
@@ -177,3 +179,56 @@ def test_truncated_and_altered_files_are_refused_or_load_whole(small, tmp_path):
             file.seek(place)
             file.write(content[place : place + 1])
     load_parameters(small, path)
+
+
+# Reads a file as MXNet 1.5.1's users do: into blocks whose attributes have the structured names.
+CHECK_WITH_MXNET_1_5_1 = """
+import json
+import sys
+
+import runtime
+import mxnet as mx
+
+described, path = sys.argv[1:]
+arrays = json.load(open(described))
+root = mx.gluon.Block(prefix="maskflownet0_")
+for array in arrays:
+    block = root
+    *outer, name = array["structured"].split(".")
+    for part in outer:
+        if part not in block._children:
+            block.register_child(mx.gluon.Block(), part)
+        block = block._children[part]
+    block._reg_params[name] = block.params.get(name, shape=tuple(array["shape"]))
+root.initialize()
+root.load_parameters(path)
+held = root._collect_params_with_prefix()
+for number, array in enumerate(arrays, start=1):
+    assert (held[array["structured"]].data().asnumpy() == number / 64).all(), array
+print(mx.__version__, len(held))
+"""
+
+
+@pytest.mark.skipif(
+    "MXNET_1_5_1" not in os.environ, reason="MXNET_1_5_1 does not name a Python with that MXNet"
+)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_mxnet_1_5_1_loads_our_files(name, tmp_path):
+    network = fresh_network(name)
+    for number, parameter in enumerate(network.collect_params().values(), start=1):
+        parameter.set_data(mx.nd.full(parameter.shape, number / 64))
+    save_parameters(network, tmp_path / "ours.params")
+    checked = subprocess.run(
+        [
+            os.environ["MXNET_1_5_1"],
+            "-c",
+            CHECK_WITH_MXNET_1_5_1,
+            str(DATA / f"params_{name}.json"),
+            str(tmp_path / "ours.params"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(DATA.parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.stdout == f"1.5.1 {len(golden_parameters(name))}\n", checked.stderr

@@ -13,36 +13,47 @@ import pytest
 from benchmark import loader
 from reader.synthetic import generate
 
-RATES = {
-    ("PNG", "processes", 1): [10, 30, 20],
-    ("PNG", "processes", 2): [40, 41, 39],
-    ("PNG", "threads", 1): [1, 2, 3],
-    ("PNG", "threads", 2): [4, 5, 6],
-    "training step": [0.3, 0.5, 0.4],
-}
-PEAKS = {100: {"reading process": 70.2}, 10_000: {"reading process": 78.9}}
+
+def readings(*rates):
+    """Return readings of so many pairs per second, in twice that many milliseconds each."""
+    return [loader.Reading(rate, 2 * rate) for rate in rates]
+
+
+FIGURES = (
+    {
+        ("PNG", "processes", 1): readings(10, 30, 20),
+        ("PNG", "processes", 2): readings(40, 41, 39),
+        ("PNG", "threads", 1): readings(1, 2, 3),
+        ("PNG", "threads", 2): readings(4, 5, 6),
+    },
+    [0.3, 0.5, 0.4],
+    {100: {"reading process": 70.2}, 10_000: {"reading process": 78.9}},
+)
 
 
 def test_tables_show_medians():
-    assert list(loader.tables(RATES, PEAKS)) == [
-        "| workers | PNG, processes | PNG, threads |",
+    assert list(loader.tables(*FIGURES)) == [
+        "| pairs per second | PNG, processes | PNG, threads |",
         "| --- | ---: | ---: |",
-        "| 1 | 20 | 2 |",
-        "| 2 | 40 | 5 |",
+        "| 1 worker | 20 | 2 |",
+        "| 2 workers | 40 | 5 |",
+        "| processor time per pair | 69.0 ms | 7.0 ms |",
         "",
-        "Pairs per second; a training step consumes 0.40 pairs per second.",
+        "A training step consumes 0.40 pairs per second.",
         "",
-        "| peak memory, MB | 100 pairs | 10,000 pairs |",
+        "| peak memory | 100 pairs | 10,000 pairs |",
         "| --- | ---: | ---: |",
-        "| reading process | 70 | 79 |",
+        "| reading process | 70 MB | 79 MB |",
     ]
 
 
 def test_json_has_every_figure(tmp_path):
-    loader.write_json(tmp_path / "figures.json", RATES, PEAKS)
+    loader.write_json(tmp_path / "figures.json", *FIGURES)
     report = json.loads((tmp_path / "figures.json").read_text())
-    assert report["pairs_per_second"]["PNG, processes, 1"] == [10, 30, 20]
-    assert report["pairs_per_second"]["training step"] == [0.3, 0.5, 0.4]
+    first = report["reading"][0]
+    assert (first["input"], first["way"], first["workers"]) == ("PNG", "processes", 1)
+    assert [reading["pairs_per_s"] for reading in first["rounds"]] == [10, 30, 20]
+    assert report["training_step_pairs_per_s"] == [0.3, 0.5, 0.4]
     assert report["peak_memory_mb"]["10000"] == {"reading process": 78.9}
 
 
@@ -63,7 +74,9 @@ def test_ways_read_pair_by_pair(tmp_path, monkeypatch, way):
     loader.write_pairs(tmp_path, ".ppm", (32, 48), 1)
     pairs = loader.WAYS[way](loader.listed(tmp_path, ".ppm", [0, 0]), 2)
     assert len(list(islice(pairs, 5 * loader.BATCH + 1))) == 5 * loader.BATCH + 1
-    assert loader.reading_rate(pairs, 8) > 0
+    pairs_per_s, cpu_ms = loader.measure_reading(pairs, 64)
+    assert pairs_per_s > 0
+    assert cpu_ms >= 0
 
 
 def test_help_is_one_command_away():

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from tasks import memory
-from tasks.memory import BESIDES, BYTES_PER_PIXEL, SHARE, free_bytes, micro_batch
+from tasks.memory import BESIDES, BYTES_PER_PIXEL, SHARE, free_bytes, micro_batch, shortage
 
 GB = 10**9
 NEW = ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
@@ -85,3 +85,22 @@ def test_where_not_even_one_pair_fits_there_is_a_warning(monkeypatch, caplog):
 def test_what_is_not_known_does_not_split_a_batch(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
     assert micro_batch(8, "MaskFlownet_S", (320, 448), 1) == 8
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Traceback (most recent call last):\n  File x\nMXNetError: Failed to allocate CPU Memory\n",
+        "MXNetError: could not create a primitive",
+        "MXNetError: Check failed: e == cudaSuccess: CUDA: out of memory",
+    ],
+)
+def test_a_step_that_lacks_memory_says_what_to_do_in_one_line(text):
+    message = str(shortage(RuntimeError(text), 4))
+    assert message.startswith("a step with 4 pairs at a time needs more memory")
+    assert "--micro_batch" in message and "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["", "Check failed: shapes differ"])
+def test_other_errors_are_left_alone(text):
+    assert shortage(RuntimeError(text), 4) is None

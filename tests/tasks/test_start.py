@@ -331,7 +331,7 @@ def test_folders_that_cannot_be_written_are_told_before_the_first_step(root, tra
     shutil.rmtree(root / "weights")
     (root / "weights").write_text("a file")
     error = error_of(capsys, arguments(root, "--dataset_cfg", root / "tiny.yaml"))
-    assert str(root / "weights") in error and trained == []
+    assert f"{root / 'weights'}: cannot be written to" in error and trained == []
 
 
 def test_images_smaller_than_the_crop_are_named(root, capsys):

@@ -260,14 +260,33 @@ def test_a_validation_that_fails_does_not_either(tmp_path):
     assert checkpoints(tmp_path) == [1]
 
 
-def test_a_step_that_fails_writes_nothing_and_closes_everything(tmp_path):
+def test_a_log_that_cannot_be_written_does_not_either(tmp_path):
+    pipe = FakePipe()
+
+    def block_log():
+        if pipe.step == 4:
+            (tmp_path / "logs" / f"{RUN}.log").unlink()
+            (tmp_path / "logs" / f"{RUN}.log").mkdir()
+
+    pipe.before_saving = block_log
+    with pytest.raises(OSError, match="cannot be written") as caught:
+        run(tmp_path, pipe, checkpoint_steps=4)
+    assert str(caught.value).startswith(str(tmp_path / "logs" / f"{RUN}.log"))
+    assert checkpoints(tmp_path) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("said", "error"), [("CUDA: out of memory", InputError), ("shapes differ", RuntimeError)]
+)
+def test_a_step_that_fails_writes_nothing_and_closes_everything(tmp_path, said, error):
+    handler = signal.getsignal(signal.SIGINT)
     loader = FakeLoader()
-    pipe = FakePipe(losses={6: RuntimeError("out of memory")})
-    with pytest.raises(RuntimeError, match="out of memory"):
+    pipe = FakePipe(losses={6: RuntimeError(said)})
+    with pytest.raises(error, match=said):
         run(tmp_path, pipe, loader=loader, checkpoint_steps=4)
     assert checkpoints(tmp_path) == [4]
     assert not loader.is_open
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from training_helpers import FakeLoader, fake_data, write_dataset
 
 from augmentation import Augmentation
-from config import InputError, load_dataset_config
+from config import InputError, MissingDataError, load_dataset_config
 from reader.flow_files import write_flo
 from reader.images import write_image
 from tasks.training_data import TrainSettings, augmented_batches, open_data
@@ -79,6 +79,22 @@ def test_a_persons_own_data_need_not_have_a_part_to_validate_on(tmp_path):
     assert len(open_data(config, settings).validation_set) == 1
     with pytest.raises(InputError, match="train_list"):
         open_data(own_data(tmp_path, valid_list="pairs.txt"), settings)
+
+
+def test_a_missing_validation_part_is_told_and_training_goes_on(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MASKFLOWNET_CHAIRS", str(tmp_path))
+    config = load_dataset_config("chairs")
+    with pytest.raises(MissingDataError, match="chairs"):
+        open_data(config, TrainSettings(4, 4))
+    (tmp_path / "FlyingChairs_train_val.txt").write_text("1\n")
+    for name in ("img1.ppm", "img2.ppm", "flow.flo"):
+        path = tmp_path / "data" / f"00001_{name}"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    data = open_data(config, TrainSettings(4, 4))
+    assert len(data.training_set) == 1 and data.validation_set is None
+    (message,) = caplog.messages
+    assert message.startswith("nothing is validated: ") and str(tmp_path) in message
 
 
 def test_settings_reach_the_loader(tmp_path):
