@@ -371,4 +371,6 @@ def test_debug_tries_everything_and_leaves_nothing(root, capsys, config, given):
         *("steps=1", "steps=1", "steps=2", "steps=2", "steps=3", "steps=4", "steps=4")
     ]
     assert any("is the first stage" in line for line in lines) == bool(given)
+    (read,) = (line for line in lines if line.startswith("read "))
+    assert read.count("synthetic/0/") == 2  # a whole batch
     assert sorted(root.rglob("*")) == sorted([*before, root / "tiny.yaml"])
