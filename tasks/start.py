@@ -78,6 +78,7 @@ def start_training(arguments: argparse.Namespace) -> int:
     check_writable(arguments.root / "weights")
     run = origin.run or new_run(arguments.root)
     write_record(record, record_path(arguments.root, run))
+    logger.info("run %s: log and curves in %s", run, arguments.root / "logs")
     return train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
 
 

@@ -85,7 +85,7 @@ def weight(pipe, name="conv3a"):
 # A new run.
 
 
-def test_a_new_run_is_made_as_the_configs_say_and_recorded(root, trained):
+def test_a_new_run_is_made_as_the_configs_say_and_recorded(root, trained, capsys):
     dataset = write_dataset(root)
     assert program.main(arguments(root, "--dataset_cfg", dataset)) == 0
     ((_, run, step, data, settings),) = trained
@@ -93,6 +93,7 @@ def test_a_new_run_is_made_as_the_configs_say_and_recorded(root, trained):
     assert (len(data.training_set), len(data.validation_set)) == (5, 2)
     record = read_record(record_path(root, run))
     assert record == RunRecord("MaskFlownet_S", str(dataset), 2, 2, 1, 0, None)
+    assert f"run {run}: log and curves in {root / 'logs'}\n" in capsys.readouterr().out
     assert (root / "logs" / f"{run}.log").is_file()
 
 
