@@ -7,6 +7,7 @@ pyramid, then all dense blocks, ...), so the order of the `make_*` calls is part
 from mxnet.gluon import nn
 
 from network.layers import DeformableConv, conv, head, up_conv
+from network.steps import PlainSteps
 
 PYRAMID_CHANNELS = {1: 16, 2: 32, 3: 64, 4: 96, 5: 128, 6: 196}
 LEVELS = (6, 5, 4, 3, 2)  # of the decoder, coarse to fine
@@ -23,10 +24,20 @@ class PyramidNetwork(nn.HybridBlock):
     ----------
     config : config.NetworkConfig
         `flow_multiplier`, `deform_bias` and `upfeat_ch` are used.
+    steps : network.steps.PlainSteps, optional
+        How the heavy steps are computed.
+
+    Attributes
+    ----------
+    mask_levels : tuple of int
+        The levels that have a mask head.
     """
 
-    def __init__(self, config, **kwargs):
+    mask_levels = ()
+
+    def __init__(self, config, steps=None, **kwargs):
         super().__init__(**kwargs)
+        self.steps = steps or PlainSteps()
         self.scale = FLOW_UNIT * config.flow_multiplier
         self._deform_bias = config.deform_bias
         self.upfeat_channels = dict(zip((5, 4, 3, 2), config.upfeat_ch, strict=True))
@@ -107,12 +118,13 @@ class PyramidNetwork(nn.HybridBlock):
             x = getattr(self, f"dc_conv{index}")(x)
         return self.dc_conv7(x)
 
-    def deform(self, level, features, flow_yx):
+    def deform(self, F, level, features, flow_yx):
         """Bring `features` of image 2 to image 1 by a deformable convolution along the flow.
 
         The flow is in units of `scale` pixels of the image; the offset in pixels of this level.
         """
-        return self.layer("deform", level)(features, flow_yx * (self.scale / STRIDES[level]))
+        offset = flow_yx * (self.scale / STRIDES[level])
+        return self.steps.deform(F, self.layer("deform", level), features, offset)
 
     def predictions(self, flows):
         """Return the flows of levels 6 to 2 in pixels of the image."""

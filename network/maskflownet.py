@@ -1,7 +1,7 @@
 """MaskFlownet: the cascade of two stages (Zhao et al., CVPR 2020, section 3.4, figure 4)."""
 
 from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import cost_volume, leaky, upsample
+from network.layers import leaky, upsample
 from network.maskflownet_s import MaskFlownet_S
 
 MAX_DISPLACEMENT = 2
@@ -38,7 +38,7 @@ class MaskFlownet(PyramidNetwork):
             in_channels[level] = PYRAMID_CHANNELS[level] + upfeat + 2 * COST_CHANNELS + 4
         width = dense_width(in_channels)
         with self.name_scope():
-            self.MaskFlownet_S = MaskFlownet_S(config)
+            self.MaskFlownet_S = MaskFlownet_S(config, steps=self.steps)
             self.make_pyramid(4, "xyz")
             self.make_dense_blocks(in_channels)
             self.make_context(width[2])
@@ -48,25 +48,29 @@ class MaskFlownet(PyramidNetwork):
 
     def cost_volumes(self, F, level, stage, features3, features4, flow):
         """Return the two cost volumes of a level, (N, 25, ...) each."""
-        deformed = leaky(F, self.deform(level, stage.features2[level], flow))
-        volume_u = cost_volume(F, stage.features1[level], deformed, MAX_DISPLACEMENT)
-        volume_v = cost_volume(F, features3[level], features4[level], MAX_DISPLACEMENT)
-        return volume_u, volume_v
+        deformed = leaky(F, self.deform(F, level, stage.features2[level], flow))
+        return (
+            self.cost_volume(F, stage.features1[level], deformed),
+            self.cost_volume(F, features3[level], features4[level]),
+        )
+
+    def cost_volume(self, F, features1, features2):
+        """Return the cost volume (N, 25, ...) of two feature maps, activated."""
+        return self.steps.cost_volume(F, features1, features2, MAX_DISPLACEMENT)
 
     def decode(self, F, stage, features3, features4):
         """Refine the first stage's flows from coarse to fine; return {level: (N, 2, ...)}."""
         flow = stage.flows[6]
         volumes = self.cost_volumes(F, 6, stage, features3, features4, flow)
-        x = self.dense_block(F, 6, F.concat(*volumes, flow, dim=1))
-        flows = {6: flow + self.pred_flow6(x)}
+        out = self.steps.decode_level(F, self, 6, [*volumes, flow])
+        flows = {6: flow + out.flow}
         for level in LEVELS[1:]:
-            feat = self.layer("upfeat", level)(x)
+            feat = out.feat
             flow_up = upsample(F, flows[level + 1], 2)
             volumes = self.cost_volumes(F, level, stage, features3, features4, flow_up)
-            x = F.concat(stage.features1[level], feat, *volumes, flow_up, stage.flows[level], dim=1)
-            x = self.dense_block(F, level, x)
-            flows[level] = flow_up + self.layer("pred_flow", level)(x)
-        flows[2] = flows[2] + self.context(x)
+            maps = [stage.features1[level], feat, *volumes, flow_up, stage.flows[level]]
+            out = self.steps.decode_level(F, self, level, maps)
+            flows[level] = flow_up + out.flow
         return flows
 
     def hybrid_forward(self, F, image1, image2):

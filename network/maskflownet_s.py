@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import conv, cost_volume, leaky, upsample, warp
+from network.layers import conv, leaky, upsample, warp
 
 MAX_DISPLACEMENT = 4
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2
@@ -50,6 +50,8 @@ class MaskFlownet_S(PyramidNetwork):
         The occlusion mask: near 1 where image 1 is visible in image 2, near 0 where occluded.
     """
 
+    mask_levels = LEVELS[:-1]
+
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
         in_channels = {6: COST_CHANNELS}
@@ -63,7 +65,7 @@ class MaskFlownet_S(PyramidNetwork):
             self.make_context(width[2])
             self.make_upfeats(width)
             self.make_heads("pred_flow", LEVELS, width, channels=2)
-            self.make_heads("pred_mask", LEVELS[:-1], width, channels=1)
+            self.make_heads("pred_mask", self.mask_levels, width, channels=1)
             self.make_deforms(LEVELS[1:])
             self._make_tradeoffs()
 
@@ -81,10 +83,14 @@ class MaskFlownet_S(PyramidNetwork):
         The asymmetric, occlusion-aware feature matching of section 3.2: deformed features times
         the mask, plus a trade-off term that may speak where the mask is silent.
         """
-        warped = self.deform(level, features2, flow)
+        warped = self.deform(F, level, features2, flow)
         visible = F.broadcast_mul(warped, F.sigmoid(mask))
         tradeoff = getattr(self, f"conv{level}f")(feat)
         return leaky(F, visible + tradeoff)
+
+    def cost_volume(self, F, features1, features2):
+        """Return the cost volume (N, 81, ...) of two feature maps, activated."""
+        return self.steps.cost_volume(F, features1, features2, MAX_DISPLACEMENT)
 
     def decode(self, F, features1, features2):
         """Estimate flow and mask from coarse to fine.
@@ -96,23 +102,20 @@ class MaskFlownet_S(PyramidNetwork):
         mask : (N, 1, H / 4, W / 4)
             The finest mask before its sigmoid.
         """
-        volume = cost_volume(F, features1[6], features2[6], MAX_DISPLACEMENT)
-        x = self.dense_block(F, 6, volume)
-        flows = {6: self.pred_flow6(x)}
-        mask = self.pred_mask6(x)
+        volume = self.cost_volume(F, features1[6], features2[6])
+        out = self.steps.decode_level(F, self, 6, [volume])
+        flows = {6: out.flow}
         for level in LEVELS[1:]:
-            feat = self.layer("upfeat", level)(x)
+            feat = out.feat
             flow_up = upsample(F, flows[level + 1], 2)
-            mask_up = upsample(F, mask, 2)
+            mask_up = upsample(F, out.mask, 2)
             warped = self.match(F, level, features2[level], flow_up, mask_up, feat)
-            volume = cost_volume(F, features1[level], warped, MAX_DISPLACEMENT)
-            x = F.concat(volume, features1[level], feat, flow_up, dim=1)
-            x = self.dense_block(F, level, x)
-            flows[level] = flow_up + self.layer("pred_flow", level)(x)
-            # The finest level has no mask head: its mask is the one of level 3, enlarged.
-            mask = mask_up if level == 2 else self.layer("pred_mask", level)(x)
-        flows[2] = flows[2] + self.context(x)
-        return flows, mask
+            volume = self.cost_volume(F, features1[level], warped)
+            maps = [volume, features1[level], feat, flow_up]
+            out = self.steps.decode_level(F, self, level, maps)
+            flows[level] = flow_up + out.flow
+        # The finest level has no mask head: its mask is the one of level 3, enlarged.
+        return flows, mask_up
 
     def first_stage(self, F, image1, image2):
         """Run the network as the first stage of the cascade and return a `FirstStage`."""
