@@ -1,14 +1,22 @@
 """What must happen before MXNet is imported. Importing this module does it; do so first.
 
 - Threads: MXNet takes half of the cores for hyper-threads and runs on the other half. Here it gets
-  one thread per core that this process may use, unless OMP_NUM_THREADS is already set.
+  one thread per physical core that this process may use, unless OMP_NUM_THREADS is already set.
+- CUDA: pip puts NVIDIA's libraries where the system does not look for them. Where MXNet's build for
+  GPUs is installed they are loaded here, by their paths; MXNet then finds them loaded.
 - NumPy: MXNet 1.9.1 still says `np.bool`, which NumPy 1.24 removed. Nothing else is missing up to
   NumPy 1.26, so that one alias is enough; it must stay, since MXNet looks it up later too.
 """
 
+import contextlib
+import ctypes
 import os
 import re
+import sys
 import warnings
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +27,21 @@ SYSTEM_LIBRARIES = {
     "libgomp.so.1": "libgomp1",  # MXNet
     "libquadmath.so.0": "libquadmath0",  # MXNet
     "libstdc++.so.6": "libstdc++6",  # both
+}
+DRIVER_LIBRARY = "libcuda.so.1"
+GPU_BUILD = "mxnet-cu112"
+# The libraries of CUDA that it links, each with pip's package and after those that it needs itself.
+CUDA_LIBRARIES = {
+    "libcudart.so.11.0": "nvidia-cuda-runtime-cu11",
+    "libnvrtc.so.11.2": "nvidia-cuda-nvrtc-cu11",
+    "libcublasLt.so.11": "nvidia-cublas-cu11",
+    "libcublas.so.11": "nvidia-cublas-cu11",
+    "libcufft.so.10": "nvidia-cufft-cu11",
+    "libcurand.so.10": "nvidia-curand-cu11",
+    "libcusolver.so.11": "nvidia-cusolver-cu11",
+    "libnccl.so.2": "nvidia-nccl-cu11",
+    "libnvToolsExt.so.1": "nvidia-nvtx-cu11",
+    "libcudnn.so.8": "nvidia-cudnn-cu11",
 }
 
 
@@ -33,11 +56,23 @@ def explain_missing_library(error: Exception) -> str | None:
     Returns
     -------
     str or None
-        The line, or None if the error is of another kind. It names the packages of all of
-        `SYSTEM_LIBRARIES`, since a machine that lacks one of them lacks the others too.
+        The line, or None if the error is of another kind. For a system library it names the
+        packages of all of them, since a machine that lacks one lacks the others too.
     """
     match = re.match(r"(\S+): cannot open shared object file", str(error))
-    if match is None or match[1] not in SYSTEM_LIBRARIES:
+    if match is None:
+        return None
+    if match[1] == DRIVER_LIBRARY:
+        return (
+            f"NVIDIA's driver is missing ({DRIVER_LIBRARY}), which {GPU_BUILD} links: install the "
+            "driver, or use the environment for CPUs (make venv)"
+        )
+    if match[1] in CUDA_LIBRARIES:
+        return (
+            f"the library {match[1]} is missing, which {GPU_BUILD} links: install it with "
+            f"`{sys.executable} -m pip install -r requirements-gpu.txt`"
+        )
+    if match[1] not in SYSTEM_LIBRARIES:
         return None
     return (
         f"the system library {match[1]} is missing: install it with "
@@ -46,14 +81,110 @@ def explain_missing_library(error: Exception) -> str | None:
     )
 
 
-def usable_cores():
-    """Return how many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def usable_cores(root: Path = Path("/"), cpus: Iterable[int] | None = None) -> int:
+    """Return how many physical cores this process may use, at least 1.
+
+    Two hyper-threads of one core count once (outside Linux nothing says which they are, so there
+    they count twice). Of a quota on processor time, such as 2.5 cores, the fraction is not used:
+    threads that wait for each other would all be as slow as the one that is held back.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the file system that holds Linux's proc/ and sys/.
+    cpus : iterable of int, optional
+        The logical processors to count; by default those that this process may run on.
+    """
+    if cpus is None:
+        linux = hasattr(os, "sched_getaffinity")
+        cpus = os.sched_getaffinity(0) if linux else range(os.cpu_count() or 1)
+    cores = {_hyper_threads(root, cpu) for cpu in cpus}
+    return max(1, min([len(cores), *map(int, _quotas(root))]))
 
 
-os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+def _hyper_threads(root, cpu):
+    """Return which logical processors share a core with this one, such as "0,64"."""
+    siblings = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+    return siblings.read_text().strip() if siblings.exists() else str(cpu)
+
+
+def _quotas(root) -> Iterator[float]:
+    """Yield the limits on this process's processor time, in cores."""
+    for group in control_groups("cpu", root):
+        if (group / "cpu.max").exists():  # version 2
+            quota, period = (group / "cpu.max").read_text().split()
+        elif (group / "cpu.cfs_quota_us").exists():  # version 1
+            quota = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text()
+        else:
+            continue
+        if quota not in ("max", "-1"):
+            yield int(quota) / int(period)
+
+
+def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
+    """Yield the folders of the control groups that limit this process, as in containers.
+
+    A limit holds for a group of processes and for all groups below it, so the own group comes first
+    and the topmost last. Both versions of control groups are looked for; cgroups(7) describes them.
+
+    Parameters
+    ----------
+    controller : str
+        What is limited: "cpu" or "memory".
+    root : pathlib.Path
+        Of the file system that holds Linux's proc/ and sys/.
+    """
+    own = root / "proc/self/cgroup"
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, controllers, name = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / controllers  # version 2 has one hierarchy, without a name
+        group = top / name.strip("/")
+        for folder in (group, *group.parents):
+            yield folder
+            if folder == top:
+                break
+
+
+def cuda_library_files(path: list[str] | None = None) -> dict[str, Path]:
+    """Return where pip puts each of CUDA_LIBRARIES; nothing where MXNet's build for GPUs is absent.
+
+    Parameters
+    ----------
+    path : list of str, optional
+        The folders in which Python looks for packages; by default sys.path.
+    """
+    folders = sys.path if path is None else path
+    build = next(iter(metadata.distributions(name=GPU_BUILD, path=folders)), None)
+    if build is None:
+        return {}
+    return {
+        library: Path(build.locate_file("nvidia")) / _folder(package) / "lib" / library
+        for library, package in CUDA_LIBRARIES.items()
+    }
+
+
+def _folder(package):
+    """Return the folder in nvidia/ that a package fills: cuda_nvrtc for nvidia-cuda-nvrtc-cu11."""
+    return package.removeprefix("nvidia-").removesuffix("-cu11").replace("-", "_")
+
+
+def load_cuda_libraries(path: list[str] | None = None) -> None:
+    """Load what `cuda_library_files` finds, so that MXNet need not look for it.
+
+    What is not there is passed over: the system may have it, and MXNet names it otherwise.
+    """
+    for file in cuda_library_files(path).values():
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(str(file))
+
+
+# An empty OMP_NUM_THREADS is none for MXNet.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
+
+load_cuda_libraries()
 
 with warnings.catch_warnings():
     # From 1.20 to 1.23 NumPy has the alias and warns at any look at it.

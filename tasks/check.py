@@ -1,17 +1,111 @@
-"""What `--check` says: which datasets are there, and whether they are complete."""
+"""What `--check` says: whether MXNet runs, on which GPUs; which checkpoints and datasets are there.
 
+Nothing here fails for want of a library: what is missing is what a person wants to know. Only the
+datasets need OpenCV, so they come last.
+"""
+
+import ctypes
 import logging
+import os
+import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+import runtime
 from config import InputError
 from config.paths import PATHS_FILE, ROOT_VARIABLES
-from reader.datasets import PUBLISHED
+from tasks.devices import ask_driver, obstacle
+from tasks.runs import all_checkpoints
 
 logger = logging.getLogger(__name__)
 
 
-def check(paths: Mapping[str, Path | None]) -> int:
+def check(paths: Mapping[str, Path | None], weights: Path) -> int:
+    """Log a line for each thing that a machine needs, or may have, to run MaskFlownet.
+
+    Parameters
+    ----------
+    paths : mapping
+        Dataset names to root folders or None, as `config.load_paths` gives them.
+    weights : pathlib.Path
+        Where checkpoints lie.
+
+    Returns
+    -------
+    int
+        0 where MXNet can be loaded and every dataset whose root is set is complete, else 1.
+    """
+    _log("Python", platform.python_version())
+    _log("NumPy", np.__version__)
+    loads = check_mxnet()
+    check_gpus()
+    _log("libraries", _missing_libraries())
+    _log("checkpoints", f"{weights}: {_runs(weights)}")
+    return 0 if check_datasets(paths) and loads else 1
+
+
+def check_mxnet() -> bool:
+    """Log MXNet's version, build and threads; return whether it can be loaded."""
+    try:
+        import mxnet as mx
+    except (ImportError, OSError) as error:
+        _log("MXNet", f"cannot be loaded: {runtime.explain_missing_library(error) or error}")
+        return False
+    build = "GPUs" if mx.runtime.Features().is_enabled("CUDA") else "CPUs"
+    threads = os.environ["OMP_NUM_THREADS"]
+    _log("MXNet", f"{mx.__version__}, built for {build}; threads on the CPU: {threads}")
+    return True
+
+
+def check_gpus() -> None:
+    """Log which driver and GPUs there are, and whether this MXNet can run on them."""
+    try:
+        driver = ask_driver()
+    except InputError as error:
+        _log("driver", str(error))
+        return
+    if driver is None:
+        _log("driver", f"none ({runtime.DRIVER_LIBRARY}), and without NVIDIA's driver no GPUs")
+        return
+    _log("driver", f"serves CUDA up to {'.'.join(map(str, driver.cuda))}")
+    for number, gpu in enumerate(driver.gpus):
+        capability = ".".join(map(str, gpu.capability))
+        use = obstacle(driver, gpu) or f"MXNet runs on it with -g {number}"
+        _log(f"GPU {number}", f"{gpu.name}, compute capability {capability}: {use}")
+    if not driver.gpus:
+        _log("GPU", "none that this process may use")
+
+
+def _missing_libraries():
+    """Return words for the shared libraries that are needed and cannot be loaded."""
+    wanted = dict(runtime.SYSTEM_LIBRARIES) if sys.platform == "linux" else {}
+    if runtime.cuda_library_files():
+        wanted |= runtime.CUDA_LIBRARIES
+    missing = [f"{name} (in {package})" for name, package in wanted.items() if not _loads(name)]
+    return f"missing: {', '.join(missing)}" if missing else "none is missing"
+
+
+def _loads(library):
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _runs(weights):
+    """Return words for the runs whose checkpoints are in a folder."""
+    newest = {}
+    for entry in all_checkpoints(weights):
+        newest[entry.run] = max(entry.steps, newest.get(entry.run, 0))
+    runs = ", ".join(f"{run} (step {steps:,})" for run, steps in newest.items())
+    return runs or "none; get a released one with --fetch, such as --fetch dbbSep30"
+
+
+def check_datasets(paths: Mapping[str, Path | None]) -> bool:
     """Log a line per published set: its root, how many pairs are there, what is missing first.
 
     Files are listed, not opened.
@@ -23,9 +117,11 @@ def check(paths: Mapping[str, Path | None]) -> int:
 
     Returns
     -------
-    int
-        0 where every set whose root is set is complete, else 1.
+    bool
+        Whether every set whose root is set is complete.
     """
+    from reader.datasets import PUBLISHED
+
     complete = True
     for name, published in PUBLISHED.items():
         root = paths.get(published.dataset)
@@ -36,13 +132,12 @@ def check(paths: Mapping[str, Path | None]) -> int:
             status, is_complete = _status(published, paths)
             status = f"{root}: {status}"
             complete &= is_complete
-        logger.info("%s", _printable(f"{name:<15} {status}"))
-    return 0 if complete else 1
+        _log(name, status)
+    return complete
 
 
-def _printable(text):
-    """Return the text with the bytes escaped that are in a folder's name and are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _log(name, text):
+    logger.info("%-15s %s", name, text)
 
 
 def _status(published, paths):

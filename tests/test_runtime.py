@@ -1,4 +1,4 @@
-"""What importing runtime.py does, and that nothing then warns."""
+"""What importing runtime.py does, that nothing then warns, and what it finds in a machine."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from shared_libraries import compile_library
 
 import runtime
 
@@ -38,6 +40,16 @@ def test_threads_that_the_user_set_stay():
     assert run_python(code, OMP_NUM_THREADS="7").stdout == "7\n"
 
 
+def test_an_empty_setting_is_none():
+    code = "import os, runtime; print(os.environ['OMP_NUM_THREADS'] == str(runtime.usable_cores()))"
+    assert run_python(code, OMP_NUM_THREADS="").stdout == "True\n"
+
+
+def test_mxnet_is_not_imported():
+    code = "import runtime, sys; print('mxnet' in sys.modules)"
+    assert run_python(code).stdout == "False\n"
+
+
 def test_numpy_has_the_alias_that_mxnet_looks_up():
     code = "import runtime, numpy; print(numpy.bool is bool)"
     assert run_python(code).stdout == "True\n"
@@ -58,9 +70,123 @@ def test_missing_library_is_explained_in_one_line(library, kind):
     assert f" {runtime.SYSTEM_LIBRARIES[library]}" in line
 
 
+def test_a_missing_driver_and_missing_cuda_are_explained():
+    said = ": cannot open shared object file: No such file or directory"
+    driver = runtime.explain_missing_library(OSError("libcuda.so.1" + said))
+    assert "NVIDIA's driver is missing" in driver and "make venv" in driver
+    library = runtime.explain_missing_library(OSError("libcudnn.so.8" + said))
+    assert "libcudnn.so.8" in library and "pip install -r requirements-gpu.txt" in library
+
+
 @pytest.mark.parametrize(
     "error",
     [ModuleNotFoundError("No module named 'cv2'"), FileNotFoundError(2, "No such file", "a.png")],
 )
 def test_other_errors_are_not_explained(error):
     assert runtime.explain_missing_library(error) is None
+
+
+# --- Cores ----------------------------------------------------------------------------------------
+
+
+def write(root, files):
+    """Write a tree of files, given as paths and what they hold."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Eight logical processors, two per core: 0 and 4, 1 and 5, 2 and 6, 3 and 7."""
+    for cpu in range(8):
+        topology = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        topology.mkdir(parents=True)
+        (topology / "thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("cpus", "cores"), [(range(8), 4), ([0, 4], 1), ([0, 1, 2], 3), ([1, 4, 5], 2)]
+)
+def test_hyper_threads_of_a_core_count_once(machine, cpus, cores):
+    assert runtime.usable_cores(machine, cpus) == cores
+
+
+def test_without_a_topology_every_processor_is_a_core(tmp_path):
+    assert runtime.usable_cores(tmp_path, range(6)) == 6
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("max", 4), ("300000", 3), ("250000", 2), ("50000", 1), ("9900000", 4)],
+)
+def test_a_quota_of_version_2_limits_the_cores(machine, quota, cores):
+    quota = {"sys/fs/cgroup/cpu.max": f"{quota} 100000\n"}
+    write(machine, {"proc/self/cgroup": "0::/\n"} | quota)
+    assert runtime.usable_cores(machine, range(8)) == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("-1", 4), ("100000", 2)])
+@pytest.mark.parametrize("controllers", ["cpu", "cpu,cpuacct"])
+def test_a_quota_of_version_1_limits_the_cores(machine, controllers, quota, cores):
+    groups = f"9:memory:/other\n4:{controllers}:/job\n0::/\n"
+    job = {"cpu.cfs_quota_us": f"{quota}\n", "cpu.cfs_period_us": "50000\n"}
+    write(machine, {"proc/self/cgroup": groups})
+    write(machine / "sys/fs/cgroup" / controllers / "job", job)
+    assert runtime.usable_cores(machine, range(8)) == cores
+
+
+def test_the_smallest_quota_of_all_groups_above_counts(machine):
+    write(machine, {"proc/self/cgroup": "0::/batch/job/step\n"})
+    groups = machine / "sys/fs/cgroup"
+    write(groups, {"batch/cpu.max": "200000 100000\n", "batch/job/cpu.max": "300000 100000\n"})
+    write(groups, {"batch/job/step/cpu.max": "max 100000\n"})
+    assert runtime.usable_cores(machine, range(8)) == 2
+    found = [group.relative_to(groups) for group in runtime.control_groups("cpu", machine)]
+    assert [str(group) for group in found] == ["batch/job/step", "batch/job", "batch", "."]
+
+
+# --- CUDA -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """A folder of packages in which only the metadata of MXNet's build for GPUs lies."""
+    write(tmp_path, {"mxnet_cu112-1.9.1.dist-info/METADATA": "Name: mxnet-cu112\n"})
+    return tmp_path
+
+
+def test_cuda_is_looked_for_beside_the_build_for_gpus(packages):
+    files = runtime.cuda_library_files([str(packages)])
+    assert list(files) == list(runtime.CUDA_LIBRARIES)
+    assert files["libnvrtc.so.11.2"] == packages / "nvidia/cuda_nvrtc/lib/libnvrtc.so.11.2"
+    assert files["libcublasLt.so.11"] == packages / "nvidia/cublas/lib/libcublasLt.so.11"
+
+
+def test_beside_the_build_for_cpus_it_is_not(tmp_path):
+    write(tmp_path, {"mxnet-1.9.1.dist-info/METADATA": "Name: mxnet\n"})
+    write(tmp_path, {"nvidia/cublas/lib/libcublas.so.11": ""})
+    assert runtime.cuda_library_files([str(tmp_path)]) == {}
+
+
+def test_loaded_libraries_are_found_by_their_names(packages):
+    """One of them links another, as cuBLAS does; most are missing, as with a toolkit."""
+    files = runtime.cuda_library_files([str(packages)])
+    linked, linking = files["libcublasLt.so.11"], files["libcublas.so.11"]
+    linked.parent.mkdir(parents=True)
+    compile_library(linking, os.devnull, "-Wl,--no-as-needed", compile_library(linked))
+    load = "; ".join(f"ctypes.CDLL('{file.name}')" for file in (linked, linking))
+    unknown = run_python(f"import ctypes, runtime; {load}")
+    assert "libcublasLt.so.11: cannot open" in unknown.stderr
+    found = run_python(
+        f"import ctypes, runtime; runtime.load_cuda_libraries(['{packages}']); {load}"
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_the_requirements_bring_what_is_loaded():
+    lines = (ROOT / "requirements-gpu.txt").read_text().splitlines()
+    brought = {Requirement(line).name for line in lines if line and line[0] not in "#-"}
+    assert brought == {runtime.GPU_BUILD, *runtime.CUDA_LIBRARIES.values()}

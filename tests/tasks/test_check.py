@@ -1,13 +1,21 @@
-"""What --check prints and returns. It lists files only, so empty ones serve."""
+"""What --check prints and returns. It lists datasets' files only, so empty ones serve."""
 
-import io
 import logging
 import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from tasks.check import check
+from config import InputError
+from tasks import check as module
+from tasks import devices
+from tasks.check import check, check_datasets
+from tasks.devices import Driver, Gpu
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chairs", "things3d", "sintel", "kitti", "hd1k")
 UNSET = dict.fromkeys(NAMES)
 
@@ -38,7 +46,7 @@ def lines(caplog):
 
 
 def test_what_is_complete(kitti, caplog):
-    assert check(UNSET | {"kitti": kitti}) == 0
+    assert check_datasets(UNSET | {"kitti": kitti})
     printed = lines(caplog)
     assert printed["kitti.2012"].endswith(f"{kitti}: 194 of 194 pairs")
     assert printed["kitti.2015"].endswith(f"{kitti}: 200 of 200 pairs")
@@ -55,7 +63,7 @@ def test_the_first_missing_file(kitti, caplog):
     missing = kitti / "2015/training/image_2/000007_11.png"
     missing.unlink()
     (kitti / "2015/training/flow_occ/000150_10.png").unlink()
-    assert check(UNSET | {"kitti": kitti}) == 1
+    assert not check_datasets(UNSET | {"kitti": kitti})
     printed = lines(caplog)
     assert printed["kitti.2015"].endswith(f": 198 of 200 pairs; first missing: {missing}")
     assert printed["kitti.2012"].endswith("194 of 194 pairs")
@@ -64,7 +72,7 @@ def test_the_first_missing_file(kitti, caplog):
 def test_missing_folders_and_a_bad_split_file(tmp_path, caplog):
     touch(tmp_path / "data/00001_flow.flo")
     (tmp_path / "FlyingChairs_train_val.txt").write_text("one\n")
-    assert check(UNSET | {"chairs": tmp_path, "sintel": tmp_path / "gone"}) == 1
+    assert not check_datasets(UNSET | {"chairs": tmp_path, "sintel": tmp_path / "gone"})
     printed = lines(caplog)
     assert "0 of 22,872 pairs; " in printed["chairs"]
     assert "line 1: expected 1 (training) or 2 (validation), got 'one'" in printed["chairs"]
@@ -73,7 +81,7 @@ def test_missing_folders_and_a_bad_split_file(tmp_path, caplog):
 
 
 def test_nothing_set_is_nothing_wrong(caplog):
-    assert check(UNSET) == 0
+    assert check_datasets(UNSET)
     assert len(lines(caplog)) == 8
 
 
@@ -83,13 +91,98 @@ def test_fewer_sequences_than_published(tmp_path, caplog):
     for render in ("clean", "final"):
         for name in ("frame_0001.png", "frame_0002.png"):
             touch(tmp_path / "training" / render / "alley_1" / name)
-    assert check(UNSET | {"sintel": tmp_path}) == 1
+    assert not check_datasets(UNSET | {"sintel": tmp_path})
     assert "1 of 1,041 pairs; the rest is missing" in lines(caplog)["sintel.clean"]
 
 
-def test_a_folder_whose_name_is_no_text(tmp_path, caplog):
-    strict = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict")
-    root = tmp_path / os.fsdecode(b"caf\xe9")
-    assert check(UNSET | {"chairs": root}) == 1
-    strict.write(lines(caplog)["chairs"])
-    assert "caf\\udce9: 0 of 22,872 pairs" in lines(caplog)["chairs"]
+# --- The machine ----------------------------------------------------------------------------------
+
+
+def ask_nothing():
+    return None
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Return a function that puts a driver in place of this machine's."""
+    monkeypatch.setattr(module, "ask_driver", ask_nothing)
+    return lambda answer: monkeypatch.setattr(module, "ask_driver", answer)
+
+
+def test_versions_build_and_checkpoints(tmp_path, driver, caplog):
+    for name in ("abcJan01-0000_9.params", "abcJan01-0000_1000.params", "5adNov03-0005_7.params"):
+        touch(tmp_path / name)
+    assert check(UNSET, tmp_path) == 0
+    printed = lines(caplog)
+    assert printed["Python"].split() == ["Python", platform.python_version()]
+    assert printed["MXNet"].endswith("1.9.1, built for CPUs; threads on the CPU: 1")
+    assert printed["driver"].endswith("none (libcuda.so.1), and without NVIDIA's driver no GPUs")
+    assert printed["libraries"].endswith("none is missing")
+    assert printed["checkpoints"].endswith(
+        f"{tmp_path}: 5adNov03-0005 (step 7), abcJan01-0000 (step 1,000)"
+    )
+
+
+def test_each_gpu_and_whether_mxnet_runs_on_it(tmp_path, driver, monkeypatch, caplog):
+    monkeypatch.setattr(devices, "cuda_library_files", lambda: {"libcudart.so.11.0": "somewhere"})
+    gpus = Gpu("NVIDIA A10", (8, 6)), Gpu("NVIDIA H200", (9, 0))
+    driver(lambda: Driver((12, 4), gpus))
+    assert check(UNSET, tmp_path) == 0
+    assert [line.split(maxsplit=2)[2] for line in caplog.messages if line.startswith("GPU")] == [
+        "NVIDIA A10, compute capability 8.6: MXNet runs on it with -g 0",
+        "NVIDIA H200, compute capability 9.0: MXNet 1.9.1 cannot run on it, for it has code for "
+        "compute capability 5.0 to 8.9 and this GPU has 9.0; use another GPU, or leave -g out to "
+        "run on the CPU",
+    ]
+    printed = lines(caplog)
+    assert printed["driver"].endswith("serves CUDA up to 12.4")
+    assert printed["checkpoints"].endswith("--fetch dbbSep30")
+
+
+def test_a_driver_that_does_not_work_does_not_end_the_check(tmp_path, driver, caplog):
+    def fail():
+        raise InputError("NVIDIA's driver does not work")
+
+    driver(fail)
+    assert check(UNSET, tmp_path) == 0
+    assert "driver does not work" in lines(caplog)["driver"]
+    assert "chairs" in lines(caplog)
+
+
+def test_missing_libraries_are_named_with_their_packages(tmp_path, driver, monkeypatch, caplog):
+    monkeypatch.setattr(module.runtime, "SYSTEM_LIBRARIES", {"libnone.so.1": "libnone1"})
+    monkeypatch.setattr(module.runtime, "cuda_library_files", lambda: {"a library": "a file"})
+    check(UNSET, tmp_path)
+    line = lines(caplog)["libraries"]
+    assert "missing: libnone.so.1 (in libnone1), " in line
+    assert "libcudnn.so.8 (in nvidia-cudnn-cu11)" in line
+
+
+def run_main(*flags, **environment):
+    """Run `main.py --check` in a process of its own, with no dataset set; return it finished."""
+    inherited = {key: value for key, value in os.environ.items() if "MASKFLOWNET" not in key}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), "--check", *flags],
+        env=inherited | environment,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def test_mxnet_that_cannot_be_loaded_is_said_and_the_rest_too(tmp_path):
+    (tmp_path / "mxnet.py").write_text(
+        "raise OSError('libcuda.so.1: cannot open shared object file: No such file or directory')"
+    )
+    done = run_main("--root", str(tmp_path), PYTHONPATH=str(tmp_path))
+    printed = done.stdout.decode()
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert "MXNet           cannot be loaded: NVIDIA's driver is missing" in printed
+    assert f"checkpoints     {tmp_path}/weights: none" in printed
+    assert "hd1k            not set" in printed
+
+
+def test_folders_that_the_terminal_cannot_show(tmp_path):
+    name = os.fsdecode("é".encode() + b"\xe9")
+    done = run_main(MASKFLOWNET_CHAIRS=str(tmp_path / name), PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert rf"{tmp_path}/\xe9\udce9: 0 of 22,872 pairs".encode() in done.stdout
