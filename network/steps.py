@@ -26,6 +26,9 @@ class LevelOutput(NamedTuple):
 class PlainSteps:
     """The steps that have faster variants (`network.fast_steps`), which do the same."""
 
+    def prepare(self, network):
+        """Get ready for a forward pass of that network."""
+
     def cost_volume(self, F, features1, features2, max_displacement):
         """Return the activated cost volume; see `network.layers.cost_volume`."""
         return layers.cost_volume(F, features1, features2, max_displacement)

@@ -1,0 +1,79 @@
+"""Fast operators for CPU contexts, written in C++, and the one place that chooses them.
+
+`make kernels` builds the library from `kernels/source` against the headers in MXNet's package.
+Where it is missing, or the processor has no AVX2, MXNet's own operators do the work: slower, with
+the same results.
+
+The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_dense_block`) write
+their gradients and cannot add to one that is there, since MXNet does not tell them which is wanted.
+`network.fast_steps` puts a copy between them and any parameter whose gradients add up.
+"""
+
+import ctypes
+import functools
+import logging
+import os
+from pathlib import Path
+
+import runtime  # noqa: F401  (before MXNet)
+
+# isort: split
+import mxnet as mx
+
+from config.errors import InputError
+
+LIBRARY = Path(__file__).parent / "build" / "libmaskflownet.so"
+VARIABLE = "MASKFLOWNET_KERNELS"
+CHOICES = ("auto", "builtin")
+
+_LOG = logging.getLogger(__name__)
+
+
+def use_fast(choice, contexts):
+    """Decide whether the fast operators run on these devices, and load them if so.
+
+    Parameters
+    ----------
+    choice : {"auto", "builtin"} or None
+        "builtin" for MXNet's own operators; None for what the environment variable
+        MASKFLOWNET_KERNELS says, by default "auto".
+    contexts : list of mxnet.Context
+        On a GPU MXNet's own operators run always.
+
+    Returns
+    -------
+    bool
+        If it is False on a CPU, a log line says why.
+
+    Raises
+    ------
+    InputError
+        For another choice.
+    """
+    source = "kernels" if choice else VARIABLE
+    choice = choice or os.environ.get(VARIABLE) or "auto"
+    if choice not in CHOICES:
+        raise InputError(f"{source} {choice!r}: expected one of {', '.join(CHOICES)}")
+    if any(context.device_type != "cpu" for context in contexts):
+        return False
+    reason = "as chosen" if choice == "builtin" else _obstacle()
+    if reason:
+        _LOG.info("MXNet's own operators run (%s)", reason)
+    return reason is None
+
+
+@functools.cache
+def _obstacle():
+    """Load the library and return None, or say in a few words why it cannot be used."""
+    if not LIBRARY.exists():
+        return "the fast ones are not built: `make kernels` builds them where g++ is installed"
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        library.maskflownet_vector_unit.restype = ctypes.c_char_p
+        unit = library.maskflownet_vector_unit().decode()
+        if not unit:
+            return "the fast ones need a processor with AVX2 and FMA, or AVX-512"
+        mx.library.load(str(LIBRARY), verbose=False)
+    except (OSError, AttributeError, mx.base.MXNetError) as error:
+        return f"{LIBRARY} cannot be loaded: {str(error).splitlines()[0]}; `make kernels` mends it"
+    return None

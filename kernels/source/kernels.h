@@ -1,0 +1,104 @@
+// What the kernels compute: argument structs without any code, and the table of functions that
+// each vector unit fills in. All arrays are float32, C-ordered; sizes are counted in elements.
+
+#pragma once
+
+#include <cstddef>
+
+namespace maskflownet {
+
+constexpr int kDenseLayers = 5;
+constexpr int kContextLayers = 7;
+
+// Cost volume of two feature maps, activated (LeakyReLU `slope`):
+//   volume[n, (dy + m) * (2m + 1) + dx + m, y, x] =
+//       leaky(mean over c of features1[n, c, y, x] * features2[n, c, y + dy, x + dx])
+// for -m <= dy, dx <= m, with m = max_displacement (2 or 4) and zeros outside of features2.
+struct CostVolume {
+  long batch, channels, height, width;
+  int max_displacement;
+  float slope;
+  const float* features1;  // (N, C, H, W)
+  const float* features2;  // (N, C, H, W)
+  float* volume;           // (N, (2m + 1)^2, H, W); read by the backward pass
+  // Backward pass alone:
+  const float* volume_gradient;
+  float* features1_gradient;
+  float* features2_gradient;
+};
+
+// The second half of a 3x3 deformable convolution whose nine taps share one offset. Where all taps
+// fall well inside of the image, sampling and convolving can be exchanged:
+//   result[:, y, x] = response sampled bilinearly at (y, x) + flow[:, y, x],
+// with response = the plain 3x3 convolution of features (padding 1, no bias). Elsewhere each tap is
+// sampled by itself, by MXNet's rule: a sample in [0, H) x [0, W) is bilinear, its far neighbours
+// clamped to the image; any other is zero.
+struct TiedWarp {
+  long batch, channels, outputs, height, width;
+  const float* response;  // (N, O, H, W)
+  const float* features;  // (N, C, H, W)
+  const float* flow;      // (N, 2, H, W), (y, x) in pixels
+  const float* weight;    // (O, C, 3, 3)
+  float* result;          // (N, O, H, W)
+  // Backward pass alone:
+  const float* result_gradient;
+  float* response_gradient;
+  float* features_gradient;  // of the direct samples; the rest goes through the response
+  float* flow_gradient;
+  float* weight_gradient;  // likewise
+};
+
+struct Layer {
+  const float* weight;  // (O, C, 3, 3); for the up-convolution (C, O, 4, 4)
+  const float* bias;    // (O)
+  float* weight_gradient;
+  float* bias_gradient;
+  long outputs;
+};
+
+// A decoder level: five 3x3 convolutions with LeakyReLU, each of whose outputs is put in front of
+// its input (128, 128, 96, 64, 32 channels in the networks); then, on all of that, the flow head,
+// the mask head if there is one, and either the up-convolution (4x4, stride 2, LeakyReLU) or the
+// context network (seven dilated 3x3 convolutions, LeakyReLU but for the last), whose result is
+// added to the flow.
+struct DenseBlock {
+  static constexpr int kMostMaps = 8;
+  long batch, height, width;
+  float slope;
+  int maps;  // the input is their concatenation
+  const float* map[kMostMaps];      // (N, map_channels, H, W)
+  float* map_gradient[kMostMaps];
+  long map_channels[kMostMaps];
+  Layer dense[kDenseLayers];
+  Layer flow_head, mask_head, upfeat;  // weight == nullptr: there is none
+  bool has_context;
+  Layer context[kContextLayers];
+  int dilation[kContextLayers];
+  float* flow;  // (N, 2, H, W)
+  float* mask;  // (N, 1, H, W)
+  float* feat;  // (N, upfeat.outputs, 2H, 2W)
+  // `dense_block_activations` floats, kept for the backward pass; null if there will be none.
+  float* activations;
+  const float* flow_gradient;
+  const float* mask_gradient;
+  const float* feat_gradient;
+  float* workspace;  // 64-byte aligned
+};
+
+struct Kernels {
+  std::size_t (*cost_volume_workspace)(const CostVolume&, bool backward);  // floats
+  void (*cost_volume_forward)(const CostVolume&, float* workspace);
+  void (*cost_volume_backward)(const CostVolume&, float* workspace);
+  std::size_t (*tied_warp_workspace)(const TiedWarp&, bool backward);
+  void (*tied_warp_forward)(const TiedWarp&, float* workspace);
+  void (*tied_warp_backward)(const TiedWarp&, float* workspace);
+  std::size_t (*dense_block_activations)(const DenseBlock&);
+  std::size_t (*dense_block_workspace)(const DenseBlock&, bool backward);
+  void (*dense_block_forward)(const DenseBlock&);
+  void (*dense_block_backward)(const DenseBlock&);
+};
+
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+
+}  // namespace maskflownet

@@ -1,0 +1,33 @@
+// The table of kernels for one vector unit.
+
+#pragma once
+
+#include "correlation.h"
+#include "deformable.h"
+#include "dense_block.h"
+
+namespace {
+
+template <class V>
+void any_cost_volume_forward(const CostVolume& a, float* workspace) {
+  a.max_displacement == 4 ? cost_volume_forward<V, 4>(a, workspace)
+                          : cost_volume_forward<V, 2>(a, workspace);
+}
+
+template <class V>
+void any_cost_volume_backward(const CostVolume& a, float* workspace) {
+  a.max_displacement == 4 ? cost_volume_backward<V, 4>(a, workspace)
+                          : cost_volume_backward<V, 2>(a, workspace);
+}
+
+template <class V>
+constexpr maskflownet::Kernels make_table() {
+  return {
+      cost_volume_workspace<V>,   any_cost_volume_forward<V>, any_cost_volume_backward<V>,
+      tied_warp_workspace<V>,     tied_warp_forward<V>,       tied_warp_backward<V>,
+      dense_block_activations,    dense_block_workspace,      dense_block_forward<V>,
+      dense_block_backward<V>,
+  };
+}
+
+}  // namespace

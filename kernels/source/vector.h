@@ -1,0 +1,106 @@
+// The vector unit: one struct per width, with the few operations that the kernels are written in.
+//
+// The kernels are templates over such a struct. avx2.cc and avx512.cc instantiate them, each
+// compiled for its own unit. All code that they share stands in unnamed namespaces: were it
+// visible to the linker, it could keep one copy only, and a processor without AVX-512 might get
+// the copy that was compiled for it.
+
+#pragma once
+
+#include <immintrin.h>
+
+namespace {
+
+#ifdef __AVX512F__
+
+struct Avx512 {
+  static constexpr int width = 16;       // floats
+  static constexpr int widest_group = 64;  // channels of a Winograd product's register block
+  __m512 v;
+
+  static Avx512 zero() { return {_mm512_setzero_ps()}; }
+  static Avx512 all(float x) { return {_mm512_set1_ps(x)}; }
+  static Avx512 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  void store(float* p) const { _mm512_storeu_ps(p, v); }
+
+  // The first `count` floats alone; the others read as zero and are not touched.
+  static Avx512 load_first(const float* p, int count) {
+    return {_mm512_maskz_loadu_ps(first(count), p)};
+  }
+  void store_first(float* p, int count) const { _mm512_mask_storeu_ps(p, first(count), v); }
+
+  // p[index[0]], p[index[1]], ...
+  static Avx512 gather(const float* p, const int* index) {
+    return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
+  }
+
+  float sum() const { return _mm512_reduce_add_ps(v); }
+
+ private:
+  static __mmask16 first(int count) {
+    return count >= width ? 0xffff : static_cast<__mmask16>((1u << count) - 1);
+  }
+};
+
+inline Avx512 operator+(Avx512 a, Avx512 b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Avx512 operator-(Avx512 a, Avx512 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Avx512 operator*(Avx512 a, Avx512 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Avx512 max(Avx512 a, Avx512 b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline Avx512 fma(Avx512 a, Avx512 b, Avx512 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// x > 0 ? a : b
+inline Avx512 where_positive(Avx512 x, Avx512 a, Avx512 b) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v, a.v)};
+}
+
+#endif
+
+struct Avx2 {
+  static constexpr int width = 8;
+  static constexpr int widest_group = 16;
+  __m256 v;
+
+  static Avx2 zero() { return {_mm256_setzero_ps()}; }
+  static Avx2 all(float x) { return {_mm256_set1_ps(x)}; }
+  static Avx2 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  void store(float* p) const { _mm256_storeu_ps(p, v); }
+
+  static Avx2 load_first(const float* p, int count) {
+    return {_mm256_maskload_ps(p, first(count))};
+  }
+  void store_first(float* p, int count) const { _mm256_maskstore_ps(p, first(count), v); }
+
+  static Avx2 gather(const float* p, const int* index) {
+    return {_mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4)};
+  }
+
+  float sum() const {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+  }
+
+ private:
+  static __m256i first(int count) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane);
+  }
+};
+
+inline Avx2 operator+(Avx2 a, Avx2 b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Avx2 operator-(Avx2 a, Avx2 b) { return {_mm256_sub_ps(a.v, b.v)}; }
+inline Avx2 operator*(Avx2 a, Avx2 b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline Avx2 max(Avx2 a, Avx2 b) { return {_mm256_max_ps(a.v, b.v)}; }
+inline Avx2 fma(Avx2 a, Avx2 b, Avx2 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+inline Avx2 where_positive(Avx2 x, Avx2 a, Avx2 b) {
+  return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
+}
+
+template <class V>
+inline V leaky(V x, float slope) {
+  return max(x, x * V::all(slope));  // for 0 <= slope <= 1
+}
+
+inline long least(long a, long b) { return a < b ? a : b; }
+inline long round_up(long n, long step) { return (n + step - 1) / step * step; }
+
+}  // namespace

@@ -1,0 +1,523 @@
+// Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, "Fast Algorithms for Convolutional
+// Neural Networks", CVPR 2016): a 3x3 convolution of 4x4 output pixels as 36 products in place of
+// 144. With d a 6x6 tile of the input and g a kernel,
+//
+//   Y = A^T [ (G g G^T) * (B^T d B) ] A,
+//
+// where * goes element by element; summed over input channels, each of the 36 elements
+// ("frequencies") is one matrix product, tiles x channels times channels x outputs.
+//
+// The two gradients are of the same form: that of the input is a convolution with the kernel turned
+// by 180 degrees and its channels exchanged; that of the kernel is
+//
+//   G^T [ sum over tiles of (B^T d B) * (A dY A^T) ] G.
+//
+// Arrays are channels last, channels padded with zeros to a multiple of 16.
+
+#pragma once
+
+#include <omp.h>
+
+#include "vector.h"
+
+namespace {
+
+constexpr long kChannelStep = 16;  // channels are padded to a multiple of this
+constexpr int kFrequencies = 36;
+constexpr long kRowStep = 12;         // tiles of a product are padded to a multiple of this
+// Transformed tiles and products that a thread holds at a time. They should stay in its cache (of
+// 1 MB or more): 36 * 4 bytes * (36 * 64 + 36 * 128) is 1 MB.
+constexpr long kTileBlock = 36;
+constexpr long kChannelBlock = 64;
+// Between one frequency and the next, so that the 36 do not fall on the same cache lines.
+constexpr long kGap = 16;
+
+// Hands out pieces of the workspace; from a null pointer, only counts what is needed.
+struct Arena {
+  float* base;
+  long used = 0;
+
+  float* take(long floats) {
+    float* piece = base ? base + used : nullptr;
+    used += round_up(floats, 16);
+    return piece;
+  }
+};
+
+// A stack of images, (N, H, W, channels) with `stride` floats from pixel to pixel.
+struct Extent {
+  long batch, height, width;
+  long pixels() const { return batch * height * width; }
+};
+
+// --- Transforms of six (or four, or three) vectors -----------------------------------------------
+
+template <class V>
+inline void input_transform(V* x) {  // B^T x
+  const V two = V::all(2), four = V::all(4), five = V::all(5);
+  const V a = x[4] - four * x[2], b = x[3] - four * x[1], c = x[4] - x[2];
+  const V d = two * (x[3] - x[1]);
+  x[0] = fma(four, x[0], x[4]) - five * x[2];
+  x[5] = fma(four, x[1], x[5]) - five * x[3];
+  x[1] = a + b;
+  x[2] = a - b;
+  x[3] = c + d;
+  x[4] = c - d;
+}
+
+template <class V>
+inline void output_transform(V* x) {  // A^T x, six to four
+  const V s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
+  x[0] = x[0] + s1 + s2;
+  x[1] = fma(V::all(2), d2, d1);
+  x[2] = fma(V::all(4), s2, s1);
+  x[3] = fma(V::all(8), d2, d1) + x[5];
+}
+
+template <class V>
+inline void output_gradient_transform(const V* y, V* x) {  // A y, four to six
+  const V even = y[0] + y[2], odd = y[1] + y[3];
+  const V even2 = fma(V::all(4), y[2], y[0]), odd2 = V::all(2) * fma(V::all(4), y[3], y[1]);
+  x[0] = y[0];
+  x[1] = even + odd;
+  x[2] = even - odd;
+  x[3] = even2 + odd2;
+  x[4] = even2 - odd2;
+  x[5] = y[3];
+}
+
+template <class V>
+inline void kernel_transform(const V* g, V* x) {  // G g, three to six
+  const V sum = g[0] + g[2];
+  const V wide = fma(V::all(1.0f / 6), g[2], V::all(1.0f / 24) * g[0]);
+  const V sixth = V::all(-1.0f / 6), twelfth = V::all(1.0f / 12) * g[1];
+  x[0] = V::all(0.25f) * g[0];
+  x[1] = sixth * (sum + g[1]);
+  x[2] = sixth * (sum - g[1]);
+  x[3] = wide + twelfth;
+  x[4] = wide - twelfth;
+  x[5] = g[2];
+}
+
+template <class V>
+inline void kernel_gradient_transform(const V* x, V* g) {  // G^T x, six to three
+  const V s1 = x[1] + x[2], d1 = x[2] - x[1], s2 = x[3] + x[4], d2 = x[3] - x[4];
+  const V sixth = V::all(1.0f / 6), part = V::all(1.0f / 24);
+  g[0] = fma(V::all(0.25f), x[0], part * s2) - sixth * s1;
+  g[1] = fma(V::all(1.0f / 12), d2, sixth * d1);
+  g[2] = fma(sixth, s2 - s1, x[5]);
+}
+
+// --- Kernels ------------------------------------------------------------------------------------
+
+// Where a kernel's elements lie: that of output o, input c and tap t at
+// data[o * output_stride + c * input_stride + (turned ? 8 - t : t)].
+struct Taps3x3 {
+  const float* data;
+  long outputs, inputs;  // before padding
+  long output_stride, input_stride;
+  bool turned;
+
+  static Taps3x3 forward(const float* weight, long outputs, long inputs) {
+    return {weight, outputs, inputs, inputs * 9, 9, false};
+  }
+  // The convolution that takes an output's gradient back to the input.
+  static Taps3x3 backward(const float* weight, long outputs, long inputs) {
+    return {weight, inputs, outputs, 9, inputs * 9, true};
+  }
+  long padded_outputs() const { return round_up(outputs, kChannelStep); }
+  long padded_inputs() const { return round_up(inputs, kChannelStep); }
+  long transformed_size() const { return kFrequencies * padded_outputs() * padded_inputs(); }
+};
+
+// Transformed kernels are stored per frequency and group of outputs: (36, groups, C, group), a
+// group being what one register block of the product makes.
+template <class V>
+inline long group_width(long outputs_left) {
+  long width = V::widest_group;
+  while (width > outputs_left) width /= 2;
+  return width;
+}
+
+template <class V>
+void transform_kernel(const Taps3x3& k, float* transformed) {
+  const long O = k.padded_outputs(), C = k.padded_inputs();
+  for (long o0 = 0; o0 < O; o0 += group_width<V>(O - o0)) {
+    const long group = group_width<V>(O - o0);
+#pragma omp for schedule(static) nowait
+    for (long c = 0; c < C; ++c) {
+      for (long o = o0; o < o0 + group; o += V::width) {
+        float* to = transformed + o0 * C + c * group + (o - o0);
+        const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
+        if (valid <= 0) {
+          for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * O * C);
+          continue;
+        }
+        int lane[V::width];
+        for (long i = 0; i < V::width; ++i)
+          lane[i] = static_cast<int>(least(i, valid - 1) * k.output_stride);
+        float ones[V::width] = {0};
+        for (long i = 0; i < valid; ++i) ones[i] = 1;
+        const float* from = k.data + o * k.output_stride + c * k.input_stride;
+        V columns[3][6], g[3];
+        for (int j = 0; j < 3; ++j) {
+          for (int i = 0; i < 3; ++i) {
+            const int tap = k.turned ? 8 - (3 * i + j) : 3 * i + j;
+            g[i] = V::gather(from + tap, lane) * V::load(ones);
+          }
+          kernel_transform(g, columns[j]);
+        }
+        for (int i = 0; i < 6; ++i) {
+          V row[6];
+          for (int j = 0; j < 3; ++j) g[j] = columns[j][i];
+          kernel_transform(g, row);
+          for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * O * C);
+        }
+      }
+    }
+  }
+#pragma omp barrier
+}
+
+// Writes the kernel gradient (outputs, inputs, 3, 3) of a summed product, laid out like a
+// transformed kernel.
+template <class V>
+void kernel_gradient(const float* transformed, long outputs, long inputs, float* gradient) {
+  const long O = round_up(outputs, kChannelStep), C = round_up(inputs, kChannelStep);
+  for (long o0 = 0; o0 < O; o0 += group_width<V>(O - o0)) {
+    const long group = group_width<V>(O - o0);
+#pragma omp for schedule(static) nowait
+    for (long c = 0; c < inputs; ++c) {
+      for (long o = o0; o < least(o0 + group, outputs); o += V::width) {
+        const float* from = transformed + o0 * C + c * group + (o - o0);
+        V rows[6][3];
+        for (int i = 0; i < 6; ++i) {
+          V x[6];
+          for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * O * C);
+          kernel_gradient_transform(x, rows[i]);
+        }
+        for (int j = 0; j < 3; ++j) {
+          V x[6], g[3];
+          for (int i = 0; i < 6; ++i) x[i] = rows[i][j];
+          kernel_gradient_transform(x, g);
+          for (int i = 0; i < 3; ++i) {
+            float lanes[V::width];
+            g[i].store(lanes);
+            for (long lane = 0; lane < least(V::width, outputs - o); ++lane)
+              gradient[((o + lane) * inputs + c) * 9 + 3 * i + j] = lanes[lane];
+          }
+        }
+      }
+    }
+  }
+#pragma omp barrier
+}
+
+// --- Tiles --------------------------------------------------------------------------------------
+
+// A dilated convolution is an ordinary one on each of dilation^2 interleaved sub-images; a tile's
+// pixels are `dilation` apart. A tile is (n, y, x) of its first output pixel.
+struct Tiles {
+  long count = 0;
+  int* origin;  // (count, 3)
+
+  Tiles(const Extent& extent, int dilation, float* workspace)
+      : origin(reinterpret_cast<int*>(workspace)) {
+    const int height = static_cast<int>(extent.height), width = static_cast<int>(extent.width);
+    for (int n = 0; n < extent.batch; ++n)
+      for (int py = 0; py < dilation; ++py)
+        for (int px = 0; px < dilation; ++px)
+          for (int y = py; y < height; y += 4 * dilation)
+            for (int x = px; x < width; x += 4 * dilation) {
+              int* tile = origin + 3 * count++;
+              tile[0] = n;
+              tile[1] = y;
+              tile[2] = x;
+            }
+  }
+
+  // Enough for any dilation of up to `most`.
+  static long size(const Extent& extent, int most) {
+    return 3 * extent.batch * (extent.height / 4 + most) * (extent.width / 4 + most);
+  }
+};
+
+// The pixels of a tile: `size` per side, beginning `margin` dilated pixels before its origin.
+template <int size, int margin>
+inline void tile_pixels(const Extent& extent, const int* tile, int dilation, const float* data,
+                        long stride, const float** pixels) {
+  for (int i = 0; i < size; ++i)
+    for (int j = 0; j < size; ++j) {
+      const long y = tile[1] + (i - margin) * dilation, x = tile[2] + (j - margin) * dilation;
+      const bool inside = y >= 0 && y < extent.height && x >= 0 && x < extent.width;
+      const long pixel = (tile[0] * extent.height + y) * extent.width + x;
+      pixels[i * size + j] = inside ? data + pixel * stride : nullptr;
+    }
+}
+
+template <class V>
+inline V load_or_zero(const float* pixel, long channel) {
+  return pixel ? V::load(pixel + channel) : V::zero();
+}
+
+// to[f * step + c] for the 36 frequencies of one tile.
+template <class V>
+void transform_input_tile(const Extent& extent, const int* tile, int dilation, const float* data,
+                          long stride, long C, float* to, long step) {
+  const float* pixels[36];
+  tile_pixels<6, 1>(extent, tile, dilation, data, stride, pixels);
+  for (long c = 0; c < C; c += V::width) {
+    V columns[6][6];
+    for (int i = 0; i < 6; ++i) {
+      V row[6];
+      for (int j = 0; j < 6; ++j) row[j] = load_or_zero<V>(pixels[i * 6 + j], c);
+      input_transform(row);
+      for (int j = 0; j < 6; ++j) columns[j][i] = row[j];
+    }
+    for (int j = 0; j < 6; ++j) {
+      input_transform(columns[j]);
+      for (int i = 0; i < 6; ++i) columns[j][i].store(to + (i * 6 + j) * step + c);
+    }
+  }
+}
+
+template <class V>
+void transform_gradient_tile(const Extent& extent, const int* tile, int dilation, const float* data,
+                             long stride, long O, float* to, long step) {
+  const float* pixels[16];
+  tile_pixels<4, 0>(extent, tile, dilation, data, stride, pixels);
+  for (long o = 0; o < O; o += V::width) {
+    V columns[6][4];
+    for (int i = 0; i < 4; ++i) {
+      V row[4], wide[6];
+      for (int j = 0; j < 4; ++j) row[j] = load_or_zero<V>(pixels[i * 4 + j], o);
+      output_gradient_transform(row, wide);
+      for (int j = 0; j < 6; ++j) columns[j][i] = wide[j];
+    }
+    for (int j = 0; j < 6; ++j) {
+      V wide[6];
+      output_gradient_transform(columns[j], wide);
+      for (int i = 0; i < 6; ++i) wide[i].store(to + (i * 6 + j) * step + o);
+    }
+  }
+}
+
+// --- Matrix products ----------------------------------------------------------------------------
+
+// product[r, 0:NV] = sum over k of a[r, k] * b[k, 0:NV], for R rows and NV vectors; added to what
+// is there unless `first`.
+template <class V, int R, int NV>
+inline void multiply_block(const float* a, long a_stride, const float* b, float* product,
+                           long product_stride, long K, bool first) {
+  V sum[R][NV];
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < NV; ++v)
+      sum[r][v] = V::zero();
+  for (long k = 0; k < K; ++k) {
+    V row[NV];
+    for (int v = 0; v < NV; ++v) row[v] = V::load(b + (k * NV + v) * V::width);
+    for (int r = 0; r < R; ++r) {
+      const V one = V::all(a[r * a_stride + k]);
+      for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < NV; ++v) {
+      float* to = product + r * product_stride + v * V::width;
+      (first ? sum[r][v] : sum[r][v] + V::load(to)).store(to);
+    }
+}
+
+// One frequency of a block of channels: tiles (rows, K) times those channels of a transformed
+// kernel (groups, C, group) -> (rows, O); the first block begins the sums.
+template <class V>
+void multiply(const float* tiles, const float* kernel, long channel, float* product, long rows,
+              long K, long C, long O) {
+  const bool first = channel == 0;
+  for (long o = 0; o < O; o += group_width<V>(O - o)) {
+    const long group = group_width<V>(O - o);
+    const float* b = kernel + o * C + channel * group;
+    switch (group / V::width) {
+      case 4:
+        for (long r = 0; r < rows; r += 6)
+          multiply_block<V, 6, 4>(tiles + r * K, K, b, product + r * O + o, O, K, first);
+        break;
+      case 2: {
+        constexpr int R = V::width == 16 ? 12 : 6;  // as many sums as there are registers for
+        for (long r = 0; r < rows; r += R)
+          multiply_block<V, R, 2>(tiles + r * K, K, b, product + r * O + o, O, K, first);
+        break;
+      }
+      default:
+        for (long r = 0; r < rows; r += 12)
+          multiply_block<V, 12, 1>(tiles + r * K, K, b, product + r * O + o, O, K, first);
+    }
+  }
+}
+
+// product[r, 0:NV] += sum over t of a[t, r] * b[t, 0:NV].
+template <class V, int R, int NV>
+inline void add_outer_block(const float* a, long a_stride, const float* b, long b_stride,
+                            float* product, long tiles) {
+  V sum[R][NV];
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < NV; ++v) sum[r][v] = V::load(product + (r * NV + v) * V::width);
+  for (long t = 0; t < tiles; ++t) {
+    V row[NV];
+    for (int v = 0; v < NV; ++v) row[v] = V::load(b + t * b_stride + v * V::width);
+    for (int r = 0; r < R; ++r) {
+      const V one = V::all(a[t * a_stride + r]);
+      for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < NV; ++v) sum[r][v].store(product + (r * NV + v) * V::width);
+}
+
+// One frequency of the kernel gradient: (tiles, K)^T times (tiles, O), added to the K channels'
+// part of (groups, C, group).
+template <class V>
+void add_outer(const float* inputs, const float* gradients, float* product, long tiles, long K,
+               long channel, long C, long O) {
+  for (long o = 0; o < O; o += group_width<V>(O - o)) {
+    const long group = group_width<V>(O - o);
+    float* to = product + o * C + channel * group;
+    const float* b = gradients + o;
+    switch (group / V::width) {
+      case 4:
+        for (long c = 0; c < K; c += 4)
+          add_outer_block<V, 4, 4>(inputs + c, K, b, O, to + c * group, tiles);
+        break;
+      case 2: {
+        constexpr int R = V::width == 16 ? 8 : 4;
+        for (long c = 0; c < K; c += R)
+          add_outer_block<V, R, 2>(inputs + c, K, b, O, to + c * group, tiles);
+        break;
+      }
+      default:
+        for (long c = 0; c < K; c += 8)
+          add_outer_block<V, 8, 1>(inputs + c, K, b, O, to + c * group, tiles);
+    }
+  }
+}
+
+// --- Convolutions -------------------------------------------------------------------------------
+
+enum class Result { kActivated, kPlain, kAdded };
+
+template <class V>
+void transform_output_tile(const Extent& extent, const int* tile, int dilation,
+                           const float* products, long step, long O, const float* bias,
+                           long outputs, float slope, Result result, float* out, long stride) {
+  const float* pixels[16];
+  tile_pixels<4, 0>(extent, tile, dilation, out, stride, pixels);
+  for (long o = 0; o < O; o += V::width) {
+    V columns[4][6];
+    for (int i = 0; i < 6; ++i) {
+      V row[6];
+      for (int j = 0; j < 6; ++j) row[j] = V::load(products + (i * 6 + j) * step + o);
+      output_transform(row);
+      for (int j = 0; j < 4; ++j) columns[j][i] = row[j];
+    }
+    V offset = V::zero();
+    if (bias && o < outputs)
+      offset = V::load_first(bias + o, static_cast<int>(least(V::width, outputs - o)));
+    for (int j = 0; j < 4; ++j) {
+      output_transform(columns[j]);
+      for (int i = 0; i < 4; ++i) {
+        if (!pixels[i * 4 + j]) continue;
+        float* to = const_cast<float*>(pixels[i * 4 + j]) + o;
+        V value = columns[j][i] + offset;
+        if (result == Result::kActivated) value = leaky(value, slope);
+        if (result == Result::kAdded) value = value + V::load(to);
+        value.store(to);
+      }
+    }
+  }
+}
+
+inline long convolve_size(long O) {  // per thread
+  return kFrequencies * (kTileBlock * (kChannelBlock + O) + 2 * kGap);
+}
+
+// out = convolution of in (C channels, a multiple of 16) with a kernel; `transformed` has room for
+// the kernel, `products` for `convolve_size` floats per thread.
+template <class V>
+void convolve(const Extent& extent, const Tiles& tiles, int dilation, const float* in,
+              long in_stride, const Taps3x3& kernel, const float* bias, float slope, Result result,
+              float* out, long out_stride, float* transformed, float* products) {
+  const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
+  const long per_thread = (tiles.count - 1) / omp_get_max_threads() + 1;
+  const long block = least(kTileBlock, round_up(per_thread, kRowStep));
+#pragma omp parallel
+  {
+    transform_kernel<V>(kernel, transformed);
+    float* inputs = products + omp_get_thread_num() * convolve_size(O);
+    float* outputs = inputs + kFrequencies * (kTileBlock * kChannelBlock + kGap);
+#pragma omp for schedule(dynamic)
+    for (long start = 0; start < tiles.count; start += block) {
+      const long count = least(block, tiles.count - start), rows = round_up(count, kRowStep);
+      const int* tile = tiles.origin + 3 * start;
+      const long out_step = rows * O + kGap;
+      for (long c = 0; c < C; c += kChannelBlock) {
+        const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
+        for (long t = 0; t < count; ++t)
+          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + c, in_stride, K,
+                                  inputs + t * K, in_step);
+        for (int f = 0; f < kFrequencies; ++f) {
+          float* own = inputs + f * in_step;
+          for (long i = count * K; i < rows * K; ++i) own[i] = 0;
+          multiply<V>(own, transformed + f * C * O, c, outputs + f * out_step, rows, K, C, O);
+        }
+      }
+      for (long t = 0; t < count; ++t)
+        transform_output_tile<V>(extent, tile + 3 * t, dilation, outputs + t * O, out_step, O,
+                                 bias, kernel.outputs, slope, result, out, out_stride);
+    }
+  }
+}
+
+
+// Writes weight_gradient (outputs, inputs, 3, 3) for an input and the gradient of the output.
+// `transformed` has room for a transformed kernel, `gradients` for 36 * (tiles * O + kGap),
+// `products` for `convolve_size` per thread.
+template <class V>
+void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, int dilation,
+                                 const float* in, long in_stride, long in_channels,
+                                 const float* out_gradient, long out_stride, long out_channels,
+                                 float* weight_gradient, float* transformed, float* gradients,
+                                 float* products) {
+  const long C = round_up(in_channels, kChannelStep), O = round_up(out_channels, kChannelStep);
+  const long step = tiles.count * O + kGap;
+  // Each thread takes the same number of blocks of channels.
+  const long threads = omp_get_max_threads();
+  const long blocks = round_up((C - 1) / kChannelBlock + 1, threads);
+  const long block = round_up((C - 1) / blocks + 1, kChannelStep);
+#pragma omp parallel
+  {
+#pragma omp for schedule(static) nowait
+    for (long i = 0; i < kFrequencies * C * O; i += V::width) V::zero().store(transformed + i);
+#pragma omp for schedule(static)
+    for (long t = 0; t < tiles.count; ++t)
+      transform_gradient_tile<V>(extent, tiles.origin + 3 * t, dilation, out_gradient, out_stride,
+                                 O, gradients + t * O, step);
+    float* inputs = products + omp_get_thread_num() * convolve_size(O);
+#pragma omp for schedule(dynamic)
+    for (long c = 0; c < C; c += block) {
+      const long K = least(block, C - c);
+      for (long start = 0; start < tiles.count; start += kTileBlock) {
+        const long count = least(kTileBlock, tiles.count - start), in_step = count * K + kGap;
+        const int* tile = tiles.origin + 3 * start;
+        for (long t = 0; t < count; ++t)
+          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + c, in_stride, K,
+                                  inputs + t * K, in_step);
+        for (int f = 0; f < kFrequencies; ++f)
+          add_outer<V>(inputs + f * in_step, gradients + f * step + start * O,
+                       transformed + f * C * O, count, K, c, C, O);
+      }
+    }
+    kernel_gradient<V>(transformed, out_channels, in_channels, weight_gradient);
+  }
+}
+
+}  // namespace
