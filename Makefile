@@ -17,17 +17,29 @@ venv: .venv/ready ## make the environment .venv (MXNet for CPUs; 250 MB to downl
 
 gpu: .venv-gpu/ready ## make the environment .venv-gpu (MXNet for GPUs; 1.8 GB to download)
 
-demo: .venv/ready ## show the whole path on a few generated pairs
+kernels: .venv/ready ## build the fast CPU operators, if there is a C++ compiler
+	@$(MAKE) --no-print-directory -C kernels RUN=$(CURDIR)/$(RUN)
+
+demo: kernels ## show the whole path on a few generated pairs
 	@$(RUN) -m tasks.demo
 
-test: .venv/ready ## run the quick tests
-	@$(RUN) -m pytest -n 2 -m "not long"
+ablation: .venv/ready ## compare the paper's ways of matching by short trainings (hours)
+	@$(RUN) -m tasks.ablation
 
-test-long: .venv/ready ## run the tests that take minutes
+test: kernels ## run the quick tests
+	@$(RUN) -m pytest -n 2 -m "not long and not gpu_wheel"
+
+test-long: kernels ## run the tests that take minutes
 	@$(RUN) -m pytest -m long
 
-benchmark-loader: .venv/ready ## measure how fast training pairs are read
+test-gpu-wheel: .venv/ready .venv-gpu/ready ## try MXNet for GPUs without a GPU (1.8 GB to download)
+	@$(RUN) -m pytest -n 0 -m gpu_wheel tests/test_gpu_wheel.py
+
+benchmark-loader: kernels ## measure how fast training pairs are read
 	@$(RUN) -m benchmark.loader
+
+benchmark-workers: kernels ## measure what training by several workers costs
+	@$(RUN) -m benchmark.workers
 
 lint: .venv/ready ## check style and format
 	@$(RUN) -m ruff check .
@@ -38,10 +50,10 @@ format: .venv/ready ## mend what the linter can, and format
 	@$(RUN) -m ruff format .
 
 clean: ## remove environments, caches and the demo's output; weights, logs and flows stay
-	rm -rf .venv .venv-gpu .pytest_cache .ruff_cache .hypothesis demo
+	rm -rf .venv .venv-gpu kernels/build .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu demo test test-long benchmark-loader lint format clean anew
+.PHONY: help venv gpu kernels demo ablation test test-long test-gpu-wheel benchmark-loader benchmark-workers lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------

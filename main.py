@@ -8,18 +8,19 @@ from tasks.command_line import (
     load_pipeline,
     positive,
     run_program,
+    set_threads,
     whole,
 )
 
-_NETWORK = {"config", "checkpoint", "gpu_device", "network", "batch", "root"}
+_NETWORK = {"config", "checkpoint", "gpu_device", "network", "batch", "root", "threads", "kernels"}
 # What there is to do, and the arguments that it has a use for.
 TASKS = {
-    "check": set(),
+    "check": {"root"},
     "fetch": {"root"},
     "valid": _NETWORK | {"resize", "dataset_cfg", "shard", "debug"},
     "predict": _NETWORK | {"resize"},
     "train": _NETWORK
-    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers"},
+    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers", "kvstore"},
 }
 
 
@@ -38,7 +39,7 @@ def make_parser():
     )
     add("--valid", action="store_true", help="evaluate the checkpoint on every dataset that is set")
     add("--predict", action="store_true", help="write flow for the Sintel and KITTI test sets")
-    add("--check", action="store_true", help="say which datasets are there, and how complete")
+    add("--check", action="store_true", help="say what is there: MXNet, GPUs, datasets, ...")
     add("--fetch", metavar="RUN", help="download a released checkpoint, such as dbbSep30")
     add_network_arguments(parser)
     parser.set_defaults(batch=None)  # the dataset config's when training
@@ -47,6 +48,11 @@ def make_parser():
     add("--seed", metavar="S", type=whole, help="of weights, order and augmentation (default 0)")
     add("--micro_batch", metavar="N", type=positive, help="pairs in memory at a time")
     add("--workers", metavar="N", type=positive, help="processes that read training pairs")
+    add(
+        "--kvstore",
+        choices=["dist_sync"],
+        help="train on several machines; start it with python -m tasks.launch (see its --help)",
+    )
     add("--debug", action="store_true", help="try everything in a minute, keep nothing")
     return parser
 
@@ -67,7 +73,9 @@ def dispatch(arguments, parser):
         "predict": predict,
         "train": train,
     }
-    return programs[task_of(arguments, parser)](arguments)
+    task = task_of(arguments, parser)
+    set_threads(arguments.threads)
+    return programs[task](arguments)
 
 
 def task_of(arguments, parser):
@@ -87,11 +95,11 @@ def task_of(arguments, parser):
 
 
 def check(arguments):
-    """Say which datasets are there; return the exit code."""
+    """Say what this machine has for MaskFlownet; return the exit code."""
     from config import load_paths
     from tasks.check import check
 
-    return check(load_paths())
+    return check(load_paths(), arguments.root / "weights")
 
 
 def fetch(arguments):

@@ -20,6 +20,8 @@ SPEEDS = {"s0-10": (0, 10), "s10-40": (10, 40), "s40+": (40, np.inf)}
 # Sintel's words for pixels of image 1 that are seen in image 2, and for those that are not; KITTI
 # calls the first noc, not occluded.
 MATCHED, UNMATCHED = "matched", "unmatched"
+# An occlusion mask's values, 0..1, are told apart to 1 / 4096: pixels of one bin rank alike.
+MASK_BINS = 4096
 
 
 def endpoint_error(flow, truth):
@@ -151,3 +153,62 @@ def summarize_regions(scores: Sequence[dict[str, ImageScore]]) -> dict:
         name: summarize([score[name] for score in scores if name in score]) for name in names
     }
     return {**summarize([score[ALL] for score in scores]), "regions": regions}
+
+
+def mask_histogram(mask, occluded, valid) -> np.ndarray:
+    """Return how often each value of an image's mask stands on visible and on occluded pixels.
+
+    Histograms add up over images, so that a set's figures need no more memory than an image's.
+
+    Parameters
+    ----------
+    mask : numpy.ndarray
+        float (H, W) in 0..1: near 1 where image 1 is visible in image 2, near 0 where occluded.
+        What is no number counts as wrong.
+    occluded : numpy.ndarray
+        bool (H, W), the truth: True for pixels of image 1 that are covered or out of the frame in
+        image 2.
+    valid : numpy.ndarray
+        bool (H, W), which pixels count.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint32 (2, MASK_BINS), of visible and of occluded pixels, the lowest values first.
+    """
+    mask, occluded = mask[valid], occluded[valid]
+    mask = np.where(np.isnan(mask), occluded, mask)
+    bins = np.clip(mask * MASK_BINS, 0, MASK_BINS - 1).astype(np.intp)
+    counts = [np.bincount(bins[part], minlength=MASK_BINS) for part in (~occluded, occluded)]
+    return np.array(counts, np.uint32)
+
+
+def summarize_mask(histogram: np.ndarray) -> dict[str, float]:
+    """Return how well 1 - mask tells occluded pixels from visible ones, over all pixels together.
+
+    Parameters
+    ----------
+    histogram : numpy.ndarray
+        Integers (2, MASK_BINS): the sum of the images' `mask_histogram`.
+
+    Returns
+    -------
+    dict
+        `average_precision`: the mean of the precision at each threshold, weighted by what the
+        recall grows by there, without interpolation (as scikit-learn's average_precision_score);
+        a mask without knowledge has `occluded_share`. `best_f1`: the largest harmonic mean of precision and
+        recall at any threshold; calling every pixel occluded has 2 s / (1 + s), where s is
+        `occluded_share`. `occluded_share`: how many of the pixels are occluded (0..1).
+        `pixels`: how many there are. Without an occluded pixel the first two are NaN.
+    """
+    # At threshold k what lies in the lowest k + 1 bins is called occluded.
+    false, true = np.cumsum(histogram, axis=1, dtype=np.int64)
+    pixels = int(false[-1] + true[-1])
+    figures = {"average_precision": float("nan"), "best_f1": float("nan")}
+    if true[-1]:
+        precision = true / np.maximum(true + false, 1)
+        recall_gain = histogram[1] / true[-1]
+        figures["average_precision"] = float(np.sum(precision * recall_gain))
+        figures["best_f1"] = float(np.max(2 * true / (true + false + true[-1])))
+    share = float(true[-1] / pixels) if pixels else float("nan")
+    return {**figures, "occluded_share": share, "pixels": pixels}

@@ -10,6 +10,7 @@ from tasks.command_line import (
     load_pipeline,
     positive,
     run_program,
+    set_threads,
 )
 
 KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
@@ -87,6 +88,7 @@ def main(argv=None) -> int:
 
 def predict(arguments) -> int:
     """Predict what the arguments name, and return the exit code."""
+    set_threads(arguments.threads)
     from tasks.new_data.arguments import inputs_and_files, job_of
 
     # What can be wrong with a path shows before the network is loaded.

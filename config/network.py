@@ -1,7 +1,7 @@
 """The config of a network and of its training."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from config.checks import (
     Where,
@@ -15,7 +15,17 @@ from config.checks import (
     section,
     sequence,
 )
+from config.errors import InputError
 from config.files import read_config
+
+# How the first stage matches features; see `NetworkConfig`.
+MATCHINGS = (
+    *("fmm", "ofmm", "sym-conv", "asym-conv"),
+    *("deform-plain", "deform-mask", "deform-tradeoff", "deform"),
+)
+MATCHINGS_WITHOUT_MASK = ("fmm", "deform-plain", "deform-tradeoff")
+PYRAMIDS = ("single", "dual")
+CASCADE_KEYS = ("pyramids", "mask_channel")
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,25 @@ class NetworkConfig:
         Channels of the up-sampled features at levels 5, 4, 3, 2.
     mw : tuple of float
         Weights of the training loss at levels 6, 5, 4, 3, 2.
+    matching : str
+        How the first stage brings image 2's features to image 1 at levels 5 to 2, before they are
+        compared:
+
+        - "fmm": warped bilinearly along the flow;
+        - "ofmm": the same, times the occlusion mask, plus the trade-off term;
+        - "sym-conv": as "ofmm", with a convolution on both images' features before;
+        - "asym-conv": as "ofmm", with a convolution on image 2's features before;
+        - "deform": a deformable convolution along the flow, times the mask, plus the trade-off
+          term (AsymOFMM, the paper's own);
+        - "deform-mask", "deform-tradeoff", "deform-plain": the same with the mask alone, with the
+          trade-off term alone, and with neither.
+
+        A network whose matching has no mask predicts none.
+    pyramids : str
+        What the cascade's second stage compares: "dual", the first stage's features again and
+        those of its own pyramid, or "single", its own alone.
+    mask_channel : bool
+        Whether the cascade's own pyramid sees the first stage's mask as a fourth channel.
     """
 
     class_name: str = field(metadata=key(one_of("MaskFlownet_S", "MaskFlownet"), name="class"))
@@ -45,6 +74,14 @@ class NetworkConfig:
     mw: tuple[float, ...] = field(
         default=(0.005, 0.01, 0.02, 0.08, 0.32), metadata=key(sequence(number(low=0), 5))
     )
+    matching: str = field(default="deform", metadata=key(one_of(*MATCHINGS)))
+    pyramids: str = field(default="dual", metadata=key(one_of(*PYRAMIDS)))
+    mask_channel: bool = field(default=True, metadata=key(boolean))
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the network, or the first stage of a cascade, predicts an occlusion mask."""
+        return self.matching not in MATCHINGS_WITHOUT_MASK
 
 
 @dataclass(frozen=True)
@@ -105,4 +142,22 @@ def load_config(name_or_path: str | os.PathLike) -> Config:
         Where there is no such file; the message lists the names in config/.
     """
     path, mapping = read_config(name_or_path, "network")
-    return from_mapping(Config, mapping, Where(path), name=path.stem)
+    where = Where(path)
+    config = from_mapping(Config, mapping, where, name=path.stem)
+    _check_whole(config.network, where.below("network"))
+    return config
+
+
+def _check_whole(network: NetworkConfig, where: Where) -> None:
+    """Raise InputError for what no single key can tell."""
+    default = {one.name: one.default for one in fields(NetworkConfig)}
+    for name in CASCADE_KEYS if network.class_name == "MaskFlownet_S" else ():
+        if getattr(network, name) != default[name]:
+            raise InputError(
+                f"{where.file}: {where.below(name).key} is for a cascade: leave it out, or set "
+                "network.class to MaskFlownet"
+            )
+    if network.class_name == "MaskFlownet" and network.mask_channel and not network.has_mask:
+        raise where.below("mask_channel").wrong(
+            f"false over a first stage without a mask (network.matching: {network.matching})", True
+        )

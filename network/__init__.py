@@ -5,11 +5,14 @@ import runtime  # noqa: F401  (before anything imports MXNet)
 # isort: split
 from config.errors import InputError
 from network.parameters import held_network
+from network.peers import Peers, PeersLostError
 from network.pipeline import Pipeline, Prediction
 from network.resizing import check_network_size
 
 __all__ = [
     "PIPELINES",
+    "Peers",
+    "PeersLostError",
     "Pipeline",
     "Prediction",
     "check_network_size",
@@ -20,7 +23,7 @@ __all__ = [
 PIPELINES = {"MaskFlownet": Pipeline}
 
 
-def get_pipeline(name, ctx, config):
+def get_pipeline(name, ctx, config, peers=None, kernels=None):
     """Make a pipeline.
 
     Parameters
@@ -31,6 +34,11 @@ def get_pipeline(name, ctx, config):
         The devices to run on, such as [mx.cpu()].
     config : config.Config
         From `config.load_config`.
+    peers : network.peers.Peers, optional
+        The workers that train together; by default this process is the only one.
+    kernels : {"auto", "builtin"}, optional
+        Whose operators run on a CPU: the fast ones where they can, or MXNet's own. By default what
+        the environment variable MASKFLOWNET_KERNELS says, else "auto".
 
     Returns
     -------
@@ -38,4 +46,4 @@ def get_pipeline(name, ctx, config):
     """
     if name not in PIPELINES:
         raise InputError(f"network {name!r}: expected one of {', '.join(PIPELINES)}")
-    return PIPELINES[name](ctx, config)
+    return PIPELINES[name](ctx, config, peers, kernels)

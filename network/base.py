@@ -6,7 +6,7 @@ pyramid, then all dense blocks, ...), so the order of the `make_*` calls is part
 
 from mxnet.gluon import nn
 
-from network.layers import DeformableConv, conv, head, up_conv
+from network.layers import DeformableConv, conv, head, up_conv, warp
 from network.steps import PlainSteps
 
 PYRAMID_CHANNELS = {1: 16, 2: 32, 3: 64, 4: 96, 5: 128, 6: 196}
@@ -92,6 +92,11 @@ class PyramidNetwork(nn.HybridBlock):
 
     # The steps of the forward pass.
 
+    def forward(self, *images):
+        """Run `hybrid_forward` on two images, arrays or symbols."""
+        self.steps.prepare(self)
+        return super().forward(*images)
+
     def layer(self, name, level):
         """Return the layer of that name at that level."""
         return getattr(self, f"{name}{level}")
@@ -126,9 +131,23 @@ class PyramidNetwork(nn.HybridBlock):
         offset = flow_yx * (self.scale / STRIDES[level])
         return self.steps.deform(F, self.layer("deform", level), features, offset)
 
+    def warp_features(self, F, level, features, flow_yx):
+        """Bring `features` of image 2 to image 1 bilinearly along the flow; zeros from outside.
+
+        The flow is in units of `scale` pixels of the image.
+        """
+        return warp(F, features, flow_yx * (self.scale / STRIDES[level]))
+
     def predictions(self, flows):
         """Return the flows of levels 6 to 2 in pixels of the image."""
         return [flows[level] * self.scale for level in LEVELS]
+
+    def masks(self, F, mask):
+        """Return a list of the occlusion mask (N, 1, H / 4, W / 4), given it before its sigmoid.
+
+        It is empty for None, that is, without a mask.
+        """
+        return [] if mask is None else [F.sigmoid(mask)]
 
 
 def dense_width(in_channels):

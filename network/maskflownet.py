@@ -8,12 +8,61 @@ MAX_DISPLACEMENT = 2
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2
 
 
-class MaskFlownet(PyramidNetwork):
-    """MaskFlownet_S, and a second stage that refines its flow with two cost volumes.
+class DualPyramids:
+    """What the second stage compares: the first stage's features again, and those of its own.
 
-    One (u) compares the first stage's features again, deformed along the current flow; the other
-    (v) compares new features of image 1 and of image 2 warped by the first stage's flow, with the
-    occlusion mask as a fourth channel.
+    One cost volume (u) is of the first stage's features, deformed along the current flow; the other
+    (v) of new features of image 1 and of image 2 warped by the first stage's flow.
+    """
+
+    cost_volumes = 2
+
+    def make_layers(self, network):
+        """Make what the network needs; within its name scope."""
+        network.make_deforms(LEVELS)
+
+    def compare(self, F, network, level, stage, features3, features4, flow):
+        """Return image 1's features that the dense block sees, and a list of the cost volumes.
+
+        Parameters
+        ----------
+        network : MaskFlownet
+        level : int
+        stage : network.maskflownet_s.FirstStage
+        features3, features4 : dict
+            {level: (N, C, h, w)}, the new pyramid of image 1 and of image 2 warped.
+        flow : (N, 2, h, w)
+            (y, x) order, in units of the network's `scale`.
+        """
+        features1 = stage.features1[level]
+        deformed = leaky(F, network.deform(F, level, stage.features2[level], flow))
+        volume_u = network.cost_volume(F, features1, deformed)
+        volume_v = network.cost_volume(F, features3[level], features4[level])
+        return features1, [volume_u, volume_v]
+
+
+class SinglePyramid:
+    """What the second stage compares in the paper's ablation: its own features alone (v)."""
+
+    cost_volumes = 1
+
+    def make_layers(self, network):
+        """Make what the network needs: nothing."""
+
+    def compare(self, F, network, level, stage, features3, features4, flow):
+        """Return what `DualPyramids.compare` does, of the new pyramid alone."""
+        return features3[level], [network.cost_volume(F, features3[level], features4[level])]
+
+
+PYRAMIDS = {"single": SinglePyramid(), "dual": DualPyramids()}
+
+
+class MaskFlownet(PyramidNetwork):
+    """MaskFlownet_S, and a second stage that refines its flow.
+
+    The second stage has a pyramid of its own over image 1 and over image 2 warped by the first
+    stage's flow, with the occlusion mask as a fourth channel; `DualPyramids` says what it compares.
+    The ablations (`config.NetworkConfig`) are without the fourth channel, or with `SinglePyramid`.
 
     Inputs
     ------
@@ -27,31 +76,39 @@ class MaskFlownet(PyramidNetwork):
     masks : list of one (N, 1, H / 4, W / 4)
         What the reference returns as its mask: the first channel of the finest flow.
     occlusions : list of one (N, 1, H / 4, W / 4)
-        The first stage's occlusion mask, as `MaskFlownet_S` returns it.
+        The first stage's occlusion mask, as `MaskFlownet_S` returns it; empty if it has none.
     """
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
-        in_channels = {6: 2 * COST_CHANNELS + 2}
+        self.pyramids = PYRAMIDS[config.pyramids]
+        self.mask_channel = config.mask_channel
+        volumes = self.pyramids.cost_volumes * COST_CHANNELS
+        in_channels = {6: volumes + 2}
         for level in LEVELS[1:]:
             upfeat = self.upfeat_channels[level]
-            in_channels[level] = PYRAMID_CHANNELS[level] + upfeat + 2 * COST_CHANNELS + 4
+            in_channels[level] = PYRAMID_CHANNELS[level] + upfeat + volumes + 4
         width = dense_width(in_channels)
         with self.name_scope():
             self.MaskFlownet_S = MaskFlownet_S(config, steps=self.steps)
-            self.make_pyramid(4, "xyz")
+            self.make_pyramid(4 if self.mask_channel else 3, "xyz")
             self.make_dense_blocks(in_channels)
             self.make_context(width[2])
             self.make_upfeats(width)
             self.make_heads("pred_flow", LEVELS, width, channels=2)
-            self.make_deforms(LEVELS)
+            self.pyramids.make_layers(self)
 
-    def cost_volumes(self, F, level, stage, features3, features4, flow):
-        """Return the two cost volumes of a level, (N, 25, ...) each."""
-        deformed = leaky(F, self.deform(F, level, stage.features2[level], flow))
+    def second_images(self, F, image1, stage):
+        """Return what the new pyramid sees: image 1 and image 2 warped, (N, 3 or 4, H, W) each.
+
+        The fourth channel of image 1 is zero; that of image 2 is the occlusion mask - 0.5.
+        """
+        if not self.mask_channel:
+            return image1, stage.warped
+        mask = F.sigmoid(upsample(F, stage.mask, 4)) - 0.5
         return (
-            self.cost_volume(F, stage.features1[level], deformed),
-            self.cost_volume(F, features3[level], features4[level]),
+            F.concat(image1, F.zeros_like(mask), dim=1),
+            F.concat(stage.warped, mask, dim=1),
         )
 
     def cost_volume(self, F, features1, features2):
@@ -61,14 +118,16 @@ class MaskFlownet(PyramidNetwork):
     def decode(self, F, stage, features3, features4):
         """Refine the first stage's flows from coarse to fine; return {level: (N, 2, ...)}."""
         flow = stage.flows[6]
-        volumes = self.cost_volumes(F, 6, stage, features3, features4, flow)
+        _, volumes = self.pyramids.compare(F, self, 6, stage, features3, features4, flow)
         out = self.steps.decode_level(F, self, 6, [*volumes, flow])
         flows = {6: flow + out.flow}
         for level in LEVELS[1:]:
             feat = out.feat
             flow_up = upsample(F, flows[level + 1], 2)
-            volumes = self.cost_volumes(F, level, stage, features3, features4, flow_up)
-            maps = [stage.features1[level], feat, *volumes, flow_up, stage.flows[level]]
+            features1, volumes = self.pyramids.compare(
+                F, self, level, stage, features3, features4, flow_up
+            )
+            maps = [features1, feat, *volumes, flow_up, stage.flows[level]]
             out = self.steps.decode_level(F, self, level, maps)
             flows[level] = flow_up + out.flow
         return flows
@@ -76,9 +135,10 @@ class MaskFlownet(PyramidNetwork):
     def hybrid_forward(self, F, image1, image2):
         """Return (predictions, masks, occlusions)."""
         stage = self.MaskFlownet_S.first_stage(F, image1, image2)
-        features3 = self.pyramid(stage.image1, "xyz")
-        features4 = self.pyramid(stage.image2, "xyz")
+        image3, image4 = self.second_images(F, image1, stage)
+        features3 = self.pyramid(image3, "xyz")
+        features4 = self.pyramid(image4, "xyz")
         flows = self.decode(F, stage, features3, features4)
         # Parity: the reference returns this slice as the mask, though it is none.
         not_a_mask = F.slice_axis(flows[2], axis=1, begin=0, end=1)
-        return self.predictions(flows), [not_a_mask], [stage.occlusion]
+        return self.predictions(flows), [not_a_mask], self.masks(F, stage.mask)

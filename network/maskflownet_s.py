@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import conv, leaky, upsample, warp
+from network.layers import upsample, warp
+from network.matching import MATCHINGS
 
 MAX_DISPLACEMENT = 4
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2
@@ -20,18 +21,17 @@ class FirstStage(NamedTuple):
         The second features that the cascade matches with them.
     flows : dict
         {level: (N, 2, ...)}, (y, x) order, in units of the network's `scale`.
-    occlusion : Any
-        (N, 1, H / 4, W / 4), the occlusion mask: near 1 where visible, near 0 where occluded.
-    image1, image2 : Any
-        (N, 4, H, W): image 1 and zeros; image 2 warped to image 1 and the occlusion mask - 0.5.
+    mask : Any
+        (N, 1, H / 4, W / 4), the occlusion mask before its sigmoid; None without a mask.
+    warped : Any
+        (N, 3, H, W), image 2 warped to image 1.
     """
 
     features1: dict
     features2: dict
     flows: dict
-    occlusion: Any
-    image1: Any
-    image2: Any
+    mask: Any
+    warped: Any
 
 
 class MaskFlownet_S(PyramidNetwork):
@@ -48,12 +48,14 @@ class MaskFlownet_S(PyramidNetwork):
         Flow in pixels of the input, (y, x) order.
     masks : list of one (N, 1, H / 4, W / 4)
         The occlusion mask: near 1 where image 1 is visible in image 2, near 0 where occluded.
+        Empty for a network without a mask (`config.has_mask`).
     """
-
-    mask_levels = LEVELS[:-1]
 
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
+        self.matching = MATCHINGS[config.matching]
+        if config.has_mask:
+            self.mask_levels = LEVELS[:-1]
         in_channels = {6: COST_CHANNELS}
         for level in LEVELS[1:]:
             upfeat = self.upfeat_channels[level]
@@ -66,27 +68,7 @@ class MaskFlownet_S(PyramidNetwork):
             self.make_upfeats(width)
             self.make_heads("pred_flow", LEVELS, width, channels=2)
             self.make_heads("pred_mask", self.mask_levels, width, channels=1)
-            self.make_deforms(LEVELS[1:])
-            self._make_tradeoffs()
-
-    def _make_tradeoffs(self):
-        for level in LEVELS[1:]:
-            name = f"conv{level}f"
-            layer = conv(
-                name, self.upfeat_channels[level], PYRAMID_CHANNELS[level], activation=False
-            )
-            setattr(self, name, layer)
-
-    def match(self, F, level, features2, flow, mask, feat):
-        """Bring image 2's features to image 1, occluded ones faded out (equation 4).
-
-        The asymmetric, occlusion-aware feature matching of section 3.2: deformed features times
-        the mask, plus a trade-off term that may speak where the mask is silent.
-        """
-        warped = self.deform(F, level, features2, flow)
-        visible = F.broadcast_mul(warped, F.sigmoid(mask))
-        tradeoff = getattr(self, f"conv{level}f")(feat)
-        return leaky(F, visible + tradeoff)
+            self.matching.make_layers(self)
 
     def cost_volume(self, F, features1, features2):
         """Return the cost volume (N, 81, ...) of two feature maps, activated."""
@@ -100,7 +82,7 @@ class MaskFlownet_S(PyramidNetwork):
         flows : dict
             {level: (N, 2, ...)} for levels 6 to 2, (y, x) order, in units of `scale`.
         mask : (N, 1, H / 4, W / 4)
-            The finest mask before its sigmoid.
+            The finest mask before its sigmoid; None for a network without a mask.
         """
         volume = self.cost_volume(F, features1[6], features2[6])
         out = self.steps.decode_level(F, self, 6, [volume])
@@ -108,9 +90,11 @@ class MaskFlownet_S(PyramidNetwork):
         for level in LEVELS[1:]:
             feat = out.feat
             flow_up = upsample(F, flows[level + 1], 2)
-            mask_up = upsample(F, out.mask, 2)
-            warped = self.match(F, level, features2[level], flow_up, mask_up, feat)
-            volume = self.cost_volume(F, features1[level], warped)
+            mask_up = upsample(F, out.mask, 2) if self.mask_levels else None
+            matched = self.matching.match(
+                F, self, level, features1[level], features2[level], flow_up, mask_up, feat
+            )
+            volume = self.cost_volume(F, matched.features1, matched.features2)
             maps = [volume, features1[level], feat, flow_up]
             out = self.steps.decode_level(F, self, level, maps)
             flows[level] = flow_up + out.flow
@@ -125,17 +109,9 @@ class MaskFlownet_S(PyramidNetwork):
         # Parity: the released cascades were trained with image 1's features at levels 2 and 3.
         features2 = {**features2, 2: features1[2], 3: features1[3]}
         warped = warp(F, image2, upsample(F, flows[2], 4) * self.scale)
-        mask_full = F.sigmoid(upsample(F, mask, 4)) - 0.5
-        return FirstStage(
-            features1,
-            features2,
-            flows,
-            occlusion=F.sigmoid(mask),
-            image1=F.concat(image1, F.zeros_like(mask_full), dim=1),
-            image2=F.concat(warped, mask_full, dim=1),
-        )
+        return FirstStage(features1, features2, flows, mask, warped)
 
     def hybrid_forward(self, F, image1, image2):
         """Return (predictions, masks)."""
         flows, mask = self.decode(F, self.pyramid(image1, "abc"), self.pyramid(image2, "abc"))
-        return self.predictions(flows), [F.sigmoid(mask)]
+        return self.predictions(flows), self.masks(F, mask)

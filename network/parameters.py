@@ -11,17 +11,9 @@ from pathlib import Path
 import mxnet as mx
 
 from config.errors import InputError, MissingDataError
+from network.held_variant import network_keys, network_of
 from network.parameter_file import LayoutError, check_layout
 from reader.whole_file import whole_file
-
-# An array that only files of that network have, in the structured and in the legacy form.
-_SIGNATURES = {
-    "MaskFlownet": (
-        "MaskFlownet_S.conv1a.0.weight",
-        "maskflownet_s0_hybridsequential0_conv1aweight",
-    ),
-    "MaskFlownet_S": ("conv1a.0.weight", "hybridsequential0_conv1aweight"),
-}
 
 
 def load_parameters(network, path):
@@ -108,27 +100,28 @@ def held_network(path):
     InputError, MissingDataError
         As `load_parameters`.
     """
-    return _network_of(_read_arrays(path))
-
-
-def _network_of(names):
-    """Return which network a file with these array names is of, or None."""
-    for network, signatures in _SIGNATURES.items():
-        if any(signature in names for signature in signatures):
-            return network
-    return None
+    return network_of(_read_arrays(path))
 
 
 def _check(path, network, parameters, arrays):
     wanted = type(network).__name__
     missing = [name for name in parameters if name not in arrays]
     extra = [name for name in arrays if name not in parameters]
-    held = _network_of(arrays)
+    misshapen = [
+        name
+        for name, parameter in parameters.items()
+        if name not in missing and arrays[name].shape != parameter.shape
+    ]
+    if not (missing or extra or misshapen):
+        return
+    held = network_of(arrays)
     if missing and held not in (wanted, None):
         raise InputError(
             f"{path}: holds a {held}, but the configuration is of a {wanted}; "
             f"use a configuration of class {held}, such as {held}.yaml"
         )
+    if held == wanted:
+        _check_variant(path, wanted, parameters, arrays)
     if missing or extra:
         parts = [
             f"{len(names)} {what} (first: {names[0]})"
@@ -139,9 +132,31 @@ def _check(path, network, parameters, arrays):
             f"{path}: expected the {len(parameters)} arrays of a {wanted}, got {len(arrays)}: "
             f"{', '.join(parts)}; was it trained with another `network` section?"
         )
-    for name, parameter in parameters.items():
-        if arrays[name].shape != parameter.shape:
-            raise InputError(
-                f"{path}: {name}: expected shape {parameter.shape}, got {arrays[name].shape}; "
-                "was it trained with another `network` section?"
-            )
+    name = misshapen[0]
+    raise InputError(
+        f"{path}: {name}: expected shape {parameters[name].shape}, got {arrays[name].shape}; "
+        "was it trained with another `network` section?"
+    )
+
+
+def _check_variant(path, network, parameters, arrays):
+    """Raise InputError where the arrays tell that a key of the config was another."""
+    wanted, held = (
+        network_keys({name: array.shape for name, array in named.items()})
+        for named in (parameters, arrays)
+    )
+    differing = {key: value for key, value in held.items() if wanted.get(key) != value}
+    if differing:
+        was, now = (
+            ", ".join(f"network.{key}: {_yaml(keys.get(key))}" for key in differing)
+            for keys in (held, wanted)
+        )
+        raise InputError(
+            f"{path}: holds a {network} with {was}, but the configuration is of one with {now}; "
+            "use the configuration that it was trained with (config/ablation/ has one of each)"
+        )
+
+
+def _yaml(value):
+    """Return a key's value as it stands in a config file."""
+    return str(value).lower() if isinstance(value, bool) else value

@@ -10,12 +10,15 @@ from mxnet import gluon
 
 import metrics
 from config.errors import InputError
+from kernels import use_fast
+from network.fast_steps import FastSteps
 from network.images import FINEST_STRIDE, centralise, to_device
 from network.layers import flip_axes, upsample, warp
 from network.loss import MultiscaleLoss
 from network.maskflownet import MaskFlownet
 from network.maskflownet_s import MaskFlownet_S
 from network.parameters import load_parameters, save_parameters
+from network.peers import Peers
 from network.resizing import NetworkSize, check_network_size
 from network.trainer_states import load_trainer_states, save_trainer_states
 from network.training_step import TrainingStep
@@ -23,23 +26,28 @@ from network.training_step import TrainingStep
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
 
 
+WANTED = ("flow", "mask", "warped")
+
+
 class Prediction(NamedTuple):
     """What the network says of one pair; all float32, of the images' own size.
+
+    What was not asked for is None.
 
     Attributes
     ----------
     flow : numpy.ndarray
         (H, W, 2), (u, v) = (x, y) in pixels.
-    mask : numpy.ndarray
+    mask : numpy.ndarray or None
         (H, W, 1), the occlusion mask: near 1 where image 1 is visible in image 2, near 0 where
-        it is occluded.
+        it is occluded. None of a network without a mask (`config.NetworkConfig.has_mask`).
     warped : numpy.ndarray
         (H, W, 3) in [0, 1], image 2 warped to image 1, in the images' colour order.
     """
 
-    flow: np.ndarray
-    mask: np.ndarray
-    warped: np.ndarray
+    flow: np.ndarray | None
+    mask: np.ndarray | None
+    warped: np.ndarray | None
 
 
 class _Pair(NamedTuple):
@@ -59,6 +67,10 @@ class Pipeline:
         The devices; a batch is split over them.
     config : config.Config
         From `config.load_config`.
+    peers : network.peers.Peers, optional
+        The workers that train together; by default this process is the only one.
+    kernels : {"auto", "builtin"}, optional
+        Whose operators run on a CPU; see `kernels.use_fast`.
 
     Attributes
     ----------
@@ -68,21 +80,38 @@ class Pipeline:
         Adam over the network's parameters in the order of their creation.
     """
 
-    def __init__(self, ctx, config):
+    def __init__(self, ctx, config, peers=None, kernels=None):
         self.ctx = list(ctx)
         self.config = config
-        self.network = NETWORKS[config.network.class_name](config.network)
+        self.peers = peers or Peers()
+        fast = use_fast(kernels, self.ctx)
+        self.network = self._make_network(FastSteps(training=True) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
-        self.network.hybridize()
+        # The same parameters in a graph that keeps nothing for gradients.
+        self._predictor = self._make_network(FastSteps(training=False)) if fast else self.network
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
-        # Not on the key-value store: it would drop Adam's moments whenever weights are loaded.
+        # Not on the key-value store: it would drop Adam's moments whenever weights are loaded, and
+        # over several machines they could not be saved nor the learning rate be changed.
         settings = {"learning_rate": 1e-4, "wd": config.optimizer.weight_decay}
-        self.trainer = gluon.Trainer(parameters, "adam", settings, update_on_kvstore=False)
+        self.trainer = gluon.Trainer(
+            parameters, "adam", settings, self.peers.store or "device", update_on_kvstore=False
+        )
         self.set_learning_rate(1)
         loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
-        self._step = TrainingStep(self.network, loss, self.trainer, self.ctx)
+        self._step = TrainingStep(self.network, loss, self.trainer, self.ctx, self.peers)
+
+    def _make_network(self, steps):
+        """Return the network, hybridized; another one shares the first one's parameters."""
+        shared = {}
+        if first := getattr(self, "network", None):
+            shared = {"prefix": first.prefix, "params": first.collect_params()}
+        network = NETWORKS[self.config.network.class_name](
+            self.config.network, steps=steps, **shared
+        )
+        network.hybridize()
+        return network
 
     # Weights.
 
@@ -147,8 +176,11 @@ class Pipeline:
         """
         return self.predict_pairs(zip(images1, images2, strict=True), batch_size, resize)
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None):
-        """Do what `predict` does for an iterable of (image1, image2)."""
+    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=WANTED):
+        """Do what `predict` does for an iterable of (image1, image2).
+
+        Only what is `wanted` ("flow", "mask", "warped") is made.
+        """
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size}: expected 1 or more")
         if resize is not None:
@@ -156,19 +188,19 @@ class Pipeline:
         checked = (_checked_pair(*pair, resize) for pair in pairs)
         for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
             while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
-                yield from self._predict_batch(batch)
+                yield from self._predict_batch(batch, wanted)
 
-    def _predict_batch(self, pairs):
+    def _predict_batch(self, pairs, wanted):
         share = -(-len(pairs) // len(self.ctx))
         shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
         # MXNet computes asynchronously: all devices are at work before the first result is fetched.
         results = [
-            self._predict_share(part, ctx) for part, ctx in zip(shares, self.ctx, strict=False)
+            self._predict_share(part, ctx, wanted) for part, ctx in zip(shares, self.ctx, strict=False)
         ]
         for outputs in itertools.chain(*results):
-            yield Prediction(*(output[0].transpose((1, 2, 0)).asnumpy() for output in outputs))
+            yield Prediction(*map(_to_numpy, outputs))
 
-    def _predict_share(self, pairs, ctx):
+    def _predict_share(self, pairs, ctx, wanted):
         """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
         images = [tuple(to_device(image[None], ctx) for image in pair[:2]) for pair in pairs]
         inputs = [
@@ -176,16 +208,22 @@ class Pipeline:
             for pair, own in zip(pairs, images, strict=True)
         ]
         inputs1, inputs2 = (mx.nd.concat(*batch, dim=0) for batch in zip(*inputs, strict=True))
-        outputs = self.network(inputs1, inputs2)
+        outputs = self._predictor(inputs1, inputs2)
         flows = upsample(mx.nd, outputs[0][-1], FINEST_STRIDE)
-        # The last output is the occlusion mask; the cascade's second one is not.
-        masks = upsample(mx.nd, outputs[-1][0], FINEST_STRIDE)
+        # The last output is the occlusion mask, if any; the cascade's second one is not.
+        mask_wanted = "mask" in wanted and outputs[-1]
+        masks = upsample(mx.nd, outputs[-1][0], FINEST_STRIDE) if mask_wanted else None
         results = []
         for index, (pair, (_, image2)) in enumerate(zip(pairs, images, strict=True)):
-            flow = pair.size.flow_back(flows[index : index + 1])
-            mask = pair.size.mask_back(masks[index : index + 1])
-            warped = warp(mx.nd, image2, flow, repeat_border=True)
-            results.append((flip_axes(mx.nd, flow), mask, warped))
+            one = slice(index, index + 1)
+            flow = pair.size.flow_back(flows[one])
+            results.append(
+                (
+                    flip_axes(mx.nd, flow) if "flow" in wanted else None,
+                    pair.size.mask_back(masks[one]) if mask_wanted else None,
+                    warp(mx.nd, image2, flow, repeat_border=True) if "warped" in wanted else None,
+                )
+            )
         return results
 
     def validate(
@@ -214,7 +252,8 @@ class Pipeline:
         figures = {"epe": "epe", "kitti": "fl"}
         if return_type not in figures:
             raise InputError(f"return_type: expected one of {list(figures)}, got {return_type!r}")
-        predictions = self.predict(images1, images2, batch_size, resize)
+        images = zip(images1, images2, strict=True)
+        predictions = self.predict_pairs(images, batch_size, resize, wanted=("flow",))
         if masks is None:
             truths = ((flow, np.ones(flow.shape[:2], bool)) for flow in flows)
         else:
@@ -261,18 +300,26 @@ class Pipeline:
         -------
         dict
             `epe`: the mean endpoint error in pixels at full size over the samples with a valid
-            pixel, and `loss`: the mean loss; both before the update. `updated`: whether there was
-            one; there is none where the loss or its gradient is not finite.
+            pixel, and `loss`: the mean loss; both before the update and over the samples of all
+            workers. `updated`: whether there was one; there is none where the loss or its gradient
+            is not finite, be it on another worker.
 
         Raises
         ------
         InputError
             The batch or its parts cannot be shared out evenly over the devices.
+        network.peers.PeersLostError
+            Another worker has died; the weights are those of before the step.
         """
         if mask is None:
             mask = np.full((len(img1), 1, *img1.shape[2:]), 255, np.uint8)
         arrays = (img1, img2, label, mask)
         return self._step.run(arrays, geo_aug, color_aug, micro_batch or len(img1))
+
+
+def _to_numpy(output):
+    """Return an NDArray (1, C, H, W) as numpy.ndarray (H, W, C), and None as it is."""
+    return None if output is None else output[0].transpose((1, 2, 0)).asnumpy()
 
 
 def _checked_pair(image1, image2, resize):

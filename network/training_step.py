@@ -1,4 +1,4 @@
-"""One optimisation step: shared out over devices, summed over parts, skipped when it is bad."""
+"""One optimisation step: shared out over workers and devices, in parts, skipped when it is bad."""
 
 import mxnet as mx
 import numpy as np
@@ -41,14 +41,18 @@ class TrainingStep:
     loss : network.loss.MultiscaleLoss
     trainer : mxnet.gluon.Trainer
     ctx : list of mxnet.Context
+    peers : network.peers.Peers
+        The workers that take each step together, each with its own samples.
     """
 
-    def __init__(self, network, loss, trainer, ctx):
+    def __init__(self, network, loss, trainer, ctx, peers):
         self._network = network
         self._loss = loss
         self._epe = EndpointError()
         self._trainer = trainer
         self._ctx = ctx
+        self._peers = peers
+        self._has_joined = False
         for block in (self._loss, self._epe):
             block.hybridize()
 
@@ -59,6 +63,7 @@ class TrainingStep:
         """
         count = len(arrays[0])
         check_division(count, part, len(self._ctx))
+        self._join()
         self._prepare_gradients(accumulate=part < count)
         losses, errors = [], []
         for start in range(0, count, part):
@@ -66,13 +71,39 @@ class TrainingStep:
             loss, error = self._add_gradients(own, geo_aug, color_aug)
             losses.append(loss)
             errors.append(error)
-        loss = float(np.concatenate(losses).mean())
-        updated = bool(np.isfinite(loss)) and self._gradients_are_finite()
-        if updated:
-            self._trainer.step(count)
-        error = np.concatenate(errors)
-        epe = float(error.mean()) if error.size else 0.0
-        return {"epe": epe, "loss": loss, "updated": updated}
+        losses, errors = np.concatenate(losses), np.concatenate(errors)
+        bad = not (np.isfinite(losses).all() and self._gradients_are_finite())
+        # Where one worker must not make this update, none does: their weights stay equal.
+        loss, error, counted, bad = self._peers.total(
+            [losses.sum(), errors.sum(), errors.size, bad]
+        )
+        everywhere = count * self._peers.size
+        if not bad:
+            self._update(everywhere)
+        epe = float(error / counted) if counted else 0.0
+        return {"epe": epe, "loss": float(loss / everywhere), "updated": not bad}
+
+    def _join(self):
+        """Have all workers begin with equal weights.
+
+        The Trainer would do so at its first update. Then the weights that one worker still waits
+        for may be overwritten by the gradients that another one sends already.
+        """
+        if self._has_joined or self._peers.size == 1:
+            return
+        if not self._trainer._kv_initialized:
+            self._trainer._init_kvstore()
+        self._peers.wait_for(self._trainer._init_params)
+        self._peers.wait_for(mx.nd.waitall)
+        self._has_joined = True
+
+    def _update(self, count):
+        """Update with the gradients of all workers' samples; all or nothing."""
+        self._trainer.allreduce_grads()
+        if self._peers.size > 1:
+            gradients = [one.grad(ctx) for one in self._trained() for ctx in self._ctx]
+            self._peers.wait_for(lambda: [gradient.wait_to_read() for gradient in gradients])
+        self._trainer.update(count)
 
     def _trained(self):
         """Return the parameters that are not frozen."""

@@ -1,6 +1,7 @@
 """What the programs share: one-line errors with exit code 2, logging, argument types."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -43,6 +44,18 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="the size that the network sees, multiples of 64",
     )
     add(
+        "--threads",
+        metavar="N",
+        type=positive,
+        help="threads of MXNet on the CPU; by default one per physical core, or OMP_NUM_THREADS",
+    )
+    add(
+        "--kernels",
+        choices=("auto", "builtin"),
+        help="whose operators run on the CPU: auto for the fast ones, builtin for MXNet's own; "
+        "by default MASKFLOWNET_KERNELS, or auto",
+    )
+    add(
         "--root",
         metavar="DIR",
         type=Path,
@@ -57,6 +70,8 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     An error that a person can mend (`config.errors.InputError`, or the system's: no such file, no
     space, no permission) ends in one line on stderr and exit code 2; Ctrl-C in exit code 130.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what a terminal lacks
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True)
     from config.errors import InputError
 
@@ -77,6 +92,15 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
             raise
         print(f"{program}: error: {one_line(explanation or error)}", file=sys.stderr)
     return 2
+
+
+def set_threads(threads: int | None) -> None:
+    """Have MXNet run on so many threads, if a number is given.
+
+    Before anything imports MXNet, which looks it up then; see `runtime` for the default.
+    """
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 class _Lines(logging.Handler):
@@ -121,14 +145,17 @@ def size_hw(text: str) -> tuple[int, int]:
 
 def device_ids(text: str) -> list[int]:
     """Parse "0,1" into GPU ids; an empty text is no GPU at all, which means the CPU."""
-    return [int(part) for part in text.split(",")] if text else []
+    ids = [whole(part) for part in text.split(",")] if text else []
+    if len(set(ids)) < len(ids):
+        raise ValueError(text)
+    return ids
 
 
 # argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
 positive.__name__ = "positive whole number"
 whole.__name__ = "whole number"
 size_hw.__name__ = "H,W (such as 384,768)"
-device_ids.__name__ = "list of GPU ids"
+device_ids.__name__ = "list of GPU ids (each once)"
 
 
 def load_pipeline(arguments: argparse.Namespace):
@@ -162,7 +189,9 @@ def load_pipeline(arguments: argparse.Namespace):
     if arguments.resize is not None:
         check_network_size(arguments.resize)
     contexts = devices(arguments.gpu_device)
-    pipe = get_pipeline(arguments.network, ctx=contexts, config=config)
+    pipe = get_pipeline(
+        arguments.network, ctx=contexts, config=config, kernels=arguments.kernels
+    )
     pipe.load(checkpoint.path)
     return checkpoint, pipe
 
@@ -173,23 +202,16 @@ def devices(gpu_ids: list[int]) -> list:
     Raises
     ------
     InputError
-        For an id that MXNet does not see.
+        MXNet cannot run on one of them.
     """
+    if gpu_ids:
+        from tasks.devices import ask_driver, check_gpus
+
+        check_gpus(gpu_ids, ask_driver())
+
     import runtime  # noqa: F401  (before MXNet)
 
     # isort: split
     import mxnet as mx
 
-    from config.errors import InputError
-
-    if not gpu_ids:
-        return [mx.cpu()]
-    count = mx.context.num_gpus()
-    for gpu_id in gpu_ids:
-        if not 0 <= gpu_id < count:
-            seen = f"GPUs 0 to {count - 1}" if count else "no GPU"
-            raise InputError(
-                f"-g {','.join(map(str, gpu_ids))}: expected GPU ids that are there, but MXNet "
-                f"sees {seen}; leave -g out to run on the CPU"
-            )
-    return [mx.gpu(gpu_id) for gpu_id in gpu_ids]
+    return [mx.gpu(gpu_id) for gpu_id in gpu_ids] or [mx.cpu()]

@@ -48,8 +48,9 @@ def estimate_flow(pipe, image1, image2, resize=None):
     -------
     network.Prediction
         flow: float32 (H, W, 2), (u, v) = (x, y) in pixels; mask: float32 (H, W, 1), near 1 where
-        image 1 is visible in image 2 and near 0 where it is occluded; warped: float32 (H, W, 3) in
-        [0, 1], BGR, image 2 brought to image 1. All of the images' own size.
+        image 1 is visible in image 2 and near 0 where it is occluded, or None of a network without
+        one; warped: float32 (H, W, 3) in [0, 1], BGR, image 2 brought to image 1. All of the
+        images' own size.
 
     Raises
     ------

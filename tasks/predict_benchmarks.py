@@ -138,7 +138,7 @@ def _predict_pairs(pipe, test_set, files, batch_size, resize):
     if done := len(files) - len(todo):
         logger.info("%s: %d of %d pairs are done already", test_set.name, done, len(files))
     images = read_ahead(test_set.read, todo, ahead=batch_size)
-    predictions = pipe.predict_pairs(images, batch_size, resize)
+    predictions = pipe.predict_pairs(images, batch_size, resize, wanted=("flow",))
     shown = progress(predictions, len(todo), test_set.name)
     for pair, prediction in zip(todo, shown, strict=True):
         write_flow(files[pair], prediction.flow)

@@ -35,7 +35,7 @@ class RunRecord:
     dataset_cfg : str
         The dataset config: a name in config/ or an absolute path.
     batch : int
-        Pairs per step over all devices.
+        Pairs per step over all devices of a process.
     micro_batch : int
         Pairs in memory at a time.
     shard : int
@@ -44,6 +44,8 @@ class RunRecord:
         Of weights, order and augmentation.
     said_batch : int or None
         What --batch said, if anything.
+    processes : int
+        So many train together (--kvstore), each with such a batch.
     """
 
     config: str = field(metadata=key(_text))
@@ -53,6 +55,7 @@ class RunRecord:
     shard: int = field(metadata=key(integer(1)))
     seed: int = field(metadata=key(integer(0)))
     said_batch: int | None = field(default=None, metadata=key(integer(1)))
+    processes: int = field(default=1, metadata=key(integer(1)))
 
 
 def dataset_reference(data: DatasetConfig) -> str:
@@ -97,7 +100,7 @@ def read_record(path: Path) -> RunRecord | None:
 
 def report_changes(run: str, before: RunRecord, now: RunRecord) -> None:
     """Warn of each thing in which a run goes on otherwise than it was begun."""
-    for name in ("config", "dataset_cfg", "batch", "micro_batch", "shard"):
+    for name in ("config", "dataset_cfg", "batch", "micro_batch", "shard", "processes"):
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
             logger.warning("run %s was begun with %s=%s and goes on with %s", run, name, old, new)

@@ -8,6 +8,7 @@ import contextlib
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     prefix, _, steps = text.partition(":")
     if steps and not steps.isdecimal():
         raise InputError(f"-c {text}: expected RUN:STEPS with a whole number, got {steps!r}")
-    found = [entry for entry in _checkpoints(folder) if entry.run.startswith(prefix)]
+    found = [entry for entry in all_checkpoints(folder) if entry.run.startswith(prefix)]
     runs = sorted({entry.run for entry in found})
     if prefix in runs:
         runs = [prefix]
@@ -113,7 +114,7 @@ def new_run(root: Path) -> str:
 
 def checkpoints_of(run: str, folder: Path) -> list[Checkpoint]:
     """Return the checkpoints of a run, the oldest first."""
-    own = (entry for entry in _checkpoints(folder) if entry.run == run)
+    own = (entry for entry in all_checkpoints(folder) if entry.run == run)
     return sorted(own, key=lambda entry: entry.steps)
 
 
@@ -171,7 +172,8 @@ def _by_path(path):
     return Checkpoint(match["run"], int(match["steps"]), path)
 
 
-def _checkpoints(folder):
+def all_checkpoints(folder: Path) -> Iterator[Checkpoint]:
+    """Yield the checkpoints of all runs in a folder, by the names of their files."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         match = _NAME.fullmatch(path.stem)
         if match is not None and not path.name.startswith("."):
@@ -184,5 +186,5 @@ def _nothing_found(text, prefix, folder):
     if released is not None:
         where = "" if folder.parent == ROOT else f" --root {folder.parent}"
         return f"{message}; get it with: python main.py --fetch {prefix}{where}"
-    runs = sorted({entry.run for entry in _checkpoints(folder)})
+    runs = sorted({entry.run for entry in all_checkpoints(folder)})
     return f"{message}; the runs there are {', '.join(runs) or 'none'}"

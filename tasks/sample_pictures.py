@@ -42,7 +42,7 @@ class StandIn(NamedTuple):
 
     sample: FlowSample
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None):
+    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
         """Yield the blurred truth for every pair; see `network.Pipeline.predict_pairs`."""
         from network import Prediction
 

@@ -3,15 +3,18 @@
 import argparse
 import dataclasses
 import logging
+import random
 import tempfile
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from config import Config, DatasetConfig, InputError, load_config, load_dataset_config
-from network import get_pipeline, held_network
+from network import Peers, get_pipeline, held_network
 from network.training_step import check_division
 from tasks.command_line import devices
+from tasks.distributed import check_agreement, join, leaving_at_once, place_of
 from tasks.memory import micro_batch
 from tasks.run_record import (
     RunRecord,
@@ -62,6 +65,15 @@ def start_training(arguments: argparse.Namespace) -> int:
     InputError
         Whatever is wrong with a config, the checkpoint, the devices or the batch.
     """
+    place = place_of(arguments.kvstore)
+    if arguments.kvstore is None:
+        return _start(arguments, place)
+    if arguments.debug:
+        raise InputError("--debug tries a training by one process: leave --kvstore out")
+    return leaving_at_once(lambda: _start(arguments, place))
+
+
+def _start(arguments, place):
     origin = find_origin(arguments)
     data_config = load_dataset_config(dataset_of(arguments, origin))
     config = with_schedule(load_config(arguments.config), data_config)
@@ -71,15 +83,45 @@ def start_training(arguments: argparse.Namespace) -> int:
         return 0
     contexts = devices(arguments.gpu_device)
     record = make_record(arguments, origin, config, data_config)
-    settings = settings_of(record, arguments)
+    settings = settings_of(record, arguments)._replace(rank=place.rank, size=place.size)
     data = open_data(data_config, settings)
-    pipe = make_pipeline(arguments.network, contexts, config, record.seed)
+    peers = join(arguments.kvstore, place)
+    pipe = make_pipeline(
+        arguments.network, contexts, config, record.seed, peers, arguments.kernels
+    )
     load_weights(pipe, origin)
-    check_writable(arguments.root / "weights")
-    run = origin.run or new_run(arguments.root)
-    write_record(record, record_path(arguments.root, run))
-    logger.info("run %s: log and curves in %s", run, arguments.root / "logs")
+    check_alike(peers, origin, config, data, record)
+    run = open_run(arguments.root, origin, record) if place.rank == 0 else origin.run or ""
     return train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
+
+
+def check_alike(peers: Peers, origin: Origin, config: Config, data, record: RunRecord) -> None:
+    """Raise InputError unless all workers train the same from the same; they may lie elsewhere."""
+    states = origin.checkpoint.states if origin.run else None
+    moments = zlib.crc32(states.read_bytes()) if states and states.is_file() else None
+    settings = [*vars(config).values(), *vars(data.config).values()]
+    check_agreement(
+        peers,
+        [value for value in settings if not isinstance(value, Path)],
+        [len(part or ()) for part in (data.training_set, data.validation_set)],
+        dataclasses.replace(record, dataset_cfg="", micro_batch=1),
+        *(origin.step, moments),
+    )
+
+
+def open_run(root: Path, origin: Origin, record: RunRecord) -> str:
+    """Return the id of the run, a new one unless it goes on, and write down how it is made.
+
+    Raises
+    ------
+    OSError
+        Checkpoints could not be written.
+    """
+    check_writable(root / "weights")
+    run = origin.run or new_run(root)
+    write_record(record, record_path(root, run))
+    logger.info("run %s: log and curves in %s", run, root / "logs")
+    return run
 
 
 def find_origin(arguments) -> Origin:
@@ -152,6 +194,7 @@ def make_record(arguments, origin: Origin, config: Config, data: DatasetConfig) 
         shard=arguments.shard,
         seed=before.seed if before else arguments.seed or 0,
         said_batch=said_batch,
+        processes=place_of(arguments.kvstore).size,
     )
     check_division(record.batch, record.micro_batch, device_count(arguments))
     if before:
@@ -212,15 +255,35 @@ def device_count(arguments) -> int:
     return max(len(arguments.gpu_device), 1)
 
 
-def make_pipeline(name: str, contexts, config: Config, seed: int):
+def make_pipeline(
+    name: str,
+    contexts,
+    config: Config,
+    seed: int,
+    peers: Peers | None = None,
+    kernels: str | None = None,
+):
     """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
-    from gluoncv.utils import random  # here, for it is slow and refuses to load beside PyTorch 2
-
-    random.seed(seed % 2**32)  # NumPy refuses what is larger
-    pipe = get_pipeline(name, ctx=contexts, config=config)
+    seed_generators(seed % 2**32)  # NumPy refuses what is larger
+    pipe = get_pipeline(name, ctx=contexts, config=config, peers=peers, kernels=kernels)
     if is_cascade(config):
         pipe.fix_head()
     return pipe
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the random numbers of Python, NumPy and MXNet."""
+    try:
+        from gluoncv.utils import random as generators  # here, for it is slow
+    except RuntimeError:  # it refuses to load beside PyTorch 2
+        import mxnet as mx
+        import numpy as np
+
+        random.seed(seed)
+        np.random.seed(seed)
+        mx.random.seed(seed)
+    else:
+        generators.seed(seed)
 
 
 def is_cascade(config: Config) -> bool:

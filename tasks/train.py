@@ -10,8 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from network import PeersLostError
 from reader.read_ahead import read_ahead
-from tasks.interrupts import stop_request
+from tasks.distributed import NoLog, noting_loss
+from tasks.interrupts import STOPPING, stop_request
 from tasks.memory import shortage
 from tasks.meter import Meter, duration
 from tasks.progress import progress
@@ -39,7 +41,8 @@ def train(
     Parameters
     ----------
     pipe : network.Pipeline
-        With the weights, and the moments if there are any, of step `start`.
+        With the weights, and the moments if there are any, of step `start`. Where several workers
+        train together (`pipe.peers`), the first writes log and checkpoints, and all stop alike.
     run : str
         The run's id: logs go to `root`/logs/RUN.log and .csv, checkpoints to `root`/weights.
     start : int
@@ -62,14 +65,19 @@ def train(
         of the steps made so far is written first. Or: a step does not fit into memory.
     OSError
         A reading process died, or a log or checkpoint cannot be written.
+    PeersLostError
+        Another worker cannot go on; the first one writes a checkpoint of the steps made so far.
     """
-    log = RunLog(root / "logs", run, start)
+    peers = pipe.peers
+    log = NoLog() if peers.rank else RunLog(root / "logs", run, start)
     pairs, held_out = len(data.training_set), len(data.validation_set or ())
     host = socket.gethostname()
-    log.line(f"start={start}, train={pairs}, val={held_out}, host={host}, batch={settings.batch}")
+    batch = settings.batch * peers.size
+    log.line(f"start={start}, train={pairs}, val={held_out}, host={host}, batch={batch}")
     log.line(arguments)
     with (
         stop_request() as stop,
+        noting_loss(peers),
         augmented_batches(data, settings.seed, start + 1) as batches,
     ):
         return _Training(pipe, run, start, data, settings, root / "weights", log, stop).run(batches)
@@ -80,6 +88,7 @@ class _Training:
 
     def __init__(self, pipe, run, start, data, settings, weights, log, stop):
         self._pipe = pipe
+        self._peers = pipe.peers
         self._run = run
         self._steps = self._start = self._saved = start
         self._data = data
@@ -95,8 +104,12 @@ class _Training:
         """Train until the schedule ends, somebody stops it or the loss is lost; return the code."""
         last = self._pipe.config.optimizer.learning_rate[-1][0]
         with tqdm(total=last, initial=self._start, unit="step", disable=None) as bar:
-            while self._stop.exit_code is None and self._pipe.set_learning_rate(self._steps + 1):
-                self._take_step(batches)
+            while self._pipe.set_learning_rate(self._steps + 1):
+                asked = time.monotonic()
+                work = self._next_work(batches)
+                if work is None:
+                    break
+                self._take_step(*work, asked)
                 if self._bad_steps == BAD_STEPS_IN_A_ROW:
                     return self._give_up()
                 self._do_what_is_due(last)
@@ -105,23 +118,42 @@ class _Training:
         self._save_if_new()
         return self._stop.exit_code or 0
 
-    def _take_step(self, batches):
-        asked = time.monotonic()
+    def _next_work(self, batches):
+        """Return a batch with its augmentation, or None where any worker was asked to stop."""
         with self._saving_on_failure():
-            batch, (geo_aug, color_aug) = next(batches)
+            try:
+                work = next(batches) if self._stop.exit_code is None else None
+            except Exception:
+                with contextlib.suppress(PeersLostError):
+                    self._peers.total([0, 0, True])
+                raise
+            wishes = [self._stop.exit_code == 128 + number for number in STOPPING]
+            *stops, failed = self._peers.total([*wishes, False])
+            if failed:
+                raise PeersLostError("another worker cannot go on; it says why")
+        if self._stop.exit_code is None and any(stops):
+            self._stop.exit_code = 128 + STOPPING[0 if stops[0] else 1]
+        return None if any(stops) else work
+
+    def _take_step(self, batch, augmentation, asked):
         came = time.monotonic()
-        figures = self._train_on(batch, geo_aug, color_aug)
+        with self._saving_on_failure(PeersLostError):
+            figures = self._train_on(batch, *augmentation)
         self._steps += 1
         if figures["updated"]:
             self._bad_steps = 0
             self._meter.add(figures, came - asked, time.monotonic() - asked)
         else:
             self._bad_steps += 1
-            names = ", ".join(batch.names)
-            self._log.line(
+            line = (
                 f"steps={self._steps}, loss={figures['loss']}, no update: the loss or its gradient "
-                f"is not finite: {names}"
+                f"is not finite: {', '.join(batch.names)}"
             )
+            if self._peers.size > 1:
+                line += "; or another worker's is, which names its own pairs"
+            if self._peers.rank:
+                logger.warning("%s", line)
+            self._log.line(line)
 
     def _train_on(self, batch, geo_aug, color_aug):
         images, part = (batch.image1, batch.image2), self._settings.micro_batch
@@ -150,11 +182,11 @@ class _Training:
             self._save_if_new()
 
     @contextlib.contextmanager
-    def _saving_on_failure(self):
-        """Do not let data that cannot be read, or a log, cost the steps made so far."""
+    def _saving_on_failure(self, kind=Exception):
+        """Do not let what fails beside the training cost the steps made so far."""
         try:
             yield
-        except Exception:
+        except kind:
             if not self._bad_steps:
                 self._save_if_new()
             raise
@@ -175,8 +207,9 @@ class _Training:
         """Log the means since the last report, if there are any."""
         if not self._meter.steps:
             return
-        figures = self._meter.take(self._settings.batch)
-        seconds_left = (last - self._steps) * self._settings.batch / figures["samples_per_second"]
+        batch = self._settings.batch * self._peers.size
+        figures = self._meter.take(batch)
+        seconds_left = (last - self._steps) * batch / figures["samples_per_second"]
         row = {
             "steps": self._steps,
             "epe": round(figures["epe"], 4),
@@ -191,31 +224,50 @@ class _Training:
         self._log.row(row)
 
     def _validate(self):
-        """Log the validation error; a stop breaks it off and then there is none."""
+        """Log the validation error, each worker having done its share of the pairs.
+
+        A stop breaks it off and then there is none.
+        """
         dataset = self._data.validation_set
         if dataset is None:
             return
         count = int(min(len(dataset), self._settings.validation_pairs or math.inf))
-        with contextlib.closing(read_ahead(dataset.__getitem__, range(count), ahead=1)) as samples:
-            wanted = itertools.takewhile(lambda _: self._stop.exit_code is None, samples)
-            epe = validation_epe(self._pipe, progress(wanted, count, "validation"))
-        if self._stop.exit_code is None:
+        own = range(self._peers.rank, count, self._peers.size)
+        with contextlib.closing(read_ahead(dataset.__getitem__, own, ahead=1)) as samples:
+            wanted = itertools.takewhile(lambda _: not self._is_broken_off(), samples)
+            epe = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
+        if not self._peers.total([self._is_broken_off()]).any():
             self._log.line(f"steps={self._steps}, val_epe={epe:.4f}")
             self._log.row({"steps": self._steps, "val_epe": round(epe, 4)})
 
+    def _is_broken_off(self):
+        return self._stop.exit_code is not None or self._peers.lost
+
     def _save_if_new(self):
         if self._steps > self._saved:
-            save_checkpoint(self._pipe, self._run, self._steps, self._weights)
+            if self._peers.rank == 0:
+                save_checkpoint(self._pipe, self._run, self._steps, self._weights)
             self._saved = self._steps
         self._checkpoint_is_due = False
 
 
 def validation_epe(pipe, samples) -> float:
-    """Return the mean endpoint error over an iterable of FlowSample, which is taken lazily."""
-    ones, others, flows, valids = itertools.tee(samples, 4)
-    return pipe.validate(
+    """Return the mean endpoint error over the FlowSamples of all workers together.
+
+    Each has an iterable of its own share, which is taken lazily.
+    """
+    has_valid = []
+
+    def noted():
+        for sample in samples:
+            has_valid.append(bool(sample.valid.any()))
+            yield sample
+
+    ones, others, flows, valids = itertools.tee(noted(), 4)
+    epe = pipe.validate(
         (sample.image1 for sample in ones),
         (sample.image2 for sample in others),
         (sample.flow for sample in flows),
         (sample.valid for sample in valids),
     )
+    return pipe.peers.mean(epe, sum(has_valid))

@@ -20,7 +20,7 @@ class TrainSettings(NamedTuple):
     Attributes
     ----------
     batch : int
-        Pairs per step over all devices.
+        Pairs per step over all devices of this process.
     micro_batch : int
         Pairs in memory at a time.
     seed : int
@@ -31,6 +31,8 @@ class TrainSettings(NamedTuple):
         Processes that read pairs; None for as many as there are cores, within reason.
     validation_pairs : int or None
         At most so many pairs are validated on.
+    rank, size : int
+        This is process `rank` (from 0) of `size` that train together.
     """
 
     batch: int
@@ -39,6 +41,8 @@ class TrainSettings(NamedTuple):
     shard: int = 1
     workers: int | None = None
     validation_pairs: int | None = None
+    rank: int = 0
+    size: int = 1
 
 
 class TrainingData(NamedTuple):
@@ -78,6 +82,8 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
         settings.seed,
         workers=settings.workers,
         shard=settings.shard,
+        rank=settings.rank,
+        size=settings.size,
     )
     return TrainingData(config, training_set, _validation_set(config), loader)
 

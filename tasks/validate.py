@@ -8,9 +8,21 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from config import load_dataset_config
-from metrics import MATCHED, SPEEDS, UNMATCHED, score_regions, summarize_regions
+from metrics import (
+    MATCHED,
+    SPEEDS,
+    UNMATCHED,
+    ImageScore,
+    mask_histogram,
+    score_regions,
+    summarize_mask,
+    summarize_regions,
+)
 from reader.datasets import FlowDataset, evaluation_sets, make_dataset
 from reader.read_ahead import read_ahead
 from reader.whole_file import whole_file
@@ -27,6 +39,8 @@ COLUMNS = ("set", "pairs", "EPE", ">1px %", ">3px %", ">5px %", "Fl %", "Fl pool
 REGIONS = (*SPEEDS, MATCHED, UNMATCHED)
 REGION_TITLE = "EPE by speed (px per frame) and visibility, pooled over all such pixels:"
 NOC_TITLE = "Non-occluded pixels alone (KITTI's noc; matched in Sintel's words):"
+MASK_TITLE = "Occlusion mask against the truth (by chance AP is the share of occluded pixels):"
+MASK_COLUMNS = ("set", "occluded %", "AP %", "best F1 %")
 
 # For whoever reads a report without this repository at hand.
 MEANINGS = {
@@ -40,7 +54,17 @@ MEANINGS = {
     "expected": "pairs that the published set has, or null where that is not known",
     "regions": "the same for pixels whose true flow has a length of 0 to below 10 px, of 10 to "
     "below 40 px, and from 40 px on; matched: seen in both images (KITTI's noc); unmatched: not",
+    "mask": "of a network with an occlusion mask, where occlusion is known: average_precision and "
+    "best_f1 of 1 - mask against the occluded pixels, and occluded_share (0..1), which is the "
+    "average precision by chance; all pixels of the set together",
 }
+
+
+class _PairScore(NamedTuple):
+    """What a pair contributes: its scores by region, and its mask's histogram where known."""
+
+    regions: dict[str, ImageScore]
+    mask: np.ndarray | None
 
 
 def validate(
@@ -77,9 +101,10 @@ def validate(
     -------
     dict
         Set name to the figures of `metrics.summarize_regions`, and `expected`: how many pairs the
-        published set has, or None.
+        published set has, or None. `mask`, if the network has one and the truth is known: the
+        figures of `metrics.summarize_mask`.
     """
-    known = {}  # scores by region, of the pairs of finished sets
+    known = {}  # scores of the pairs of finished sets
     figures = {}
     try:
         for name, dataset in sets:
@@ -91,7 +116,7 @@ def validate(
             new = _scores(pipe, name, dataset, todo, batch_size, resize)
             scores.update(zip(todo, new, strict=True))
             known.update((keys[index], score) for index, score in scores.items())
-            figures[name] = summarize_regions(list(scores.values()))
+            figures[name] = _summarize(scores.values())
             figures[name]["expected"] = dataset.expected
             if left_out := len(scores) - figures[name]["images"]:
                 logger.warning("%s: %d pairs without a valid pixel do not count", name, left_out)
@@ -130,7 +155,8 @@ def append_log(
     """Append a set's figure to `folder`/RUN.val.log in the original's form.
 
     Such as `[2019/09/25 08:12:28] steps=500000, sintel.training.clean:epe=2.33`; `resize` and
-    `shard` follow where they are not the default, since such figures do not compare.
+    `shard` follow where they are not the default, since such figures do not compare. Where there
+    are figures of the mask, a line with them follows.
     """
     kind, value = ("kitti", "fl") if name in LOGGED_AS_FL else ("epe", "epe")
     words = [f"steps={checkpoint.steps}", f"{name}:{kind}={figure[value]:.6g}"]
@@ -138,8 +164,14 @@ def append_log(
         words.append(f"resize={resize[0]}x{resize[1]}")
     if shard != 1:
         words.append(f"shard={shard}")
+    lines = [words]
+    if mask := figure.get("mask"):
+        figures = (f"mask_{key}={mask[key]:.6g}" for key in ("average_precision", "best_f1"))
+        share = f"occluded_share={mask['occluded_share']:.6g}"
+        lines.append([words[0], f"{name}:{', '.join([*figures, share])}", *words[2:]])
+    stamp = time.strftime("[%Y/%m/%d %H:%M:%S]")
     with (folder / f"{checkpoint.run}.val.log").open("a", encoding="utf-8") as log:
-        log.write(f"{time.strftime('[%Y/%m/%d %H:%M:%S]')} {', '.join(words)}\n")
+        log.writelines(f"{stamp} {', '.join(line)}\n" for line in lines)
 
 
 def write_report(
@@ -193,7 +225,7 @@ def _finite(value):
 
 
 def _scores(pipe, name, dataset, indices, batch_size, resize):
-    """Yield the scores by region of each of the dataset's pairs at `indices`, in order."""
+    """Yield the `_PairScore` of each of the dataset's pairs at `indices`, in order."""
     truths = deque()  # of the pairs that the pipeline has taken and not answered yet
 
     def images():
@@ -201,18 +233,33 @@ def _scores(pipe, name, dataset, indices, batch_size, resize):
             truths.append((sample.flow, sample.valid[..., 0] > 0, sample.occluded))
             yield sample.image1, sample.image2
 
-    predictions = pipe.predict_pairs(images(), batch_size, resize)
+    predictions = pipe.predict_pairs(images(), batch_size, resize, wanted=("flow", "mask"))
     for prediction in progress(predictions, len(indices), name):
-        yield score_regions(prediction.flow, *truths.popleft())
+        flow, valid, occluded = truths.popleft()
+        regions = score_regions(prediction.flow, flow, valid, occluded)
+        histogram = None
+        if prediction.mask is not None and occluded is not None:
+            histogram = mask_histogram(prediction.mask[..., 0], occluded, valid)
+        yield _PairScore(regions, histogram)
+
+
+def _summarize(scores):
+    """Return a set's figures from its pairs' scores."""
+    figures = summarize_regions([score.regions for score in scores])
+    histograms = [score.mask for score in scores if score.mask is not None]
+    if histograms:
+        figures["mask"] = summarize_mask(sum(histograms, np.zeros(histograms[0].shape, np.int64)))
+    return figures
 
 
 def tables(figures: dict[str, dict]) -> Iterator[str]:
-    """Yield the lines of three tables: all pixels, by speed and visibility, non-occluded pixels.
+    """Yield the lines of four tables: all pixels, by speed and visibility, non-occluded, the mask.
 
     Parameters
     ----------
     figures : dict
-        What `validate` returned. The third table is left out where no set knows its occlusion.
+        What `validate` returned. The third table is left out where no set knows its occlusion, and
+        the fourth too where the network has no mask.
     """
     yield from _table([COLUMNS, *(_row(name, figure) for name, figure in figures.items())])
     yield from ("", REGION_TITLE)
@@ -225,6 +272,10 @@ def tables(figures: dict[str, dict]) -> Iterator[str]:
     if noc:
         yield from ("", NOC_TITLE)
         yield from _table([COLUMNS, *(_row(name, figure) for name, figure in noc.items())])
+    masks = {name: figure["mask"] for name, figure in figures.items() if "mask" in figure}
+    if masks:
+        yield from ("", MASK_TITLE)
+        yield from _table([MASK_COLUMNS, *map(_mask_row, masks, masks.values())])
 
 
 def _row(name, figure):
@@ -238,6 +289,11 @@ def _region_row(name, figure):
     regions = [figure["regions"].get(region, {"pixels": 0}) for region in REGIONS]
     pooled = (f"{region['epe_pooled']:.3f}" if region["pixels"] else "-" for region in regions)
     return (name, *pooled)
+
+
+def _mask_row(name, figure):
+    shares = ("occluded_share", "average_precision", "best_f1")
+    return (name, *(f"{100 * figure[share]:.2f}" for share in shares))
 
 
 def _table(rows):

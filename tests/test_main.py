@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from golden import golden_parameters, recipe_weight
+from shared_libraries import stand_in_driver
 
 from config import load_config
 from config.paths import ROOT_VARIABLES
@@ -180,6 +181,62 @@ def test_no_dataset_says_where_to_set_one(root, datasets, monkeypatch, capsys):
 )
 def test_bad_arguments_end_in_one_line(root, datasets, capsys, argv, said):
     assert said in error_of(capsys, [*argv, "--root", str(root)])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "said"),
+    [
+        ([("NVIDIA H200", 9, 0)], "-g 0 (NVIDIA H200): MXNet 1.9.1 cannot run on it"),
+        ([("NVIDIA A10", 8, 6)], "-g 0 (NVIDIA A10): the installed MXNet was built for CPUs"),
+        ([], "-g 0: NVIDIA's driver finds no GPU"),
+    ],
+)
+def test_a_gpu_that_mxnet_cannot_run_on_ends_in_one_line(root, tmp_path, gpus, said):
+    stand_in_driver(tmp_path, gpus)
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "main.py"), *arguments(root, "-g", "0")],
+        env=os.environ | {"LD_LIBRARY_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"main.py: error: {said}")
+    assert done.stderr.count("\n") == 1 and "leave -g out" in done.stderr
+
+
+def ask_after(program, argv, question):
+    """Run a program in a process of its own and return what a question then prints."""
+    code = (
+        f"import ctypes, sys, {program}\n"
+        f"try: {program}.main({[str(argument) for argument in argv]})\n"
+        f"except SystemExit: pass\n"
+        f"print({question})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("program", ["main", "predict_new_data"])
+def test_help_imports_nothing_heavy(program):
+    question = "[name for name in ('mxnet', 'cv2', 'numpy', 'scipy') if name in sys.modules]"
+    assert ask_after(program, ["--help"], question) == "[]"
+
+
+@pytest.mark.parametrize("task", ["--valid", "--clear_steps", "new data"])
+def test_threads_are_set_before_mxnet_is_imported(root, tmp_path, task):
+    """OpenMP keeps what it finds when MXNet is imported. No GPU has this id, so nothing runs."""
+    argv = ["MaskFlownet_S", "-c", S_RUN, "--root", root, "-g", "99", "--threads", "3"]
+    program = "main"
+    if task == "new data":
+        program = "predict_new_data"
+        images = [f"--image_{n}={root}/chairs/data/00001_img{n}.ppm" for n in (1, 2)]
+        argv = [tmp_path / "new", *argv, *images]
+    else:
+        argv = [task, *argv]
+    question = "'mxnet' in sys.modules, ctypes.CDLL('libgomp.so.1').omp_get_max_threads()"
+    assert ask_after(program, argv, question) == "True 3"
 
 
 def test_an_unknown_key_is_named_with_the_valid_ones(root, datasets, tmp_path, capsys):

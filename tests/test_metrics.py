@@ -131,3 +131,60 @@ def test_the_parts_pooled_make_up_the_whole():
         total = sum(part["pixels"] * part["epe_pooled"] for part in parts)
         assert total / figures["pixels"] == pytest.approx(figures["epe_pooled"])
     assert figures["epe_pooled"] != pytest.approx(figures["epe"])
+
+
+def ranked(mask, occluded):
+    """Return average precision and best F1 of 1 - mask, threshold by threshold."""
+    precision_sum, best_f1, before = 0.0, 0.0, 0
+    for threshold in np.unique(mask):
+        called = mask <= threshold
+        hits = np.sum(called & occluded)
+        precision_sum += hits / called.sum() * (hits - before)
+        best_f1 = max(best_f1, 2 * hits / (called.sum() + occluded.sum()))
+        before = hits
+    return precision_sum / occluded.sum(), best_f1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_the_masks_figures_equal_a_sort_of_all_pixels(share):
+    rng = np.random.default_rng(0)
+    occluded = rng.random((3, 40, 50)) < share
+    # Values in the middle of bins: there the histogram loses nothing.
+    coarse = np.clip(rng.normal(0.6 - 0.2 * occluded, 0.15), 0, 0.999)
+    mask = ((np.floor(coarse * metrics.MASK_BINS) + 0.5) / metrics.MASK_BINS).astype(np.float32)
+    valid = rng.random(occluded.shape) < 0.8
+    images = zip(mask, occluded, valid, strict=True)
+    figures = metrics.summarize_mask(sum(metrics.mask_histogram(*image) for image in images))
+    average_precision, best_f1 = ranked(mask[valid], occluded[valid])
+    assert figures["average_precision"] == pytest.approx(average_precision)
+    assert figures["best_f1"] == pytest.approx(best_f1)
+    assert figures["occluded_share"] == pytest.approx(occluded[valid].mean())
+    assert figures["pixels"] == valid.sum()
+    # Other values are rounded to a bin, which moves the figures little.
+    exact, _ = ranked(coarse[valid], occluded[valid])
+    assert figures["average_precision"] == pytest.approx(exact, abs=0.005)
+
+
+def mask_figures(mask, occluded):
+    mask, occluded = np.array([mask], np.float32), np.array([occluded], bool)
+    return metrics.summarize_mask(metrics.mask_histogram(mask, occluded, np.ones((1, 4), bool)))
+
+
+def test_masks_that_know_all_nothing_and_the_opposite():
+    occluded = [1, 0, 0, 0]
+    assert mask_figures([0, 1, 1, 1], occluded)["average_precision"] == 1
+    assert mask_figures([0, 1, 1, 1], occluded)["best_f1"] == 1
+    same = mask_figures([0.5] * 4, occluded)
+    assert same["average_precision"] == same["occluded_share"] == 1 / 4
+    assert same["best_f1"] == 2 * 0.25 / (1 + 0.25)
+    wrong = mask_figures([1, 0, 0, 0], occluded)
+    assert wrong["average_precision"] == 1 / 4
+    assert mask_figures([np.nan] * 4, occluded) == wrong
+
+
+def test_a_mask_where_nothing_is_occluded_or_nothing_is_known():
+    figures = mask_figures([0.1, 0.2, 0.3, 0.4], [0] * 4)
+    assert np.isnan(figures["average_precision"]) and np.isnan(figures["best_f1"])
+    assert (figures["occluded_share"], figures["pixels"]) == (0, 4)
+    empty = metrics.summarize_mask(np.zeros((2, metrics.MASK_BINS), np.int64))
+    assert empty["pixels"] == 0 and np.isnan(empty["occluded_share"])

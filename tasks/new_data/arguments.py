@@ -47,7 +47,18 @@ def job_of(
     checkpoint: Checkpoint,
     config: Config,
 ) -> Job:
-    """Return the job that the arguments describe."""
+    """Return the job that the arguments describe.
+
+    Raises
+    ------
+    InputError
+        A mask is to be saved and the network has none.
+    """
+    if "mask" in files.save and not config.network.has_mask:
+        raise InputError(
+            f"--save mask: {config.name} has network.matching {config.network.matching}, which "
+            "predicts no mask; leave mask out"
+        )
     network = dataclasses.asdict(config.network)
     del network["mw"]  # only for training
     settings = {

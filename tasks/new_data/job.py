@@ -133,7 +133,8 @@ def _results(pipe, job, pairs) -> Iterator[tuple]:
             if job.files.backward:
                 yield image2, image1
 
-    predictions = pipe.predict_pairs(images(), job.batch_size, job.resize)
+    wanted = {"flow"} | {"mask", "warped"} & job.files.save
+    predictions = pipe.predict_pairs(images(), job.batch_size, job.resize, wanted)
     for prediction in predictions:
         backward = next(predictions).flow if job.files.backward else None
         yield names.popleft(), prediction, backward

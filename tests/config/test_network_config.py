@@ -170,7 +170,8 @@ def test_unknown_keys_name_the_closest(tmp_path):
     text = message(tmp_path, GOOD.replace("class:", "flow_mutliplier: 2\n  class:"))
     assert text == (
         "FILE: network.flow_mutliplier is an unknown key; did you mean flow_multiplier? "
-        "valid here: class, flow_multiplier, deform_bias, upfeat_ch, mw"
+        "valid here: class, flow_multiplier, deform_bias, upfeat_ch, mw, matching, pyramids, "
+        "mask_channel"
     )
     assert "valid here: network, optimizer" in message(tmp_path, GOOD + "1: 2\n")
 
@@ -188,6 +189,28 @@ def test_unknown_keys_name_the_closest(tmp_path):
         ("class:", "mw: [1, 2]\n  class:", "network.mw: expected a list of 5 values, got [1, 2]"),
         ("class:", "upfeat_ch: [1, 2, 3, 0]\n  class:", "a whole number of at least 1, got 0"),
         ("class:", "upfeat_ch: [1, 2, 3, 4.5]\n  class:", "at least 1, got 4.5"),
+        (
+            *("class:", "matching: warp\n  class:"),
+            "network.matching: expected one of fmm, ofmm, sym-conv, asym-conv, deform-plain, "
+            "deform-mask, deform-tradeoff, deform, got 'warp'",
+        ),
+        (
+            "class:",
+            "pyramids: 2\n  class:",
+            "network.pyramids: expected one of single, dual, got 2",
+        ),
+        (
+            "class:",
+            "mask_channel: 4\n  class:",
+            "network.mask_channel: expected true or false, got 4",
+        ),
+        ("class:", "pyramids: single\n  class:", "network.pyramids is for a cascade: leave it out"),
+        ("class:", "mask_channel: false\n  class:", "network.mask_channel is for a cascade"),
+        (
+            *("class: MaskFlownet_S", "class: MaskFlownet\n  matching: fmm"),
+            "network.mask_channel: expected false over a first stage without a mask "
+            "(network.matching: fmm), got True",
+        ),
         ("[200, 5e-5]", "[50, 5e-5]", "with growing steps"),
         ("[200, 5e-5]", "200", "optimizer.learning_rate: expected a list of [last step"),
         ("[200, 5e-5]", "[200, -1]", "expected a number greater than 0, got -1"),

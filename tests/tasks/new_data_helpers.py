@@ -44,7 +44,7 @@ class FakePipe:
         self.shown = []
         self._fail_after = fail_after
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None):
+    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
         for image1, image2 in pairs:
             if len(self.shown) == self._fail_after:
                 raise KeyboardInterrupt

@@ -95,7 +95,7 @@ def test_max_flow_fixes_the_scale(frames, out):
 
 def test_backward_flow_and_the_consistency_mask(frames, out):
     class Opposite(FakePipe):
-        def predict_pairs(self, pairs, batch_size=1, resize=None):
+        def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
             for prediction in super().predict_pairs(pairs):
                 u, v = prediction.flow[0, 0]
                 yield prediction._replace(
@@ -466,7 +466,7 @@ def test_reading_network_and_writing_overlap(frames, out, monkeypatch):
         write_flo(path, flow)
 
     class Pipe(FakePipe):
-        def predict_pairs(self, pairs, batch_size=1, resize=None):
+        def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
             for count, prediction in enumerate(super().predict_pairs(pairs)):
                 if count == 0:
                     assert read_later.wait(10), "no frame was read while the network ran"

@@ -38,7 +38,7 @@ class Seeing:
         self.calls = []
         self.pairs = 0
 
-    def predict_pairs(self, pairs, batch_size, resize):
+    def predict_pairs(self, pairs, batch_size, resize, wanted):
         self.calls.append((batch_size, resize))
         for image1, image2 in pairs:
             if self.pairs == self.stop_after:
@@ -227,7 +227,7 @@ def test_pairs_are_read_as_they_are_needed(paths, checkpoint, out, monkeypatch):
     )
 
     class Watching(Seeing):
-        def predict_pairs(self, *arguments):
+        def predict_pairs(self, *arguments, **wanted):
             begun = len(read)
             for count, prediction in enumerate(super().predict_pairs(*arguments), start=1):
                 assert len(read) - begun <= count + 2 * 4

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -103,6 +107,28 @@ def test_flags_count_before_the_configs(root, trained):
     ((_, run, _, _, settings),) = trained
     assert settings == (6, 3, 2**40, 2, 3, None)
     assert read_record(record_path(root, run)).said_batch == 6
+
+
+def test_beside_pytorch_the_same_numbers_are_drawn(tmp_path):
+    """PyTorch 2 is stood in for by what gluoncv asks of it: its version."""
+    code = (
+        "import random, runtime, mxnet as mx, numpy as np; from tasks import start; "
+        "start.seed_generators(5); "
+        "print(random.random(), np.random.rand(), mx.nd.random.uniform().asscalar())"
+    )
+    (tmp_path / "torch.py").write_text("__version__ = '2.1.0'")
+    drawn = []
+    for path in ("", str(tmp_path)):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=Path(start.__file__).parents[1],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        drawn.append(done.stdout)
+    assert drawn[0] == drawn[1]
 
 
 def test_the_seed_decides_the_weights(root, trained):

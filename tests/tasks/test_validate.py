@@ -15,16 +15,20 @@ from tasks.validate import append_log, tables, validate, write_report
 
 
 class Still:
-    """A pipeline that estimates no motion."""
+    """A pipeline that estimates no motion, and a mask if it is given the mask of one row."""
 
-    def __init__(self, flow=0.0):
+    def __init__(self, flow=0.0, mask=None):
         self.flow = flow
+        self.mask = mask
         self.pairs = 0
 
-    def predict_pairs(self, pairs, batch_size, resize):
+    def predict_pairs(self, pairs, batch_size, resize, wanted):
         for image1, _ in pairs:
             self.pairs += 1
-            yield SimpleNamespace(flow=np.full((*image1.shape[:2], 2), self.flow, np.float32))
+            flow = np.full((*image1.shape[:2], 2), self.flow, np.float32)
+            width = image1.shape[1]
+            mask = None if self.mask is None else np.float32(self.mask[:width]).reshape(1, -1, 1)
+            yield SimpleNamespace(flow=flow, mask=mask)
 
 
 class Samples(FlowDataset):
@@ -61,6 +65,8 @@ SINTEL = Samples(
     expected=1041,
 )
 CHAIRS = Samples([sample("c", [5, 5])])
+# On the pixels of SINTEL that count: 0.9, 0.1, 0.6 and, the only occluded one, 0.2; then 0.9.
+MASK = [0.9, 0.1, 0.6, 0.2]
 SETS = [("sintel.training.clean", SINTEL), ("chairs.validation", CHAIRS)]
 
 
@@ -75,6 +81,20 @@ def test_figures_by_speed_and_visibility():
     assert sintel["regions"]["matched"]["epe"] == pytest.approx((26 / 3 + 6) / 2, abs=1e-3)
     assert sintel["regions"]["matched"]["fl_pooled"] == 3 / 4
     assert set(figures["chairs.validation"]["regions"]) == {"s0-10", "s10-40", "s40+"}
+
+
+def test_the_mask_is_measured_where_the_truth_is_known():
+    figures = validate(Still(mask=MASK), SETS)
+    assert figures["sintel.training.clean"]["mask"] == pytest.approx(
+        {"average_precision": 1 / 2, "best_f1": 2 / 3, "occluded_share": 1 / 5, "pixels": 5}
+    )
+    assert "mask" not in figures["chairs.validation"]
+    assert list(tables(figures))[-1].split() == ["sintel.training.clean", "20.00", "50.00", "66.67"]
+    without = validate(Still(), SETS)
+    assert "mask" not in without["sintel.training.clean"]
+    assert not any("AP" in line for line in tables(without))
+    part = validate(Still(mask=MASK), [("all", SINTEL), ("part", Samples(SINTEL.samples[:1]))])
+    assert part["part"]["mask"]["occluded_share"] == 1 / 4
 
 
 def test_a_pair_in_two_sets_is_predicted_once():
@@ -107,7 +127,7 @@ def test_the_report_is_json_that_names_its_units(tmp_path):
     checkpoint = Checkpoint("771Sep25-0735", 500000, tmp_path / "weights/x.params")
     folder = tmp_path / "logs" / "val"
     path = write_report(
-        validate(Still(), SETS), checkpoint, folder, "MaskFlownet_S", (384, 768), shard=2
+        validate(Still(mask=MASK), SETS), checkpoint, folder, "MaskFlownet_S", (384, 768), shard=2
     )
     assert path == folder / "771Sep25-0735_500000.val.json"
 
@@ -177,7 +197,7 @@ def test_images_are_read_a_batch_ahead_and_no_more(batch):
             return super().__getitem__(index)
 
     class Watching(Still):
-        def predict_pairs(self, pairs, batch_size, resize):
+        def predict_pairs(self, pairs, batch_size, resize, wanted):
             for prediction in super().predict_pairs(pairs, batch_size, resize):
                 time.sleep(0.002)  # readers have time to run ahead, were they allowed to
                 assert many.read <= self.pairs + batch
@@ -196,3 +216,14 @@ def test_the_log_says_where_figures_do_not_compare(tmp_path):
     first, second = (tmp_path / "abcJan01-0000.val.log").read_text().splitlines()
     assert first.endswith("] steps=7, chairs.validation:epe=2.5")
     assert second.endswith("] steps=7, kitti.2015:kitti=0.25, resize=64x128, shard=100")
+
+
+def test_the_log_has_a_line_more_for_the_mask(tmp_path):
+    checkpoint = Checkpoint("abcJan01-0000", 7, tmp_path / "x.params")
+    mask = {"average_precision": 0.5, "best_f1": 0.625, "occluded_share": 0.1, "pixels": 9}
+    append_log("own", {"epe": 2.5, "fl": 0.25, "mask": mask}, checkpoint, tmp_path, shard=2)
+    first, second = (tmp_path / "abcJan01-0000.val.log").read_text().splitlines()
+    assert first.endswith("] steps=7, own:epe=2.5, shard=2")
+    assert second.endswith(
+        "] steps=7, own:mask_average_precision=0.5, mask_best_f1=0.625, occluded_share=0.1, shard=2"
+    )

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from config import load_dataset_config
-from network import Pipeline
+from network import Peers, Pipeline
 from reader.loading import Batch
 from reader.sample import FlowSample
 from tasks.training_data import TrainingData, TrainSettings
@@ -23,6 +23,7 @@ class FakePipe:
     in the middle of the step.
     """
 
+    peers = Peers()
     set_learning_rate = Pipeline.set_learning_rate
 
     def __init__(self, schedule=((10, RATE),), losses=(), signals=(), first_step=1):

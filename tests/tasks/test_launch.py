@@ -1,0 +1,365 @@
+"""The launcher around programs that only pretend to train: what is started, told, said, ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks import cluster, launch
+from tasks.cluster import Host, free_port, make_roles, read_hosts
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 60
+HEAD = """
+import os, signal, sys, time
+worker = int(os.environ["DMLC_TASK_ID"])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+def leave(*_):
+    print("told to leave", flush=True)
+    sys.exit(2)
+signal.signal(signal.SIGUSR1, leave)
+def path(number):
+    return os.path.join(os.path.dirname(__file__), f"ready-{number}")
+def get_ready():
+    open(path(worker), "w").close()
+    while not (os.path.exists(path(0)) and os.path.exists(path(1))):
+        time.sleep(0.01)
+def wait():
+    print("waits", flush=True)
+    get_ready()
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def servers_without_mxnet(monkeypatch):
+    """Servers and schedulers that serve nothing, until they are killed."""
+    monkeypatch.setattr(cluster, "SERVE", ("-c", "import time; time.sleep(60)"))
+    monkeypatch.setattr(launch, "SERVERS_LEAVING_S", 0.2)
+    monkeypatch.setattr(launch, "LEAVING_S", 1)
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Return a function that launches two workers with a body; code, output, errors come back."""
+
+    def run(body, *flags, during=None):
+        program = tmp_path / "program.py"
+        program.write_text(HEAD + body)
+
+        def act():
+            wait_until_ready(tmp_path)
+            during()
+
+        thread = threading.Thread(target=act if during else (lambda: None))
+        thread.start()
+        code = launch.main(["-n", "2", *map(str, flags), "--", str(program), "--flag", "a b"])
+        thread.join()
+        assert own_children() == []
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+def wait_until_ready(folder):
+    """Wait until both workers have set up what they do on signals."""
+    deadline = time.monotonic() + PATIENCE_S
+    while len(list(folder.glob("ready-*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def own_children():
+    command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return [line for line in lines if "guard" in line]
+
+
+# What is started.
+
+
+def test_each_worker_knows_its_part_and_the_arguments(run):
+    code, output, errors = run(
+        "names = 'ROLE TASK_ID NUM_WORKER NUM_SERVER PS_ROOT_URI NODE_HOST'.split()\n"
+        "print(*(os.environ['DMLC_' + name] for name in names), sys.argv[1:])\n",
+        *("-s", 3),
+    )
+    assert (code, errors) == (0, "")
+    assert sorted(output.splitlines()) == [
+        f"[worker {n}] worker {n} 2 3 127.0.0.1 127.0.0.1 ['--flag', 'a b']" for n in (0, 1)
+    ]
+
+
+def test_both_kinds_of_output_come_through(run):
+    code, output, errors = run("print('out', worker); print('err\\u2192', worker, file=sys.stderr)")
+    assert code == 0
+    assert sorted(output.splitlines()) == ["[worker 0] out 0", "[worker 1] out 1"]
+    assert sorted(errors.splitlines()) == ["[worker 0] err→ 0", "[worker 1] err→ 1"]
+
+
+def test_workers_of_one_machine_share_its_cores(run, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    _, output, _ = run("print(os.environ['OMP_NUM_THREADS'])")
+    share = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert sorted(output.splitlines()) == [f"[worker {n}] {share}" for n in (0, 1)]
+
+
+# How it ends.
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("sys.exit(3)", 3, "ended with exit code 3"),
+        ("raise ValueError", 1, "ended with exit code 1"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 1, "was killed by SIGKILL"),
+        ("os.kill(os.getppid(), signal.SIGKILL)", 1, "was killed by SIGKILL"),  # its guard
+    ],
+)
+def test_where_one_fails_the_others_are_told(run, end, code, said):
+    got, output, errors = run(f"if worker: get_ready(); {end}\nwait()")
+    assert got == code
+    lines = [line for line in errors.splitlines() if line.startswith("python -m tasks.launch")]
+    assert len(lines) == 1  # what the others end with is no news
+    assert f"worker 1 {said}; the other processes save what they have and end" in lines[0]
+    assert "-c RUN" in lines[0]
+    assert "[worker 0] told to leave" in output
+
+
+@pytest.mark.parametrize("kind", ["server 0", "scheduler"])
+def test_where_a_server_fails_the_workers_are_told(run, monkeypatch, tmp_path, kind):
+    body = (
+        "import os, time, glob\n"
+        f"ready, own = '{tmp_path}/ready-*', os.environ['DMLC_ROLE'] in '{kind}'\n"
+        "while not own or len(glob.glob(ready)) < 2:\n"
+        "    time.sleep(0.01)\n"
+        "1 / 0"
+    )
+    monkeypatch.setattr(cluster, "SERVE", ("-c", body))
+    code, output, errors = run("wait()")
+    assert code == 1
+    assert f"python -m tasks.launch: {kind} ended with exit code 1; the other" in errors
+    assert output.count("told to leave") == 2
+
+
+def test_who_does_not_leave_is_killed_after_the_grace(run):
+    code, _, errors = run(
+        "signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
+        "get_ready()\n"
+        "if worker: sys.exit(4)\n"
+        "wait()",
+        *("--grace", 1),
+    )
+    assert code == 4
+    assert "worker 0 did not end in time and is killed" in errors
+
+
+def test_where_one_ends_well_and_the_other_does_not_end_it_is_killed(run):
+    code, _, errors = run("if worker == 0: wait()")
+    assert code == 1
+    assert "worker 0 did not end in time and is killed" in errors
+
+
+def test_what_workers_started_is_killed_with_them(run, tmp_path):
+    child = "import subprocess; c = subprocess.Popen(['sleep', '60'])"
+    code, _, _ = run(f"{child}\nopen(r'{tmp_path}/' + str(worker), 'w').write(str(c.pid))")
+    assert code == 0
+    for number in (0, 1):
+        assert_gone(int((tmp_path / str(number)).read_text()))
+
+
+def test_a_server_that_ends_first_does_not_hide_that_workers_were_stopped(run, monkeypatch):
+    monkeypatch.setattr(cluster, "SERVE", ("-c", ""))
+    code, _, errors = run("time.sleep(0.5); sys.exit(143)")
+    assert (code, errors) == (143, "")
+
+
+def assert_gone(pid, seconds=10):
+    deadline = time.monotonic() + seconds
+    while is_there(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_there(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_passed_on_to_the_workers(run, number):
+    def stop():
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    code, output, errors = run("wait()", during=stop)
+    assert (code, errors) == (128 + number, "")
+    assert output.count("waits") == 2 and "told to leave" not in output
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_ends_all_at_once(run):
+    def stop():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.5)
+
+    code, _, errors = run("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwait()", during=stop)
+    assert code == 143
+    assert errors.count("did not end in time and is killed") == 2
+
+
+def test_a_worker_that_was_stopped_stops_the_training(run):
+    code, _, errors = run("if worker: sys.exit(143)\ntime.sleep(0.3); sys.exit(143)")
+    assert (code, errors) == (143, "")
+
+
+def test_a_launcher_that_is_killed_leaves_nothing(tmp_path):
+    program = tmp_path / "program.py"
+    note = f"open(r'{tmp_path}/' + str(worker), 'w').write(str(os.getpid()))"
+    program.write_text(f"{HEAD}{note}\nwait()")
+    stub = (
+        "from tasks import cluster, launch; cluster.SERVE = ('-c', 'import time; time.sleep(60)'); "
+    )
+    command = f"{stub}launch.main(['-n', '2', '--grace', '1', '--', r'{program}'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], cwd=REPOSITORY, start_new_session=True
+    )
+    paths = [tmp_path / "0", tmp_path / "1"]
+    while not all(path.exists() and path.read_text() for path in paths):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    for path in paths:
+        assert_gone(int(path.read_text()))
+
+
+# Several machines.
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """A stand-in for ssh that forgets the environment and says which machine it was asked for."""
+    script = tmp_path / "ssh"
+    script.write_text('#!/bin/sh\nexec env -i PATH="$PATH" MACHINE="$1" sh -c "$2"\n')
+    script.chmod(0o755)
+    return script
+
+
+def write_hosts(folder, text):
+    path = folder / "hosts"
+    path.write_text(text)
+    return path
+
+
+def test_processes_are_dealt_out_over_the_machines(run, remote, tmp_path, monkeypatch):
+    monkeypatch.setenv("MXNET_OF_MINE", "x y")
+    hosts = write_hosts(tmp_path, "me@first 127.0.0.1 # the first\n\n127.0.0.2\n")
+    code, output, errors = run(
+        "print(os.environ['MACHINE'], os.environ['DMLC_NODE_HOST'],"
+        " os.environ['DMLC_PS_ROOT_URI'], os.environ['MXNET_OF_MINE'], os.getcwd(), sys.argv[2])",
+        *("-H", hosts, "--rsh", remote),
+    )
+    assert (code, errors) == (0, "")
+    rest = f"127.0.0.1 x y {Path.cwd()} a b"
+    assert sorted(output.splitlines()) == [
+        f"[worker 0 on me@first] me@first 127.0.0.1 {rest}",
+        f"[worker 1 on 127.0.0.2] 127.0.0.2 127.0.0.2 {rest}",
+    ]
+
+
+def test_a_connection_that_is_lost_ends_all(run, remote, tmp_path):
+    remote.write_text(remote.read_text().replace("exec", '[ "$1" = 127.0.0.2 ] && exit 255\nexec'))
+    hosts = write_hosts(tmp_path, "127.0.0.1\n127.0.0.2\n")
+    code, _, errors = run("wait()", "-H", hosts, "--rsh", remote)
+    assert code == 1
+    assert "worker 1 on 127.0.0.2 was lost (exit code 255: no connection, or it broke)" in errors
+
+
+def test_a_machine_that_hears_no_more_of_the_launcher_ends_its_process(tmp_path):
+    """The pipe stays open, as that of a connection whose other end has lost its power."""
+    guard = [sys.executable, "-m", "tasks.guard", "--grace", "0.2", "--silence", "0.5", "--"]
+    command = [*guard, sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE) as process:
+        assert process.wait(20) == 128 + signal.SIGKILL
+
+
+def test_hosts_and_roles(tmp_path):
+    hosts = read_hosts(write_hosts(tmp_path, "# two\n a@b\t10.0.0.1 \n10.0.0.2#x\n"))
+    assert hosts == [Host("a@b", "10.0.0.1"), Host("10.0.0.2", "10.0.0.2")]
+    names = [str(role) for role in make_roles(3, 1, hosts)]
+    assert names == [
+        *("scheduler on a@b", "server 0 on a@b"),
+        *("worker 0 on a@b", "worker 1 on 10.0.0.2", "worker 2 on a@b"),
+    ]
+    assert free_port("127.0.0.1") > 1023
+    assert free_port("192.0.2.1") in cluster.PORTS  # of another machine
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["-n", "0"], "argument -n/--workers: invalid positive whole number value: '0'"),
+        (["-n", "two"], "invalid positive whole number value: 'two'"),
+        (["-n", "2", "-s", "-1"], "argument -s/--servers"),
+        ([], "arguments are required: -n/--workers"),
+        (["-n", "2", "-H", "nowhere"], "-H nowhere: there is no such hostfile"),
+        (["-n", "2", "-H", "empty"], "empty: expected the name of a machine per line, got none"),
+        (
+            ["-n", "2", "-H", "words"],
+            "words:2: expected NAME or NAME ADDRESS of a machine, got 'a b c'",
+        ),
+        (["-n", "2", "-H", "option"], "option:1: expected NAME or NAME ADDRESS"),
+        (["-n", "2", "-H", "unknown"], "unknown:1: no IPv4 address is known of no.such.invalid"),
+        (["-n", "2", "-H", "mixed"], "mixed: here stands for 127.0.1.1, which the other machines"),
+        (["-n", "2", "-H", "binary"], "-H binary: expected a text file"),
+        (["-n", "2", "-H", "good", "--rsh", "no-such-ssh -x"], "--rsh 'no-such-ssh -x': expected"),
+        (["-n", "2", "--port", "70000"], "--port 70000: expected a number up to 65535"),
+        (["-n", "2", "--grace", "0"], "argument --grace"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, flags, said):
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "empty": b"# nobody\n\n",
+        "words": b"127.0.0.1\na b c\n",
+        "option": b"-oProxyCommand=x\n",
+        "unknown": b"no.such.invalid\n",
+        "mixed": b"here 127.0.1.1\n10.0.0.2\n",
+        "binary": b"\xff\xfe\x00",
+        "good": b"127.0.0.1\n",
+        "program.py": b"",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert exit_code([*flags, "--", "program.py"]) == 2
+    output, errors = capsys.readouterr()
+    assert output == "" and said in errors and errors.count("\n") == 1
+
+
+def exit_code(argv):
+    try:
+        return launch.main(argv)
+    except SystemExit as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [(["nowhere.py"], "nowhere.py: there is no such program"), ([], "are required: main.py ...")],
+)
+def test_a_program_that_is_not_there(tmp_path, monkeypatch, capsys, command, said):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(["-n", "2", "--", *command]) == 2
+    assert said in capsys.readouterr().err
