@@ -196,9 +196,9 @@ def summarize_mask(histogram: np.ndarray) -> dict[str, float]:
     dict
         `average_precision`: the mean of the precision at each threshold, weighted by what the
         recall grows by there, without interpolation (as scikit-learn's average_precision_score);
-        a mask without knowledge has `occluded_share`. `best_f1`: the largest harmonic mean of precision and
-        recall at any threshold; calling every pixel occluded has 2 s / (1 + s), where s is
-        `occluded_share`. `occluded_share`: how many of the pixels are occluded (0..1).
+        a mask without knowledge has `occluded_share`. `best_f1`: the largest harmonic mean of
+        precision and recall at any threshold; calling every pixel occluded has 2 s / (1 + s),
+        where s is `occluded_share`. `occluded_share`: how many of the pixels are occluded (0..1).
         `pixels`: how many there are. Without an occluded pixel the first two are NaN.
     """
     # At threshold k what lies in the lowest k + 1 bins is called occluded.

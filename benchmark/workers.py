@@ -143,9 +143,9 @@ def make_parser():
     """Return the command line's parser."""
     parser = OneLineParser(prog="python -m benchmark.workers", description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--rounds", metavar="N", type=positive, default=5, help="how often all is measured")
-    add("--steps", metavar="N", type=positive, default=12, help="of each training, 5 to 20")
-    add("--size", metavar="H,W", type=size_hw, default=(128, 192), help="of the pairs")
+    add("--rounds", metavar="N", type=positive, default=3, help="how often all is measured")
+    add("--steps", metavar="N", type=positive, default=7, help="of each training, 5 to 20")
+    add("--size", metavar="H,W", type=size_hw, default=(64, 64), help="of the pairs")
     return parser
 
 

@@ -93,6 +93,10 @@ def launch(arguments) -> int:
     program = arguments.command[0]
     if not Path(program).is_file():
         raise MissingDataError(f"{program}: there is no such program; expected main.py")
+    if not any(word.partition("=")[0] == "--kvstore" for word in arguments.command):
+        raise InputError(
+            f"{program} would work on its own in every process: add --kvstore dist_sync behind it"
+        )
     if arguments.port is not None and arguments.port > 65535:
         raise InputError(f"--port {arguments.port}: expected a number up to 65535")
     hosts = [Host(None, LOOPBACK)]
@@ -281,8 +285,8 @@ class _Watch:
     def _give_up(self, process):
         self._say(
             f"{process.role} {process.how_it_ended()}; the other processes save what they have and "
-            "end. See to the cause (its last lines above may tell), then launch the same with "
-            "-c RUN (worker 0 named the run) to continue from the newest checkpoint"
+            "end. See to the cause (its last lines above may tell); then, if worker 0 had named a "
+            "run, launch the same with -c RUN to continue from its newest checkpoint"
         )
         if not self._noted:
             self._code = process.exit_code if process.exit_code < 128 else 1

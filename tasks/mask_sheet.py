@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 LEVEL = 2  # whose features are shown: the finest
 WIDTH = 192  # px, of a picture on the sheet
 GUTTER, TITLE = 4, 18  # px
-WHITE = (255, 255, 255)
+GREY = (200, 200, 200)  # between pictures
 
 
 def make_parser():
@@ -173,11 +173,11 @@ def _tile(picture, size_wh):
     smaller = picture.shape[1] > size_wh[0]
     how = cv2.INTER_AREA if smaller else cv2.INTER_NEAREST
     small = cv2.resize(picture, size_wh, interpolation=how)
-    return cv2.copyMakeBorder(small, 0, GUTTER, 0, GUTTER, cv2.BORDER_CONSTANT, value=WHITE)
+    return cv2.copyMakeBorder(small, 0, GUTTER, 0, GUTTER, cv2.BORDER_CONSTANT, value=GREY)
 
 
 def _title(text):
-    tile = np.full((TITLE, WIDTH + GUTTER, 3), 255, np.uint8)
+    tile = np.full((TITLE, WIDTH + GUTTER, 3), GREY, np.uint8)
     font = cv2.FONT_HERSHEY_SIMPLEX
     return cv2.putText(tile, text, (2, TITLE - 5), font, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
 

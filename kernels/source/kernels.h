@@ -70,7 +70,7 @@ struct DenseBlock {
   float* map_gradient[kMostMaps];
   long map_channels[kMostMaps];
   Layer dense[kDenseLayers];
-  Layer flow_head, mask_head, upfeat;  // weight == nullptr: there is none
+  Layer flow_head, mask_head, upfeat;  // of the latter two, all zero if there is none
   bool has_context;
   Layer context[kContextLayers];
   int dilation[kContextLayers];

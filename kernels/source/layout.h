@@ -1,4 +1,4 @@
-// Between MXNet's arrays (N, C, H, W) and the kernels' own (N, H, W, channels).
+// Between MXNet's arrays (N, C, H, W) and the kernels' own blocks (C / 16, N, H, W, 16).
 
 #pragma once
 
@@ -7,86 +7,76 @@
 
 namespace {
 
-constexpr long kPixelsTogether = 64;  // as many rows of a transposition stay in the first cache
+// Channel c of an array (N, `channels`, H, W); `data` points to the channel in the first image.
+struct Channel {
+  const float* data;  // nullptr: zeros
+  long channels;
+};
 
-// to[p * stride + c] = from[n, c, p]; channels up to `padded` become zero.
-inline void to_channels_last(const Extent& e, const float* from, long channels, long padded,
-                             float* to, long stride) {
+// Fills a block from 16 channels, each from anywhere.
+inline void to_block(const Extent& e, const Channel* from, float* block) {
   const long P = e.height * e.width;
-#pragma omp parallel for schedule(static)
-  for (long start = 0; start < e.pixels(); start += kPixelsTogether) {
-    for (long pixel = start; pixel < least(start + kPixelsTogether, e.pixels()); ++pixel) {
-      const float* source = from + pixel / P * channels * P + pixel % P;
-      float* own = to + pixel * stride;
-      for (long c = 0; c < channels; ++c) own[c] = source[c * P];
-      for (long c = channels; c < padded; ++c) own[c] = 0;
+#pragma omp for schedule(static) nowait
+  for (long line = 0; line < e.batch * e.height; ++line) {
+    const long n = line / e.height, y = line % e.height;
+    float* to = block + line * e.width * kLane;
+    for (long i = 0; i < kLane; ++i) {
+      if (from[i].data) {
+        const float* row = from[i].data + n * from[i].channels * P + y * e.width;
+        for (long x = 0; x < e.width; ++x) to[x * kLane + i] = row[x];
+      } else {
+        for (long x = 0; x < e.width; ++x) to[x * kLane + i] = 0;
+      }
     }
   }
 }
 
-inline void to_channels_first(const Extent& e, const float* from, long stride, long channels,
-                              float* to) {
+// Copies `channels` channels, from channel `first` of blocks, to an array (N, channels, H, W).
+inline void from_blocks(const Extent& e, const float* blocks, long first, long channels,
+                        float* to) {
   const long P = e.height * e.width;
 #pragma omp parallel for schedule(static)
-  for (long start = 0; start < e.pixels(); start += kPixelsTogether) {
-    for (long c = 0; c < channels; ++c)
-      for (long pixel = start; pixel < least(start + kPixelsTogether, e.pixels()); ++pixel)
-        to[(pixel / P * channels + c) * P + pixel % P] = from[pixel * stride + c];
+  for (long line = 0; line < e.batch * e.height; ++line) {
+    const long n = line / e.height, y = line % e.height;
+    for (long c = 0; c < channels; ++c) {
+      const float* from = blocks + e.channel(first + c) + line * e.width * kLane;
+      float* row = to + (n * channels + c) * P + y * e.width;
+      for (long x = 0; x < e.width; ++x) row[x] = from[x * kLane];
+    }
   }
 }
 
-// Channel (2a + b) * C + c of a pixel becomes pixel (2y + a, 2x + b) of channel c, activated:
-// (N, H, W, 4C) -> (N, C, 2H, 2W).
-inline void depth_to_space(const Extent& e, const float* from, long stride, long channels,
-                           float slope, float* to) {
+// Calls visit(place in the blocks, place in the array) for all elements of an array
+// (N, channels, 2H, 2W) whose pixel (2y + a, 2x + b) of channel c is channel
+// first + (2a + b) * channels + c of pixel (y, x) of the blocks.
+template <class Visit>
+void for_depth_and_space(const Extent& e, long first, long channels, Visit visit) {
 #pragma omp parallel for schedule(static)
   for (long line = 0; line < e.batch * e.height; ++line) {
     const long n = line / e.height, y = line % e.height;
-    for (long c = 0; c < channels; ++c)
-      for (long a = 0; a < 2; ++a) {
-        float* row = to + ((n * channels + c) * 2 * e.height + 2 * y + a) * 2 * e.width;
-        for (long x = 0; x < e.width; ++x)
-          for (long b = 0; b < 2; ++b) {
-            const float value = from[(line * e.width + x) * stride + (2 * a + b) * channels + c];
-            row[2 * x + b] = value > 0 ? value : slope * value;
-          }
-      }
+    for (long i = 0; i < 4 * channels; ++i) {
+      const long c = i % channels, a = i / channels / 2, b = i / channels % 2;
+      const long from = e.channel(first + i) + line * e.width * kLane;
+      const long to = ((n * channels + c) * 2 * e.height + 2 * y + a) * 2 * e.width + b;
+      for (long x = 0; x < e.width; ++x) visit(from + x * kLane, to + 2 * x);
+    }
   }
 }
 
-// The gradient's way back; `activated` is what depth_to_space made.
-inline void space_to_depth(const Extent& e, const float* gradient, const float* activated,
-                           long channels, float slope, float* to, long stride) {
-#pragma omp parallel for schedule(static)
-  for (long line = 0; line < e.batch * e.height; ++line) {
-    const long n = line / e.height, y = line % e.height;
-    for (long c = 0; c < channels; ++c)
-      for (long a = 0; a < 2; ++a) {
-        const long row = ((n * channels + c) * 2 * e.height + 2 * y + a) * 2 * e.width;
-        for (long x = 0; x < e.width; ++x)
-          for (long b = 0; b < 2; ++b) {
-            const long i = row + 2 * x + b;
-            to[(line * e.width + x) * stride + (2 * a + b) * channels + c] =
-                gradient[i] * (activated[i] > 0 ? 1 : slope);
-          }
-      }
-  }
-}
-
-// gradient *= the activation's derivative (not if `activated` is null); sums[c] = its sum over all
-// pixels, for the first `channels`.
+// gradient *= the activation's derivative from block `activated_from` on, where `activated` holds
+// the outputs; sums[c] = the gradient's sum over all pixels, for all channels.
 template <class V>
-void activation_gradient(const Extent& e, float* gradient, long stride, const float* activated,
-                         long activated_stride, long channels, float slope, float* sums) {
+void activation_gradient(const Extent& e, float* gradient, const float* activated, long channels,
+                         long activated_from, float slope, float* sums) {
 #pragma omp parallel for schedule(static)
   for (long c = 0; c < channels; c += V::width) {
+    const long place = e.channel(c);
     V sum = V::zero();
-    for (long p = 0; p < e.pixels(); ++p) {
-      V g = V::load(gradient + p * stride + c);
-      if (activated) {
-        const V sign = V::load(activated + p * activated_stride + c);
-        g = where_positive(sign, g, g * V::all(slope));
-        g.store(gradient + p * stride + c);
+    for (long p = place; p < place + e.plane(); p += kLane) {
+      V g = V::load(gradient + p);
+      if (c >= activated_from) {
+        g = where_positive(V::load(activated + p), g, g * V::all(slope));
+        g.store(gradient + p);
       }
       sum = sum + g;
     }

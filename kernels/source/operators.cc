@@ -340,6 +340,7 @@ MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes
   out->at(output++) = {N, 2, H, W};
   if (form.mask) out->at(output++) = {N, 1, H, W};
   if (form.feat) {
+    a.upfeat.outputs = in->at(next)[1];
     out->at(output++) = {N, in->at(next)[1], 2 * H, 2 * W};
     next += 2;
   }

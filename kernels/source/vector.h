@@ -95,6 +95,8 @@ inline Avx2 where_positive(Avx2 x, Avx2 a, Avx2 b) {
   return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
 }
 
+inline void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T0); }
+
 template <class V>
 inline V leaky(V x, float slope) {
   return max(x, x * V::all(slope));  // for 0 <= slope <= 1

@@ -12,7 +12,8 @@
 //
 //   G^T [ sum over tiles of (B^T d B) * (A dY A^T) ] G.
 //
-// Arrays are channels last, channels padded with zeros to a multiple of 16.
+// Arrays are blocks of 16 channels, (C / 16, N, H, W, 16), the last block padded with zeros: a pixel of
+// a block is one cache line, and neighbouring pixels are neighbouring lines.
 
 #pragma once
 
@@ -22,13 +23,15 @@
 
 namespace {
 
-constexpr long kChannelStep = 16;  // channels are padded to a multiple of this
+constexpr long kLane = 16;  // channels of a block
 constexpr int kFrequencies = 36;
-constexpr long kRowStep = 12;         // tiles of a product are padded to a multiple of this
-// Transformed tiles and products that a thread holds at a time. They should stay in its cache (of
-// 1 MB or more): 36 * 4 bytes * (36 * 64 + 36 * 128) is 1 MB.
+constexpr long kRowStep = 12;  // tiles of a product are padded to a multiple of this
+// Tiles and input channels that a thread has transformed at a time. With 128 outputs they and their
+// products are 36 * 4 bytes * (36 * 64 + 36 * 128) = 1 MB, which fits a processor's own cache.
 constexpr long kTileBlock = 36;
 constexpr long kChannelBlock = 64;
+// How far ahead of a product its kernel is fetched: it comes from far, and is used a few times.
+constexpr long kAhead = 1024;
 // Between one frequency and the next, so that the 36 do not fall on the same cache lines.
 constexpr long kGap = 16;
 
@@ -44,10 +47,13 @@ struct Arena {
   }
 };
 
-// A stack of images, (N, H, W, channels) with `stride` floats from pixel to pixel.
+// A stack of images.
 struct Extent {
   long batch, height, width;
   long pixels() const { return batch * height * width; }
+  long plane() const { return pixels() * kLane; }  // floats from one block of channels to the next
+  // Where a channel begins, in an array of such blocks.
+  long channel(long c) const { return c / kLane * plane() + c % kLane; }
 };
 
 // --- Transforms of six (or four, or three) vectors -----------------------------------------------
@@ -125,13 +131,18 @@ struct Taps3x3 {
   static Taps3x3 backward(const float* weight, long outputs, long inputs) {
     return {weight, inputs, outputs, 9, inputs * 9, true};
   }
-  long padded_outputs() const { return round_up(outputs, kChannelStep); }
-  long padded_inputs() const { return round_up(inputs, kChannelStep); }
+  long padded_outputs() const { return round_up(outputs, kLane); }
+  long padded_inputs() const { return round_up(inputs, kLane); }
   long transformed_size() const { return kFrequencies * padded_outputs() * padded_inputs(); }
 };
 
-// Transformed kernels are stored per frequency and group of outputs: (36, groups, C, group), a
-// group being what one register block of the product makes.
+// Transformed kernels are stored in the order in which the products read them, block by block of
+// input channels: (blocks, 36, groups of outputs, channels of the block, outputs of the group). A
+// group is what one register block of the product makes.
+inline long kernel_place(long O, long first_channel, long block_channels, int f, long group_start) {
+  return (kFrequencies * first_channel + f * block_channels) * O + group_start * block_channels;
+}
+
 template <class V>
 inline long group_width(long outputs_left) {
   long width = V::widest_group;
@@ -146,11 +157,13 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
     const long group = group_width<V>(O - o0);
 #pragma omp for schedule(static) nowait
     for (long c = 0; c < C; ++c) {
+      const long first = c / kChannelBlock * kChannelBlock, K = least(kChannelBlock, C - first);
       for (long o = o0; o < o0 + group; o += V::width) {
-        float* to = transformed + o0 * C + c * group + (o - o0);
+        float* to =
+            transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
         const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
         if (valid <= 0) {
-          for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * O * C);
+          for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * K * O);
           continue;
         }
         int lane[V::width];
@@ -171,7 +184,7 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
           V row[6];
           for (int j = 0; j < 3; ++j) g[j] = columns[j][i];
           kernel_transform(g, row);
-          for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * O * C);
+          for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * K * O);
         }
       }
     }
@@ -180,20 +193,23 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
 }
 
 // Writes the kernel gradient (outputs, inputs, 3, 3) of a summed product, laid out like a
-// transformed kernel.
+// transformed kernel, but in blocks of `block` channels.
 template <class V>
-void kernel_gradient(const float* transformed, long outputs, long inputs, float* gradient) {
-  const long O = round_up(outputs, kChannelStep), C = round_up(inputs, kChannelStep);
+void kernel_gradient(const float* transformed, long block, long outputs, long inputs,
+                     float* gradient) {
+  const long O = round_up(outputs, kLane), C = round_up(inputs, kLane);
   for (long o0 = 0; o0 < O; o0 += group_width<V>(O - o0)) {
     const long group = group_width<V>(O - o0);
 #pragma omp for schedule(static) nowait
     for (long c = 0; c < inputs; ++c) {
+      const long first = c / block * block, K = least(block, C - first);
       for (long o = o0; o < least(o0 + group, outputs); o += V::width) {
-        const float* from = transformed + o0 * C + c * group + (o - o0);
+        const float* from =
+            transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
         V rows[6][3];
         for (int i = 0; i < 6; ++i) {
           V x[6];
-          for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * O * C);
+          for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * K * O);
           kernel_gradient_transform(x, rows[i]);
         }
         for (int j = 0; j < 3; ++j) {
@@ -245,32 +261,33 @@ struct Tiles {
 // The pixels of a tile: `size` per side, beginning `margin` dilated pixels before its origin.
 template <int size, int margin>
 inline void tile_pixels(const Extent& extent, const int* tile, int dilation, const float* data,
-                        long stride, const float** pixels) {
+                        const float** pixels) {
   for (int i = 0; i < size; ++i)
     for (int j = 0; j < size; ++j) {
       const long y = tile[1] + (i - margin) * dilation, x = tile[2] + (j - margin) * dilation;
       const bool inside = y >= 0 && y < extent.height && x >= 0 && x < extent.width;
       const long pixel = (tile[0] * extent.height + y) * extent.width + x;
-      pixels[i * size + j] = inside ? data + pixel * stride : nullptr;
+      pixels[i * size + j] = inside ? data + pixel * kLane : nullptr;
     }
 }
 
 template <class V>
-inline V load_or_zero(const float* pixel, long channel) {
-  return pixel ? V::load(pixel + channel) : V::zero();
+inline V load_or_zero(const float* pixel, long place) {
+  return pixel ? V::load(pixel + place) : V::zero();
 }
 
 // to[f * step + c] for the 36 frequencies of one tile.
 template <class V>
 void transform_input_tile(const Extent& extent, const int* tile, int dilation, const float* data,
-                          long stride, long C, float* to, long step) {
+                          long C, float* to, long step) {
   const float* pixels[36];
-  tile_pixels<6, 1>(extent, tile, dilation, data, stride, pixels);
+  tile_pixels<6, 1>(extent, tile, dilation, data, pixels);
   for (long c = 0; c < C; c += V::width) {
+    const long place = extent.channel(c);
     V columns[6][6];
     for (int i = 0; i < 6; ++i) {
       V row[6];
-      for (int j = 0; j < 6; ++j) row[j] = load_or_zero<V>(pixels[i * 6 + j], c);
+      for (int j = 0; j < 6; ++j) row[j] = load_or_zero<V>(pixels[i * 6 + j], place);
       input_transform(row);
       for (int j = 0; j < 6; ++j) columns[j][i] = row[j];
     }
@@ -281,16 +298,26 @@ void transform_input_tile(const Extent& extent, const int* tile, int dilation, c
   }
 }
 
+inline void prefetch_tile(const Extent& extent, const int* tile, int dilation, const float* data,
+                          long C) {
+  const float* pixels[36];
+  tile_pixels<6, 1>(extent, tile, dilation, data, pixels);
+  for (long c = 0; c < C; c += kLane)
+    for (const float* pixel : pixels)
+      if (pixel) prefetch(pixel + extent.channel(c));
+}
+
 template <class V>
 void transform_gradient_tile(const Extent& extent, const int* tile, int dilation, const float* data,
-                             long stride, long O, float* to, long step) {
+                             long O, float* to, long step) {
   const float* pixels[16];
-  tile_pixels<4, 0>(extent, tile, dilation, data, stride, pixels);
+  tile_pixels<4, 0>(extent, tile, dilation, data, pixels);
   for (long o = 0; o < O; o += V::width) {
+    const long place = extent.channel(o);
     V columns[6][4];
     for (int i = 0; i < 4; ++i) {
       V row[4], wide[6];
-      for (int j = 0; j < 4; ++j) row[j] = load_or_zero<V>(pixels[i * 4 + j], o);
+      for (int j = 0; j < 4; ++j) row[j] = load_or_zero<V>(pixels[i * 4 + j], place);
       output_gradient_transform(row, wide);
       for (int j = 0; j < 6; ++j) columns[j][i] = wide[j];
     }
@@ -315,7 +342,10 @@ inline void multiply_block(const float* a, long a_stride, const float* b, float*
       sum[r][v] = V::zero();
   for (long k = 0; k < K; ++k) {
     V row[NV];
-    for (int v = 0; v < NV; ++v) row[v] = V::load(b + (k * NV + v) * V::width);
+    for (int v = 0; v < NV; ++v) {
+      row[v] = V::load(b + (k * NV + v) * V::width);
+      prefetch(b + (k * NV + v) * V::width + kAhead);
+    }
     for (int r = 0; r < R; ++r) {
       const V one = V::all(a[r * a_stride + k]);
       for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
@@ -328,16 +358,14 @@ inline void multiply_block(const float* a, long a_stride, const float* b, float*
     }
 }
 
-// One frequency of a block of channels: tiles (rows, K) times those channels of a transformed
-// kernel (groups, C, group) -> (rows, O); the first block begins the sums.
+// One frequency of a block of channels: tiles (rows, K) times a transformed kernel's part
+// (groups, K, group) -> (rows, O).
 template <class V>
-void multiply(const float* tiles, const float* kernel, long channel, float* product, long rows,
-              long K, long C, long O) {
-  const bool first = channel == 0;
+void multiply(const float* tiles, const float* kernel, float* product, long rows, long K, long O,
+              bool first) {
   for (long o = 0; o < O; o += group_width<V>(O - o)) {
-    const long group = group_width<V>(O - o);
-    const float* b = kernel + o * C + channel * group;
-    switch (group / V::width) {
+    const float* b = kernel + o * K;
+    switch (group_width<V>(O - o) / V::width) {
       case 4:
         for (long r = 0; r < rows; r += 6)
           multiply_block<V, 6, 4>(tiles + r * K, K, b, product + r * O + o, O, K, first);
@@ -374,14 +402,14 @@ inline void add_outer_block(const float* a, long a_stride, const float* b, long 
     for (int v = 0; v < NV; ++v) sum[r][v].store(product + (r * NV + v) * V::width);
 }
 
-// One frequency of the kernel gradient: (tiles, K)^T times (tiles, O), added to the K channels'
-// part of (groups, C, group).
+// One frequency of a block of the kernel gradient: (tiles, K)^T times (tiles, O), added to
+// (groups, K, group).
 template <class V>
 void add_outer(const float* inputs, const float* gradients, float* product, long tiles, long K,
-               long channel, long C, long O) {
+               long O) {
   for (long o = 0; o < O; o += group_width<V>(O - o)) {
     const long group = group_width<V>(O - o);
-    float* to = product + o * C + channel * group;
+    float* to = product + o * K;
     const float* b = gradients + o;
     switch (group / V::width) {
       case 4:
@@ -403,14 +431,20 @@ void add_outer(const float* inputs, const float* gradients, float* product, long
 
 // --- Convolutions -------------------------------------------------------------------------------
 
-enum class Result { kActivated, kPlain, kAdded };
+// What becomes of a convolution's outputs.
+struct Result {
+  const float* bias;  // or nullptr
+  float slope;
+  long activated_from;  // LeakyReLU from this output on
+  bool added;           // to what is there
+};
 
 template <class V>
 void transform_output_tile(const Extent& extent, const int* tile, int dilation,
-                           const float* products, long step, long O, const float* bias,
-                           long outputs, float slope, Result result, float* out, long stride) {
+                           const float* products, long step, long O, long outputs,
+                           const Result& result, float* out) {
   const float* pixels[16];
-  tile_pixels<4, 0>(extent, tile, dilation, out, stride, pixels);
+  tile_pixels<4, 0>(extent, tile, dilation, out, pixels);
   for (long o = 0; o < O; o += V::width) {
     V columns[4][6];
     for (int i = 0; i < 6; ++i) {
@@ -419,17 +453,17 @@ void transform_output_tile(const Extent& extent, const int* tile, int dilation,
       output_transform(row);
       for (int j = 0; j < 4; ++j) columns[j][i] = row[j];
     }
-    V offset = V::zero();
-    if (bias && o < outputs)
-      offset = V::load_first(bias + o, static_cast<int>(least(V::width, outputs - o)));
+    V bias = V::zero();
+    if (result.bias && o < outputs)
+      bias = V::load_first(result.bias + o, static_cast<int>(least(V::width, outputs - o)));
     for (int j = 0; j < 4; ++j) {
       output_transform(columns[j]);
       for (int i = 0; i < 4; ++i) {
         if (!pixels[i * 4 + j]) continue;
-        float* to = const_cast<float*>(pixels[i * 4 + j]) + o;
-        V value = columns[j][i] + offset;
-        if (result == Result::kActivated) value = leaky(value, slope);
-        if (result == Result::kAdded) value = value + V::load(to);
+        float* to = const_cast<float*>(pixels[i * 4 + j]) + extent.channel(o);
+        V value = columns[j][i] + bias;
+        if (o >= result.activated_from) value = leaky(value, result.slope);
+        if (result.added) value = value + V::load(to);
         value.store(to);
       }
     }
@@ -440,12 +474,12 @@ inline long convolve_size(long O) {  // per thread
   return kFrequencies * (kTileBlock * (kChannelBlock + O) + 2 * kGap);
 }
 
-// out = convolution of in (C channels, a multiple of 16) with a kernel; `transformed` has room for
-// the kernel, `products` for `convolve_size` floats per thread.
+// out = convolution of in with a kernel; `transformed` has room for the kernel, `products` for
+// `convolve_size` floats per thread.
 template <class V>
 void convolve(const Extent& extent, const Tiles& tiles, int dilation, const float* in,
-              long in_stride, const Taps3x3& kernel, const float* bias, float slope, Result result,
-              float* out, long out_stride, float* transformed, float* products) {
+              const Taps3x3& kernel, const Result& result, float* out, float* transformed,
+              float* products) {
   const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
   const long per_thread = (tiles.count - 1) / omp_get_max_threads() + 1;
   const long block = least(kTileBlock, round_up(per_thread, kRowStep));
@@ -461,46 +495,47 @@ void convolve(const Extent& extent, const Tiles& tiles, int dilation, const floa
       const long out_step = rows * O + kGap;
       for (long c = 0; c < C; c += kChannelBlock) {
         const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
-        for (long t = 0; t < count; ++t)
-          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + c, in_stride, K,
+        for (long t = 0; t < count; ++t) {
+          if (t + 1 < count)
+            prefetch_tile(extent, tile + 3 * (t + 1), dilation, in + extent.channel(c), K);
+          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + extent.channel(c), K,
                                   inputs + t * K, in_step);
+        }
         for (int f = 0; f < kFrequencies; ++f) {
           float* own = inputs + f * in_step;
           for (long i = count * K; i < rows * K; ++i) own[i] = 0;
-          multiply<V>(own, transformed + f * C * O, c, outputs + f * out_step, rows, K, C, O);
+          multiply<V>(own, transformed + kernel_place(O, c, K, f, 0), outputs + f * out_step, rows,
+                      K, O, c == 0);
         }
       }
       for (long t = 0; t < count; ++t)
         transform_output_tile<V>(extent, tile + 3 * t, dilation, outputs + t * O, out_step, O,
-                                 bias, kernel.outputs, slope, result, out, out_stride);
+                                 kernel.outputs, result, out);
     }
   }
 }
-
 
 // Writes weight_gradient (outputs, inputs, 3, 3) for an input and the gradient of the output.
 // `transformed` has room for a transformed kernel, `gradients` for 36 * (tiles * O + kGap),
 // `products` for `convolve_size` per thread.
 template <class V>
 void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, int dilation,
-                                 const float* in, long in_stride, long in_channels,
-                                 const float* out_gradient, long out_stride, long out_channels,
-                                 float* weight_gradient, float* transformed, float* gradients,
-                                 float* products) {
-  const long C = round_up(in_channels, kChannelStep), O = round_up(out_channels, kChannelStep);
+                                 const float* in, long in_channels, const float* out_gradient,
+                                 long out_channels, float* weight_gradient, float* transformed,
+                                 float* gradients, float* products) {
+  const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
   const long step = tiles.count * O + kGap;
   // Each thread takes the same number of blocks of channels.
-  const long threads = omp_get_max_threads();
-  const long blocks = round_up((C - 1) / kChannelBlock + 1, threads);
-  const long block = round_up((C - 1) / blocks + 1, kChannelStep);
+  const long blocks = round_up((C - 1) / kChannelBlock + 1, omp_get_max_threads());
+  const long block = round_up((C - 1) / blocks + 1, kLane);
 #pragma omp parallel
   {
 #pragma omp for schedule(static) nowait
     for (long i = 0; i < kFrequencies * C * O; i += V::width) V::zero().store(transformed + i);
 #pragma omp for schedule(static)
     for (long t = 0; t < tiles.count; ++t)
-      transform_gradient_tile<V>(extent, tiles.origin + 3 * t, dilation, out_gradient, out_stride,
-                                 O, gradients + t * O, step);
+      transform_gradient_tile<V>(extent, tiles.origin + 3 * t, dilation, out_gradient, O,
+                                 gradients + t * O, step);
     float* inputs = products + omp_get_thread_num() * convolve_size(O);
 #pragma omp for schedule(dynamic)
     for (long c = 0; c < C; c += block) {
@@ -509,14 +544,14 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, int d
         const long count = least(kTileBlock, tiles.count - start), in_step = count * K + kGap;
         const int* tile = tiles.origin + 3 * start;
         for (long t = 0; t < count; ++t)
-          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + c, in_stride, K,
+          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + extent.channel(c), K,
                                   inputs + t * K, in_step);
         for (int f = 0; f < kFrequencies; ++f)
           add_outer<V>(inputs + f * in_step, gradients + f * step + start * O,
-                       transformed + f * C * O, count, K, c, C, O);
+                       transformed + kernel_place(O, c, K, f, 0), count, K, O);
       }
     }
-    kernel_gradient<V>(transformed, out_channels, in_channels, weight_gradient);
+    kernel_gradient<V>(transformed, block, out_channels, in_channels, weight_gradient);
   }
 }
 

@@ -59,7 +59,8 @@ def run(tmp_path, capsys):
 
         thread = threading.Thread(target=act if during else (lambda: None))
         thread.start()
-        code = launch.main(["-n", "2", *map(str, flags), "--", str(program), "--flag", "a b"])
+        command = [str(program), "--kvstore=dist_sync", "a b"]
+        code = launch.main(["-n", "2", *map(str, flags), "--", *command])
         thread.join()
         assert own_children() == []
         return (code, *capsys.readouterr())
@@ -91,7 +92,8 @@ def test_each_worker_knows_its_part_and_the_arguments(run):
     )
     assert (code, errors) == (0, "")
     assert sorted(output.splitlines()) == [
-        f"[worker {n}] worker {n} 2 3 127.0.0.1 127.0.0.1 ['--flag', 'a b']" for n in (0, 1)
+        f"[worker {n}] worker {n} 2 3 127.0.0.1 127.0.0.1 ['--kvstore=dist_sync', 'a b']"
+        for n in (0, 1)
     ]
 
 
@@ -228,7 +230,8 @@ def test_a_launcher_that_is_killed_leaves_nothing(tmp_path):
     stub = (
         "from tasks import cluster, launch; cluster.SERVE = ('-c', 'import time; time.sleep(60)'); "
     )
-    command = f"{stub}launch.main(['-n', '2', '--grace', '1', '--', r'{program}'])"
+    argv = ["-n", "2", "--grace", "1", "--", str(program), "--kvstore", "dist_sync"]
+    command = f"{stub}launch.main({argv})"
     process = subprocess.Popen(
         [sys.executable, "-c", command], cwd=REPOSITORY, start_new_session=True
     )
@@ -343,7 +346,7 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, flags, said):
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    assert exit_code([*flags, "--", "program.py"]) == 2
+    assert exit_code([*flags, "--", "program.py", "--kvstore", "dist_sync"]) == 2
     output, errors = capsys.readouterr()
     assert output == "" and said in errors and errors.count("\n") == 1
 
@@ -357,9 +360,14 @@ def exit_code(argv):
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [(["nowhere.py"], "nowhere.py: there is no such program"), ([], "are required: main.py ...")],
+    [
+        (["nowhere.py"], "nowhere.py: there is no such program"),
+        (["main.py", "--valid"], "main.py would work on its own in every process: add --kvstore"),
+        ([], "are required: main.py ..."),
+    ],
 )
-def test_a_program_that_is_not_there(tmp_path, monkeypatch, capsys, command, said):
+def test_a_program_that_is_not_what_it_should_be(tmp_path, monkeypatch, capsys, command, said):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "main.py").touch()
     assert exit_code(["-n", "2", "--", *command]) == 2
     assert said in capsys.readouterr().err

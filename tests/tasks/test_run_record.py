@@ -68,3 +68,6 @@ def test_changes_are_told(caplog):
         "run run was begun with dataset_cfg=chairs and goes on with sintel",
         "run run was begun with batch=8 and goes on with 4",
     ]
+    caplog.clear()
+    report_changes("run", dataclasses.replace(RECORD, processes=2), RECORD)
+    assert caplog.messages == ["run run was begun with processes=2 and goes on with 1"]

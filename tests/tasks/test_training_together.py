@@ -287,6 +287,23 @@ def test_data_that_fails_on_one_worker_does_not_cost_the_steps_made(root, start)
     assert training.steps() == [max(rows_of(training, "epe"))]
 
 
+@pytest.mark.long
+def test_a_worker_may_have_several_devices(root, start, whole):
+    training = Together(root, start, STEPS)
+    training.program = write_program(
+        root,
+        """
+        import mxnet as mx
+        from tasks import start
+        start.devices = lambda ids: [mx.cpu(number) for number in ids]
+        argv += ["-g", "0,1"]
+        """,
+    )
+    assert training.launch().wait()[::2] == (0, "")
+    own, wanted = (arrays_of(one.checkpoint(STEPS).path) for one in (training, whole))
+    assert distance(own, wanted) < 1e-3 * distance(wanted, arrays_of(start))
+
+
 # Several machines.
 
 

@@ -198,7 +198,7 @@ def test_images_are_read_a_batch_ahead_and_no_more(batch):
 
     class Watching(Still):
         def predict_pairs(self, pairs, batch_size, resize, wanted):
-            for prediction in super().predict_pairs(pairs, batch_size, resize):
+            for prediction in super().predict_pairs(pairs, batch_size, resize, wanted):
                 time.sleep(0.002)  # readers have time to run ahead, were they allowed to
                 assert many.read <= self.pairs + batch
                 yield prediction
