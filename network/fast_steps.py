@@ -22,6 +22,7 @@ class FastSteps(PlainSteps):
 
     def __init__(self, training):
         self._training = training
+        self._parameters = None
         self._grad_reqs = None
 
     def prepare(self, network):
@@ -30,7 +31,9 @@ class FastSteps(PlainSteps):
         The traced graph depends on it: nothing is kept for frozen parameters, and gradients that
         add up need a copy.
         """
-        grad_reqs = [parameter.grad_req for parameter in network.collect_params().values()]
+        if self._parameters is None:  # collecting them takes milliseconds
+            self._parameters = list(network.collect_params().values())
+        grad_reqs = [parameter.grad_req for parameter in self._parameters]
         if grad_reqs != self._grad_reqs:
             self._grad_reqs = grad_reqs
             network._clear_cached_op()

@@ -195,7 +195,8 @@ class Pipeline:
         shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
         # MXNet computes asynchronously: all devices are at work before the first result is fetched.
         results = [
-            self._predict_share(part, ctx, wanted) for part, ctx in zip(shares, self.ctx, strict=False)
+            self._predict_share(part, ctx, wanted)
+            for part, ctx in zip(shares, self.ctx, strict=False)
         ]
         for outputs in itertools.chain(*results):
             yield Prediction(*map(_to_numpy, outputs))

@@ -111,11 +111,14 @@ class TrainingStep:
         return [parameter for parameter in parameters if parameter.grad_req != "null"]
 
     def _gradients_are_finite(self):
+        # Sums of squares, which overflow beyond 1e19, are ten times faster to be had than MXNet's
+        # own test of every value.
         trained = self._trained()
-        return all(
-            mx.nd.multi_all_finite(*(one.grad(ctx) for one in trained), num_arrays=len(trained))
+        squares = [
+            mx.nd.multi_sum_sq(*(one.grad(ctx) for one in trained), num_arrays=len(trained))
             for ctx in self._ctx
-        )
+        ]
+        return all(np.isfinite(sums.asnumpy()).all() for sums in squares)
 
     def _prepare_gradients(self, accumulate):
         """Make backward passes add to zeroed gradients, or (cheaper) overwrite them."""

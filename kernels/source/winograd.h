@@ -258,66 +258,64 @@ struct Tiles {
   }
 };
 
-// The pixels of a tile: `size` per side, beginning `margin` dilated pixels before its origin.
+// The pixels of a tile: `size` per side, beginning `margin` dilated pixels before its origin; each
+// as its place in a block of channels, or kOutside.
+constexpr int kOutside = -1;
+
 template <int size, int margin>
-inline void tile_pixels(const Extent& extent, const int* tile, int dilation, const float* data,
-                        const float** pixels) {
+inline void tile_pixels(const Extent& extent, const int* tile, int dilation, int* pixels) {
   for (int i = 0; i < size; ++i)
     for (int j = 0; j < size; ++j) {
       const long y = tile[1] + (i - margin) * dilation, x = tile[2] + (j - margin) * dilation;
       const bool inside = y >= 0 && y < extent.height && x >= 0 && x < extent.width;
       const long pixel = (tile[0] * extent.height + y) * extent.width + x;
-      pixels[i * size + j] = inside ? data + pixel * kLane : nullptr;
+      pixels[i * size + j] = inside ? static_cast<int>(pixel) : kOutside;
     }
 }
 
 template <class V>
-inline V load_or_zero(const float* pixel, long place) {
-  return pixel ? V::load(pixel + place) : V::zero();
+inline V load_or_zero(const float* block, int pixel) {
+  return pixel == kOutside ? V::zero() : V::load(block + pixel * kLane);
 }
 
-// to[f * step + c] for the 36 frequencies of one tile.
+// to[f * step] for the 36 frequencies of one tile and V::width channels.
 template <class V>
-void transform_input_tile(const Extent& extent, const int* tile, int dilation, const float* data,
-                          long C, float* to, long step) {
-  const float* pixels[36];
-  tile_pixels<6, 1>(extent, tile, dilation, data, pixels);
-  for (long c = 0; c < C; c += V::width) {
-    const long place = extent.channel(c);
-    V columns[6][6];
-    for (int i = 0; i < 6; ++i) {
-      V row[6];
-      for (int j = 0; j < 6; ++j) row[j] = load_or_zero<V>(pixels[i * 6 + j], place);
-      input_transform(row);
-      for (int j = 0; j < 6; ++j) columns[j][i] = row[j];
-    }
-    for (int j = 0; j < 6; ++j) {
-      input_transform(columns[j]);
-      for (int i = 0; i < 6; ++i) columns[j][i].store(to + (i * 6 + j) * step + c);
-    }
+inline void transform_input_tile(const float* block, const int* pixels, float* to, long step) {
+  V columns[6][6];
+  for (int i = 0; i < 6; ++i) {
+    V row[6];
+    for (int j = 0; j < 6; ++j) row[j] = load_or_zero<V>(block, pixels[i * 6 + j]);
+    input_transform(row);
+    for (int j = 0; j < 6; ++j) columns[j][i] = row[j];
+  }
+  for (int j = 0; j < 6; ++j) {
+    input_transform(columns[j]);
+    for (int i = 0; i < 6; ++i) columns[j][i].store(to + (i * 6 + j) * step);
   }
 }
 
-inline void prefetch_tile(const Extent& extent, const int* tile, int dilation, const float* data,
-                          long C) {
-  const float* pixels[36];
-  tile_pixels<6, 1>(extent, tile, dilation, data, pixels);
-  for (long c = 0; c < C; c += kLane)
-    for (const float* pixel : pixels)
-      if (pixel) prefetch(pixel + extent.channel(c));
+// The tiles of one block, transformed for a block of channels that begins at `data`:
+// to[f * step + t * K + c].
+template <class V>
+void transform_inputs(const Extent& extent, const float* data, const int (*pixels)[36], long tiles,
+                      long K, float* to, long step) {
+  // One stack of channels after the other, so that memory is read in a few long streams.
+  for (long c = 0; c < K; c += V::width)
+    for (long t = 0; t < tiles; ++t)
+      transform_input_tile<V>(data + extent.channel(c), pixels[t], to + t * K + c, step);
 }
 
 template <class V>
 void transform_gradient_tile(const Extent& extent, const int* tile, int dilation, const float* data,
                              long O, float* to, long step) {
-  const float* pixels[16];
-  tile_pixels<4, 0>(extent, tile, dilation, data, pixels);
+  int pixels[16];
+  tile_pixels<4, 0>(extent, tile, dilation, pixels);
   for (long o = 0; o < O; o += V::width) {
-    const long place = extent.channel(o);
+    const float* block = data + extent.channel(o);
     V columns[6][4];
     for (int i = 0; i < 4; ++i) {
       V row[4], wide[6];
-      for (int j = 0; j < 4; ++j) row[j] = load_or_zero<V>(pixels[i * 4 + j], place);
+      for (int j = 0; j < 4; ++j) row[j] = load_or_zero<V>(block, pixels[i * 4 + j]);
       output_gradient_transform(row, wide);
       for (int j = 0; j < 6; ++j) columns[j][i] = wide[j];
     }
@@ -443,8 +441,8 @@ template <class V>
 void transform_output_tile(const Extent& extent, const int* tile, int dilation,
                            const float* products, long step, long O, long outputs,
                            const Result& result, float* out) {
-  const float* pixels[16];
-  tile_pixels<4, 0>(extent, tile, dilation, out, pixels);
+  int pixels[16];
+  tile_pixels<4, 0>(extent, tile, dilation, pixels);
   for (long o = 0; o < O; o += V::width) {
     V columns[4][6];
     for (int i = 0; i < 6; ++i) {
@@ -459,8 +457,8 @@ void transform_output_tile(const Extent& extent, const int* tile, int dilation,
     for (int j = 0; j < 4; ++j) {
       output_transform(columns[j]);
       for (int i = 0; i < 4; ++i) {
-        if (!pixels[i * 4 + j]) continue;
-        float* to = const_cast<float*>(pixels[i * 4 + j]) + extent.channel(o);
+        if (pixels[i * 4 + j] == kOutside) continue;
+        float* to = out + extent.channel(o) + pixels[i * 4 + j] * kLane;
         V value = columns[j][i] + bias;
         if (o >= result.activated_from) value = leaky(value, result.slope);
         if (result.added) value = value + V::load(to);
@@ -493,14 +491,11 @@ void convolve(const Extent& extent, const Tiles& tiles, int dilation, const floa
       const long count = least(block, tiles.count - start), rows = round_up(count, kRowStep);
       const int* tile = tiles.origin + 3 * start;
       const long out_step = rows * O + kGap;
+      int pixels[kTileBlock][36];
+      for (long t = 0; t < count; ++t) tile_pixels<6, 1>(extent, tile + 3 * t, dilation, pixels[t]);
       for (long c = 0; c < C; c += kChannelBlock) {
         const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
-        for (long t = 0; t < count; ++t) {
-          if (t + 1 < count)
-            prefetch_tile(extent, tile + 3 * (t + 1), dilation, in + extent.channel(c), K);
-          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + extent.channel(c), K,
-                                  inputs + t * K, in_step);
-        }
+        transform_inputs<V>(extent, in + extent.channel(c), pixels, count, K, inputs, in_step);
         for (int f = 0; f < kFrequencies; ++f) {
           float* own = inputs + f * in_step;
           for (long i = count * K; i < rows * K; ++i) own[i] = 0;
@@ -542,10 +537,10 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, int d
       const long K = least(block, C - c);
       for (long start = 0; start < tiles.count; start += kTileBlock) {
         const long count = least(kTileBlock, tiles.count - start), in_step = count * K + kGap;
-        const int* tile = tiles.origin + 3 * start;
+        int pixels[kTileBlock][36];
         for (long t = 0; t < count; ++t)
-          transform_input_tile<V>(extent, tile + 3 * t, dilation, in + extent.channel(c), K,
-                                  inputs + t * K, in_step);
+          tile_pixels<6, 1>(extent, tiles.origin + 3 * (start + t), dilation, pixels[t]);
+        transform_inputs<V>(extent, in + extent.channel(c), pixels, count, K, inputs, in_step);
         for (int f = 0; f < kFrequencies; ++f)
           add_outer<V>(inputs + f * in_step, gradients + f * step + start * O,
                        transformed + kernel_place(O, c, K, f, 0), count, K, O);
