@@ -26,6 +26,9 @@ demo: kernels ## show the whole path on a few generated pairs
 ablation: .venv/ready ## compare the paper's ways of matching by short trainings (hours)
 	@$(RUN) -m tasks.ablation
 
+train-demo: kernels ## train a network on unseen scenes (about an hour; go on at any time)
+	@$(RUN) -m tasks.train_demo
+
 test: kernels ## run the quick tests
 	@$(RUN) -m pytest -n 2 -m "not long and not gpu_wheel"
 
@@ -53,7 +56,7 @@ clean: ## remove environments, caches and the demo's output; weights, logs and f
 	rm -rf .venv .venv-gpu kernels/build .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu kernels demo ablation test test-long test-gpu-wheel benchmark-loader benchmark-workers lint format clean anew
+.PHONY: help venv gpu kernels demo train-demo ablation test test-long test-gpu-wheel benchmark-loader benchmark-workers lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------

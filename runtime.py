@@ -2,6 +2,9 @@
 
 - Threads: MXNet takes half of the cores for hyper-threads and runs on the other half. Here it gets
   one thread per physical core that this process may use, unless OMP_NUM_THREADS is already set.
+- Memory: MXNet keeps four pieces of working memory for operators on the CPU and takes them in turn,
+  each as large as the largest operator wants. Operators that use it run one after the other anyhow,
+  so here it keeps one, unless MXNET_CPU_TEMP_COPY is already set.
 - CUDA: pip puts NVIDIA's libraries where the system does not look for them. Where MXNet's build for
   GPUs is installed they are loaded here, by their paths; MXNet then finds them loaded.
 - NumPy: MXNet 1.9.1 still says `np.bool`, which NumPy 1.24 removed. Nothing else is missing up to
@@ -43,6 +46,13 @@ CUDA_LIBRARIES = {
     "libnvToolsExt.so.1": "nvidia-nvtx-cu11",
     "libcudnn.so.8": "nvidia-cudnn-cu11",
 }
+
+# Of control groups, versions 2 and 1: the files with a group's limit of memory and with what it
+# uses, and the field of memory.stat that says how much of this is cached files.
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def explain_missing_library(error: Exception) -> str | None:
@@ -148,6 +158,36 @@ def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
                 break
 
 
+def free_bytes(root: Path = Path("/")) -> int | None:
+    """Return how much memory this process may still take, or None where that is not known.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Of the file system that holds Linux's proc/ and sys/.
+    """
+    free = list(_free_in_groups(root))
+    meminfo = root / "proc/meminfo"
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    return min(free, default=None)
+
+
+def _free_in_groups(root) -> Iterator[int]:
+    """Yield what is free of each limit on this process's memory."""
+    for group in control_groups("memory", root):
+        for limit, used, cached in _MEMORY_FILES:
+            if not (group / limit).exists():
+                continue
+            most = (group / limit).read_text().strip()
+            if most != "max":
+                lines = (group / "memory.stat").read_text().splitlines()
+                fields = dict(line.split() for line in lines)
+                # Cached files make room when it is needed.
+                yield int(most) - int((group / used).read_text()) + int(fields.get(cached, 0))
+
+
 def cuda_library_files(path: list[str] | None = None) -> dict[str, Path]:
     """Return where pip puts each of CUDA_LIBRARIES; nothing where MXNet's build for GPUs is absent.
 
@@ -183,6 +223,7 @@ def load_cuda_libraries(path: list[str] | None = None) -> None:
 
 # An empty OMP_NUM_THREADS is none for MXNet.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
+os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
 
 load_cuda_libraries()
 

@@ -98,6 +98,10 @@ class SyntheticConfig:
         How many scenes are for training, and how many others for validation.
     scene : dict
         Settings of reader.synthetic.SceneConfig, which checks them.
+    valid_size : tuple of int or None
+        (height, width) of the scenes for validation, where it differs.
+    valid_scene : dict
+        Settings that differ in the scenes for validation.
     """
 
     seed: int = field(default=0, metadata=key(integer(0)))
@@ -105,15 +109,27 @@ class SyntheticConfig:
     pairs: int = field(default=20000, metadata=key(integer(1)))
     valid_pairs: int = field(default=200, metadata=key(integer(1)))
     scene: dict = field(default_factory=dict, metadata=key(plain_mapping))
+    valid_size: tuple[int, int] | None = field(default=None, metadata=key(size_hw()))
+    valid_scene: dict = field(default_factory=dict, metadata=key(plain_mapping))
 
 
 @dataclass(frozen=True)
-class ScheduleOverride:
-    """What a dataset config may change about the optimizer: `learning_rate`, or None."""
+class TrainingOverride:
+    """What a dataset config may change about how a network is trained.
+
+    Attributes
+    ----------
+    learning_rate : tuple of (int, float), optional
+        Takes the place of the network config's.
+    start : str
+        How a network without a checkpoint begins: "reference", with the original's random weights,
+        or "scaled", with them scaled by what they make of a few pairs (network.scaled_start).
+    """
 
     learning_rate: tuple[tuple[int, float], ...] | None = field(
         default=None, metadata=key(schedule)
     )
+    start: str = field(default="reference", metadata=key(one_of("reference", "scaled")))
 
 
 @dataclass(frozen=True)
@@ -157,8 +173,7 @@ class DatasetConfig:
         Which scenes are generated, `dataset: synthetic`.
     geometry : GeometryConfig
     color : ColorConfig
-    optimizer : ScheduleOverride
-        Its learning_rate, where given, takes the place of the network config's.
+    optimizer : TrainingOverride
     kitti_15 : object
         In the original's files, and never read.
     """
@@ -196,8 +211,8 @@ class DatasetConfig:
         default=GeometryConfig(), metadata=key(section(GeometryConfig))
     )
     color: ColorConfig = field(default=ColorConfig(), metadata=key(section(ColorConfig)))
-    optimizer: ScheduleOverride = field(
-        default=ScheduleOverride(), metadata=key(section(ScheduleOverride))
+    optimizer: TrainingOverride = field(
+        default=TrainingOverride(), metadata=key(section(TrainingOverride))
     )
     kitti_15: object = field(default=None, metadata=key(anything))
 

@@ -20,6 +20,7 @@ from network.maskflownet_s import MaskFlownet_S
 from network.parameters import load_parameters, save_parameters
 from network.peers import Peers
 from network.resizing import NetworkSize, check_network_size
+from network.scaled_start import scale_start
 from network.trainer_states import load_trainer_states, save_trainer_states
 from network.training_step import TrainingStep
 
@@ -144,6 +145,19 @@ class Pipeline:
             )
         return self.network.MaskFlownet_S
 
+    def scale_start(self, images1, images2):
+        """Scale fresh random weights by what they make of some pairs; see `scaled_start`.
+
+        Parameters
+        ----------
+        images1, images2 : list of numpy.ndarray
+            As for `predict`, all of one size; some sixteen pairs.
+        """
+        pairs = [_checked_pair(*pair, None) for pair in zip(images1, images2, strict=True)]
+        plain = self._make_network(steps=None)
+        plain.hybridize(False)
+        scale_start(plain, *_network_inputs(pairs, self.ctx[0]))
+
     # Prediction.
 
     def predict(self, images1, images2, batch_size=1, resize=None):
@@ -203,26 +217,23 @@ class Pipeline:
 
     def _predict_share(self, pairs, ctx, wanted):
         """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
-        images = [tuple(to_device(image[None], ctx) for image in pair[:2]) for pair in pairs]
-        inputs = [
-            tuple(pair.size.to_network(image) for image in centralise(*own))
-            for pair, own in zip(pairs, images, strict=True)
-        ]
-        inputs1, inputs2 = (mx.nd.concat(*batch, dim=0) for batch in zip(*inputs, strict=True))
-        outputs = self._predictor(inputs1, inputs2)
+        outputs = self._predictor(*_network_inputs(pairs, ctx))
         flows = upsample(mx.nd, outputs[0][-1], FINEST_STRIDE)
         # The last output is the occlusion mask, if any; the cascade's second one is not.
         mask_wanted = "mask" in wanted and outputs[-1]
         masks = upsample(mx.nd, outputs[-1][0], FINEST_STRIDE) if mask_wanted else None
         results = []
-        for index, (pair, (_, image2)) in enumerate(zip(pairs, images, strict=True)):
+        for index, pair in enumerate(pairs):
             one = slice(index, index + 1)
             flow = pair.size.flow_back(flows[one])
+            warped = None
+            if "warped" in wanted:
+                warped = warp(mx.nd, to_device(pair.image2[None], ctx), flow, repeat_border=True)
             results.append(
                 (
                     flip_axes(mx.nd, flow) if "flow" in wanted else None,
                     pair.size.mask_back(masks[one]) if mask_wanted else None,
-                    warp(mx.nd, image2, flow, repeat_border=True) if "warped" in wanted else None,
+                    warped,
                 )
             )
         return results
@@ -321,6 +332,15 @@ class Pipeline:
 def _to_numpy(output):
     """Return an NDArray (1, C, H, W) as numpy.ndarray (H, W, C), and None as it is."""
     return None if output is None else output[0].transpose((1, 2, 0)).asnumpy()
+
+
+def _network_inputs(pairs, ctx):
+    """Return the two images of pairs as the network wants them, two NDArrays (N, 3, H, W)."""
+    inputs = []
+    for image1, image2, size in pairs:
+        centred = centralise(to_device(image1[None], ctx), to_device(image2[None], ctx))
+        inputs.append([size.to_network(image) for image in centred])
+    return [mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True)]
 
 
 def _checked_pair(image1, image2, resize):

@@ -20,15 +20,16 @@ import numpy as np
 import yaml
 
 import metrics
-from config import InputError, MissingDataError, load_dataset_config
+from config import InputError, load_dataset_config
 from config.files import CONFIG_DIR, read_mapping
 from config.network import MATCHINGS
 from reader.datasets import make_dataset
 from reader.whole_file import whole_file
+from tasks import programs
 from tasks.command_line import ROOT, OneLineParser, positive, run_program
-from tasks.demo import run
+from tasks.programs import newest, run
 from tasks.progress import progress
-from tasks.runs import Checkpoint, find_checkpoint
+from tasks.runs import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -141,25 +142,14 @@ def train(training: Training, folder: Path, scenes: Path, steps: int) -> Checkpo
             f"{checkpoint.path}: expected a run of at most {steps} steps, got {checkpoint.steps}; "
             "give as many with --steps, or name another folder with -o"
         )
-    if checkpoint is None or checkpoint.steps < steps:
-        where = ["-c", checkpoint.run] if checkpoint else ["--seed", str(training.seed)]
-        run("main.py", *command(training, folder, scenes), *where)
-        checkpoint = newest(folder)
-    return checkpoint
+    return programs.train(
+        command(training, scenes), folder, steps, begin=["--seed", str(training.seed)]
+    )
 
 
-def command(training: Training, folder: Path, scenes: Path) -> list[str]:
+def command(training: Training, scenes: Path) -> list[str]:
     """Return the arguments that training and evaluation share."""
-    config = f"ablation/{training.variant}"
-    return [config, "--dataset_cfg", str(scenes), "--root", str(folder)]
-
-
-def newest(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of the run in a training's folder, if there is one."""
-    try:
-        return find_checkpoint("", folder / "weights")
-    except MissingDataError:
-        return None
+    return [f"ablation/{training.variant}", "--dataset_cfg", str(scenes)]
 
 
 def evaluate(training: Training, folder: Path, scenes: Path, checkpoint: Checkpoint) -> Path:
@@ -167,7 +157,8 @@ def evaluate(training: Training, folder: Path, scenes: Path, checkpoint: Checkpo
     report = folder / "logs" / "val" / f"{checkpoint.run}_{checkpoint.steps}.val.json"
     if not report.exists():
         which = f"{checkpoint.run}:{checkpoint.steps}"
-        run("main.py", *command(training, folder, scenes), "-c", which, "--valid", "--batch", "4")
+        where = ["--root", str(folder), "-c", which]
+        run("main.py", *command(training, scenes), *where, "--valid", "--batch", "4")
     return report
 
 

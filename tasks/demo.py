@@ -7,9 +7,7 @@ pairs teach nothing about other images; they show that every part works.
 """
 
 import logging
-import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from reader.datasets import make_dataset
 from reader.flow_files import write_flo
 from reader.images import write_image
 from tasks.command_line import ROOT, run_program
+from tasks.programs import run
 from tasks.run_log import read_rows
 from tasks.runs import Checkpoint, find_checkpoint
 
@@ -29,6 +28,7 @@ logger = logging.getLogger(__name__)
 CONFIG = "MaskFlownet_S"
 SCENES = "demo"  # the dataset config of the scenes
 LEGACY_RUN = "demo"
+STEPS = 200
 DATASET_CONFIG = """\
 # Written by `make demo`: four generated pairs as a person's own data.
 dataset: list
@@ -40,7 +40,7 @@ target_shape: {shape}
 validation_steps: 1000
 checkpoint_steps: 1000
 optimizer:
-  learning_rate: [[200, 2.0e-4]]
+  learning_rate: [[{steps}, 2.0e-4]]
 # The same four pairs at every step, never changed.
 geometry: {{angle: 0, zoom: [1, 1], aspect: [1, 1], translation: 0, relative_scale: [1, 1]}}
 color:
@@ -64,7 +64,9 @@ def write_pairs(folder: Path) -> float:
     (folder / "pairs" / "list.txt").write_text("\n".join(lines) + "\n")
     images = [" ".join(line.split()[:2]) for line in lines]
     (folder / "pairs" / "images.txt").write_text("\n".join(images) + "\n")
-    config = DATASET_CONFIG.format(batch=len(samples), shape=list(scenes.synthetic.size))
+    config = DATASET_CONFIG.format(
+        steps=STEPS, batch=len(samples), shape=list(scenes.synthetic.size)
+    )
     (folder / "pairs.yaml").write_text(config)
     return float(np.mean([np.linalg.norm(sample.flow, axis=-1).mean() for sample in samples]))
 
@@ -85,26 +87,12 @@ def write_legacy(checkpoint: Checkpoint, path: Path) -> None:
         pipe.network.collect_params().save(str(part), strip_prefix=pipe.network.prefix)
 
 
-def run(*command: str) -> None:
-    """Run one of the project's programs as a person would, showing the command."""
-    logger.info("$ python %s", shlex.join(command))
-    with subprocess.Popen([sys.executable, *command], cwd=ROOT) as program:
-        while True:
-            try:
-                code = program.wait()
-                break
-            except KeyboardInterrupt:
-                continue  # the program has got it too, and ends by itself
-    if code:
-        raise SystemExit(code)
-
-
 def demo(folder: Path) -> int:
     """Do it all in `folder`, which is made anew; return the exit code."""
     if folder.exists():
         shutil.rmtree(folder)
     no_motion = write_pairs(folder)
-    logger.info("200 training steps follow: some minutes on two cores, longer on busy ones")
+    logger.info("%d training steps follow: a minute or more on two cores", STEPS)
     root = ["--root", str(folder)]
     run("main.py", CONFIG, "--dataset_cfg", str(folder / "pairs.yaml"), *root)
     checkpoint = find_checkpoint("", folder / "weights")

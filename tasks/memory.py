@@ -1,11 +1,9 @@
 """How many training samples fit into memory, so that a batch can be split into parts."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 from config.errors import InputError
+from runtime import free_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -16,70 +14,6 @@ BESIDES = 600_000_000
 SHARE = 0.85  # of what is free
 # What MXNet, its CPU library and CUDA say when there is none left.
 SHORTAGES = ("Failed to allocate", "could not create a primitive", "out of memory")
-
-
-class _Groups(NamedTuple):
-    """Where Linux keeps control groups, the names of their files and of a field of memory.stat."""
-
-    folder: str
-    limit: str
-    used: str
-    cached: str
-
-
-# Both versions, by what /proc/self/cgroup calls them.
-_GROUPS = {
-    "": _Groups("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    "memory": _Groups(
-        "sys/fs/cgroup/memory",
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "total_inactive_file",
-    ),
-}
-
-
-def free_bytes(root: Path = Path("/")) -> int | None:
-    """Return how much memory this process may still take, or None where that is not known.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        Of the file system that holds Linux's proc/ and sys/.
-    """
-    free = list(_free_in_groups(root))
-    meminfo = root / "proc/meminfo"
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        free.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    return min(free, default=None)
-
-
-def _free_in_groups(root) -> Iterator[int]:
-    """Yield what is free of each limit on this process: those of containers and batch systems.
-
-    A limit holds for a group of processes and for all groups below it.
-    """
-    own = root / "proc/self/cgroup"
-    for line in own.read_text().splitlines() if own.exists() else ():
-        _, controllers, name = line.split(":", 2)
-        if controllers not in _GROUPS:
-            continue
-        kind = _GROUPS[controllers]
-        top = root / kind.folder
-        group = top / name.strip("/")
-        for folder in (group, *group.parents):
-            limit = folder / kind.limit
-            if limit.exists() and (most := limit.read_text().strip()) != "max":
-                yield int(most) - _used(folder, kind)
-            if folder == top:
-                break
-
-
-def _used(group, kind):
-    """Return a group's memory without the cached files that make room when it is needed."""
-    fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    return int((group / kind.used).read_text()) - int(fields.get(kind.cached, 0))
 
 
 def shortage(error: Exception, part: int) -> InputError | None:

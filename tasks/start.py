@@ -31,6 +31,7 @@ from tasks.training_data import TrainSettings, open_data
 logger = logging.getLogger(__name__)
 
 DEFAULT_DATASET = "chairs"
+START_PAIRS = 16  # that tell how to scale random weights, where the dataset config wants that
 DEBUG_STEPS = 2  # before a resume, and again after it
 
 
@@ -86,10 +87,9 @@ def _start(arguments, place):
     settings = settings_of(record, arguments)._replace(rank=place.rank, size=place.size)
     data = open_data(data_config, settings)
     peers = join(arguments.kvstore, place)
-    pipe = make_pipeline(
-        arguments.network, contexts, config, record.seed, peers, arguments.kernels
-    )
-    load_weights(pipe, origin)
+    pipe = make_pipeline(arguments.network, contexts, config, record.seed, peers, arguments.kernels)
+    if load_weights(pipe, origin) and data_config.optimizer.start == "scaled":
+        scale_start(pipe, data)
     check_alike(peers, origin, config, data, record)
     run = open_run(arguments.root, origin, record) if place.rank == 0 else origin.run or ""
     return train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
@@ -291,10 +291,15 @@ def is_cascade(config: Config) -> bool:
     return config.network.class_name == "MaskFlownet"
 
 
-def load_weights(pipe, origin: Origin) -> None:
+def load_weights(pipe, origin: Origin) -> bool:
     """Load a checkpoint: to continue it with its moments, or as the start of a new run.
 
     A new run of a cascade may start from a MaskFlownet_S, which becomes its first stage.
+
+    Returns
+    -------
+    bool
+        Whether the network, or a cascade's second stage, starts from nothing.
     """
     checkpoint, cascade = origin.checkpoint, is_cascade(pipe.config)
     if checkpoint is None:
@@ -303,20 +308,34 @@ def load_weights(pipe, origin: Origin) -> None:
                 "a MaskFlownet trains over a finished first stage: name a MaskFlownet_S checkpoint "
                 "with -c RUN --clear_steps"
             )
-        return
+        return True
     if cascade and held_network(checkpoint.path) == "MaskFlownet_S":
         pipe.load_head(checkpoint.path)
         logger.info("%s is the first stage; the second starts from nothing", checkpoint.path)
-        return
+        return True
     pipe.load(checkpoint.path)
     if origin.run is None:
-        return
+        return False
     if checkpoint.states.is_file():
         pipe.load_states(checkpoint.states)
     else:
         logger.warning(
             "%s is not there: training continues with fresh moments of Adam", checkpoint.states
         )
+    return False
+
+
+def scale_start(pipe, data) -> None:
+    """Scale what starts from nothing by what it makes of the first training pairs."""
+    count = min(START_PAIRS, len(data.training_set))
+    samples = [data.training_set[index] for index in range(count)]
+    height, width = data.config.orig_shape
+    images1, images2 = (
+        [image[:height, :width] for image in images]
+        for images in zip(*((sample.image1, sample.image2) for sample in samples), strict=True)
+    )
+    pipe.scale_start(images1, images2)
+    logger.info("the random weights are scaled by what they make of %d pairs", count)
 
 
 def check_writable(folder: Path) -> None:

@@ -148,6 +148,68 @@ def test_the_smallest_quota_of_all_groups_above_counts(machine):
     assert [str(group) for group in found] == ["batch/job/step", "batch/job", "batch", "."]
 
 
+# --- Memory ---------------------------------------------------------------------------------------
+
+GB = 10**9
+NEW = ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+OLD = (
+    "sys/fs/cgroup/memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "total_inactive_file",
+)
+
+
+def with_memory(root, available, groups=""):
+    meminfo = f"MemTotal: 99999999 kB\nMemAvailable: {available // 1024} kB\n"
+    write(root, {"proc/meminfo": meminfo, "proc/self/cgroup": groups})
+    return root
+
+
+def memory_group(root, names, inside, limit, used, cached):
+    top, limit_name, used_name, field = names
+    files = {
+        limit_name: f"{limit}\n",
+        used_name: f"{used}\n",
+        "memory.stat": f"anon 5\n{field} {cached}\n",
+    }
+    write(root / top / inside, files)
+
+
+def test_free_memory_of_a_machine_without_limits(tmp_path):
+    assert runtime.free_bytes(with_memory(tmp_path, 8 * 1024**3)) == 8 * 1024**3
+
+
+def test_free_memory_where_nothing_is_known(tmp_path):
+    assert runtime.free_bytes(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [(NEW, "0::/job/step"), (OLD, "4:memory:/job/step"), (OLD, "4:memory:/elsewhere")],
+)
+def test_the_memory_of_a_container_or_batch_job_counts(tmp_path, names, line):
+    root = with_memory(tmp_path, 64 * GB, f"9:cpu,cpuacct:/job\n{line}\n")
+    unlimited = "max" if names is NEW else 2**63 - 4096
+    memory_group(root, names, "job/step", unlimited, GB, 0)
+    memory_group(root, names, "", 6 * GB, 5 * GB, 3 * GB)
+    assert runtime.free_bytes(root) == 4 * GB  # files that are only cached make room
+
+
+def test_the_strictest_limit_of_memory_above_counts(tmp_path):
+    root = with_memory(tmp_path, 64 * GB, "0::/job/step\n")
+    memory_group(root, NEW, "job/step", 20 * GB, GB, 0)
+    memory_group(root, NEW, "job", 10 * GB, GB, 0)
+    assert runtime.free_bytes(root) == 9 * GB
+
+
+@pytest.mark.parametrize(("setting", "seen"), [({}, "1"), ({"MXNET_CPU_TEMP_COPY": "3"}, "3")])
+def test_working_memory_is_kept_once_unless_the_user_says_otherwise(monkeypatch, setting, seen):
+    monkeypatch.delenv("MXNET_CPU_TEMP_COPY")  # runtime has set it in this process
+    code = "import os, runtime; print(os.environ['MXNET_CPU_TEMP_COPY'])"
+    assert run_python(code, **setting).stdout == f"{seen}\n"
+
+
 # --- CUDA -----------------------------------------------------------------------------------------
 
 

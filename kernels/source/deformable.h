@@ -42,9 +42,10 @@ inline Plan make_plan(const TiedWarp& a, const float* flow, float* workspace) {
   plan.outers = 0;
   for (long p = 0; p < P; ++p) {
     const float y = p / W + flow[p], x = p % W + flow[P + p];
-    // Written so that NaN is neither.
-    const bool inner = y >= 1 && x >= 1 && y < H - 2 && x < W - 2;
-    const bool touches = y >= -1 && x >= -1 && y < H + 1 && x < W + 1;
+    // Written so that NaN is neither. y and x are rounded: at 1 a tap may lie just outside of the
+    // image, at H + 1 one just inside, and only `make_taps` knows.
+    const bool inner = y > 1 && x > 1 && y < H - 2 && x < W - 2;
+    const bool touches = y >= -1 && x >= -1 && y <= H + 1 && x <= W + 1;
     const int y0 = inner ? static_cast<int>(y) : 0, x0 = inner ? static_cast<int>(x) : 0;
     plan.index[p] = static_cast<int>(y0 * W + x0);
     plan.dy[p] = inner ? y - y0 : 0;
@@ -101,7 +102,8 @@ void sample_taps(const TiedWarp& a, const float* features, const Taps<V>& taps, 
       V sample = V::zero();
       for (int k = 0; k < kCorners; ++k)
         sample = fma(V::load(taps.weight[tap][k]), V::gather(channel, taps.corner[tap][k]), sample);
-      sample.store(column + (c * kTaps + tap) * V::width);
+      // Chosen, not multiplied: the pixel that stands in for none may be no number.
+      where_positive(V::load(taps.inside[tap]), sample, V::zero()).store(column + (c * kTaps + tap) * V::width);
     }
   }
 }
@@ -120,8 +122,9 @@ void warp_inner(const TiedWarp& a, const Plan& plan, const float* response, floa
       const V v00 = V::gather(from, index), v01 = V::gather(from + 1, index);
       const V v10 = V::gather(from + W, index), v11 = V::gather(from + W + 1, index);
       const V upper = fma(dx, v01 - v00, v00), lower = fma(dx, v11 - v10, v10);
-      const V value = fma(dy, lower - upper, upper) * V::load_first(plan.inner + p, count);
-      value.store_first(result + o * P + p, count);
+      const V inner = V::load_first(plan.inner + p, count);
+      where_positive(inner, fma(dy, lower - upper, upper), V::zero())
+          .store_first(result + o * P + p, count);
     }
   }
 }
@@ -202,8 +205,8 @@ void inner_flow_gradient(const TiedWarp& a, const Plan& plan, const float* respo
       sum_x = fma(g, fma(dy, lower - upper, upper), sum_x);
     }
     const V inner = V::load_first(plan.inner + p, count);
-    (sum_y * inner).store_first(flow_gradient + p, count);
-    (sum_x * inner).store_first(flow_gradient + P + p, count);
+    where_positive(inner, sum_y, V::zero()).store_first(flow_gradient + p, count);
+    where_positive(inner, sum_x, V::zero()).store_first(flow_gradient + P + p, count);
   }
 }
 
@@ -281,9 +284,9 @@ void outer_block_backward(const TiedWarp& a, const int* pixels, int count, long 
       const V v11 = V::gather(channel, taps.corner[tap][3]);
       const V dy = V::load(taps.dy[tap]), dx = V::load(taps.dx[tap]);
       const V left = v10 - v00, right = v11 - v01, upper = v01 - v00, lower = v11 - v10;
-      const V g = sum[tap] * V::load(taps.inside[tap]);
-      sum_y = fma(g, fma(dx, right - left, left), sum_y);
-      sum_x = fma(g, fma(dy, lower - upper, upper), sum_x);
+      const V g = sum[tap], inside = V::load(taps.inside[tap]);
+      sum_y = where_positive(inside, fma(g, fma(dx, right - left, left), sum_y), sum_y);
+      sum_x = where_positive(inside, fma(g, fma(dy, lower - upper, upper), sum_x), sum_x);
     }
   }
   float y[V::width], x[V::width];

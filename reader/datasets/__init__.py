@@ -12,7 +12,7 @@ from reader.datasets.lists import FolderDataset, ListDataset
 from reader.datasets.mixture import Mixture
 from reader.datasets.published import PUBLISHED, evaluation_sets
 from reader.datasets.sintel import Sintel
-from reader.datasets.synthetic import Synthetic, image_size, scene_config
+from reader.datasets.synthetic import Synthetic, appearance
 from reader.datasets.things3d import FlyingThings3D
 
 __all__ = ["PUBLISHED", "FlowDataset", "evaluation_sets", "make_dataset"]
@@ -104,7 +104,7 @@ def _synthetic(config, split, paths):
         "valid": range(settings.pairs, total),
         "all": range(total),
     }[split]
-    return Synthetic(settings.seed, scenes, image_size(config), scene_config(config))
+    return Synthetic(settings.seed, scenes, *appearance(config, validation=split == "valid"))
 
 
 _MAKERS = {

@@ -43,35 +43,39 @@ class Synthetic(FlowDataset):
         return sample._replace(name=f"synthetic/{self.seed}/{scene}")
 
 
-def image_size(config: DatasetConfig) -> tuple[int, int]:
-    """Return the (height, width) of the scenes that a dataset config gives.
+def appearance(config: DatasetConfig, validation: bool) -> tuple[tuple[int, int], SceneConfig]:
+    """Return size (height, width) and settings of the scenes that a dataset config gives.
+
+    Parameters
+    ----------
+    config : DatasetConfig
+    validation : bool
+        Whether of the scenes for validation, which may look different.
 
     Raises
     ------
     InputError
-        For a size that no scene can have.
+        For a size that no scene can have, an unknown setting or a value that does not fit.
     """
+    settings = config.synthetic
+    size, own = settings.size, "scene"
+    scene = settings.scene
+    if validation:
+        size, own = settings.valid_size or size, "valid_scene"
+        scene = scene | settings.valid_scene
     try:
-        check_size(config.synthetic.size)
+        check_size(size)
     except InputError as error:
         raise InputError(f"{config.path}: {error}") from error
-    return config.synthetic.size
+    return size, _scene_config(scene, Where(config.path, f"synthetic.{own}"))
 
 
-def scene_config(config: DatasetConfig) -> SceneConfig:
-    """Return the scenes' settings that a dataset config gives.
-
-    Raises
-    ------
-    InputError
-        For an unknown setting or a value that does not fit.
-    """
-    where = Where(config.path, "synthetic.scene")
+def _scene_config(scene: dict, where: Where) -> SceneConfig:
     valid = [field.name for field in dataclasses.fields(SceneConfig)]
-    for name in config.synthetic.scene:
+    for name in scene:
         if name not in valid:
             raise unknown_name("key", name, valid, where)
     try:
-        return SceneConfig(**config.synthetic.scene)
+        return SceneConfig(**scene)
     except InputError as error:
         raise InputError(f"{where.file}: {where.key}.{error}") from error

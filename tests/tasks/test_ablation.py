@@ -146,11 +146,11 @@ def test_no_motion_is_measured_on_the_held_out_scenes(scenes):
 
 
 def test_a_checkpoint_is_found_only_where_there_is_one(tmp_path):
-    assert ablation.newest(tmp_path) is None
+    assert newest(tmp_path) is None
     (tmp_path / "weights").mkdir()
     path = tmp_path / "weights" / "abcJan01-0000_7.params"
     path.touch()
-    assert ablation.newest(tmp_path) == Checkpoint("abcJan01-0000", 7, path)
+    assert newest(tmp_path) == Checkpoint("abcJan01-0000", 7, path)
 
 
 @pytest.mark.long
@@ -172,10 +172,10 @@ sys.exit(ablation.main(["-o", {str(out)!r}, "--steps", "40", "--variants", "fmm"
             time.sleep(0.2)
         os.killpg(program.pid, signal.SIGINT)
         assert program.wait() == 130
-    stopped = ablation.newest(out / "fmm-0")
+    stopped = newest(out / "fmm-0")
     assert 2 <= stopped.steps < 40
     again = subprocess.run(command, cwd=ROOT, env=environment, check=False)
     assert again.returncode == 0
-    finished = ablation.newest(out / "fmm-0")
+    finished = newest(out / "fmm-0")
     assert (finished.run, finished.steps) == (stopped.run, 40)
     assert [row["matching"] for row in table_in(out)] == ["no motion", "fmm"]

@@ -1,65 +1,13 @@
-"""How much memory is said to be free, and into what parts a batch is split for it."""
+"""Into what parts a batch is split for the memory that is free."""
 
 import logging
 
 import pytest
 
 from tasks import memory
-from tasks.memory import BESIDES, BYTES_PER_PIXEL, SHARE, free_bytes, micro_batch, shortage
+from tasks.memory import BESIDES, BYTES_PER_PIXEL, SHARE, micro_batch, shortage
 
 GB = 10**9
-NEW = ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
-OLD = (
-    "sys/fs/cgroup/memory",
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    "total_inactive_file",
-)
-
-
-def machine(folder, available, groups=""):
-    (folder / "proc/self").mkdir(parents=True)
-    (folder / "proc/meminfo").write_text(
-        f"MemTotal: 99999999 kB\nMemAvailable: {available // 1024} kB\n"
-    )
-    (folder / "proc/self/cgroup").write_text(groups)
-    return folder
-
-
-def group(root, names, inside, limit, used, cached):
-    top, limit_name, used_name, field = names
-    folder = root / top / inside
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / limit_name).write_text(f"{limit}\n")
-    (folder / used_name).write_text(f"{used}\n")
-    (folder / "memory.stat").write_text(f"anon 5\n{field} {cached}\n")
-
-
-def test_a_machine_without_limits(tmp_path):
-    assert free_bytes(machine(tmp_path, 8 * 1024**3)) == 8 * 1024**3
-
-
-def test_where_nothing_is_known(tmp_path):
-    assert free_bytes(tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    ("names", "line"),
-    [(NEW, "0::/job/step"), (OLD, "4:memory:/job/step"), (OLD, "4:memory:/elsewhere")],
-)
-def test_the_limit_of_a_container_or_batch_job_counts(tmp_path, names, line):
-    root = machine(tmp_path, 64 * GB, f"9:cpu,cpuacct:/job\n{line}\n")
-    unlimited = "max" if names is NEW else 2**63 - 4096
-    group(root, names, "job/step", unlimited, GB, 0)
-    group(root, names, "", 6 * GB, 5 * GB, 3 * GB)
-    assert free_bytes(root) == 4 * GB  # files that are only cached make room
-
-
-def test_the_strictest_limit_above_counts(tmp_path):
-    root = machine(tmp_path, 64 * GB, "0::/job/step\n")
-    group(root, NEW, "job/step", 20 * GB, GB, 0)
-    group(root, NEW, "job", 10 * GB, GB, 0)
-    assert free_bytes(root) == 9 * GB
 
 
 @pytest.mark.parametrize(

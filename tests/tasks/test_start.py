@@ -334,9 +334,9 @@ def test_a_mixture_that_does_not_divide_the_batch_is_told_before_the_run(
 
     def mixture(config, split):
         from reader.datasets.mixture import Mixture
-        from reader.datasets.synthetic import Synthetic, scene_config
+        from reader.datasets.synthetic import Synthetic, appearance
 
-        scenes = Synthetic(0, range(5), (64, 96), scene_config(config))
+        scenes = Synthetic(0, range(5), *appearance(config, validation=False))
         return Mixture([(scenes, 2), (scenes, 1), (scenes, 1)])
 
     monkeypatch.setattr("tasks.training_data.make_dataset", mixture)

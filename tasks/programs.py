@@ -1,0 +1,63 @@
+"""The project's programs run one after the other, as a person would, and gone on with after a stop."""
+
+import logging
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from config import MissingDataError
+from tasks.command_line import ROOT
+from tasks.runs import Checkpoint, find_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+def run(*command: str) -> None:
+    """Run one of the project's programs, showing the command.
+
+    Raises
+    ------
+    SystemExit
+        It was stopped or failed; with its exit code.
+    """
+    logger.info("$ python %s", shlex.join(command))
+    with subprocess.Popen([sys.executable, *command], cwd=ROOT) as program:
+        while True:
+            try:
+                code = program.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # the program has got it too, and ends by itself
+    if code:
+        raise SystemExit(code)
+
+
+def train(command: list[str], root: Path, steps: int, begin: list[str]) -> Checkpoint:
+    """Begin, continue or skip the one training of a folder; return its last checkpoint.
+
+    Parameters
+    ----------
+    command : list of str
+        The arguments of main.py, less --root and where to begin.
+    root : pathlib.Path
+        The folder for weights/ and logs/.
+    steps : int
+        Where the schedule ends.
+    begin : list of str
+        The further arguments of a training that has not begun.
+    """
+    checkpoint = newest(root)
+    if checkpoint is None or checkpoint.steps < steps:
+        where = ["-c", checkpoint.run] if checkpoint else begin
+        run("main.py", *command, "--root", str(root), *where)
+        checkpoint = newest(root)
+    return checkpoint
+
+
+def newest(root: Path) -> Checkpoint | None:
+    """Return the newest checkpoint below a root folder, if there is one."""
+    try:
+        return find_checkpoint("", root / "weights")
+    except MissingDataError:
+        return None

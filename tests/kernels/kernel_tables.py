@@ -1,0 +1,240 @@
+"""The kernels without MXNet: the structs of kernels/source/kernels.h, called through ctypes.
+
+Every array that a kernel sees lies in memory of its own, directly before a page that must not be
+touched (or directly behind one): a read or write past its end ends the process on the spot. That
+catches gathers and masked loads too, which a sanitizer does not see.
+"""
+
+import ctypes
+import math
+import mmap
+import os
+from ctypes import POINTER, Structure, byref, c_bool, c_char_p, c_float, c_int, c_long, c_size_t
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Another build of the same library, for the sanitizers.
+VARIABLE = "MASKFLOWNET_TEST_LIBRARY"
+BUILT = Path(__file__).parents[2] / "kernels" / "build" / "libmaskflownet.so"
+LIBRARY = Path(os.environ.get(VARIABLE, BUILT))
+NOT_BUILT = "the fast operators are not built: `make kernels` builds them where g++ is installed"
+
+FEATURES = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512bw", "avx512vl"}}
+UNITS = tuple(FEATURES)
+
+NO_ACCESS = 0  # PROT_NONE
+DILATIONS = (1, 2, 4, 8, 16, 1, 1)
+DENSE_LAYERS, CONTEXT_LAYERS, MOST_MAPS = 5, 7, 8
+
+Floats = POINTER(c_float)
+
+
+class CostVolume(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("batch", "channels", "height", "width")),
+        ("max_displacement", c_int),
+        ("slope", c_float),
+        *((name, Floats) for name in ("features1", "features2", "volume")),
+        *((f"{name}_gradient", Floats) for name in ("volume", "features1", "features2")),
+    )
+
+
+class TiedWarp(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("batch", "channels", "outputs", "height", "width")),
+        *((name, Floats) for name in ("response", "features", "flow", "weight", "result")),
+        *(
+            (f"{name}_gradient", Floats)
+            for name in ("result", "response", "features", "flow", "weight")
+        ),
+    )
+
+
+class Layer(Structure):
+    _fields_ = (
+        *((name, Floats) for name in ("weight", "bias", "weight_gradient", "bias_gradient")),
+        ("outputs", c_long),
+    )
+
+
+class DenseBlock(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("batch", "height", "width")),
+        ("slope", c_float),
+        ("maps", c_int),
+        ("map", Floats * MOST_MAPS),
+        ("map_gradient", Floats * MOST_MAPS),
+        ("map_channels", c_long * MOST_MAPS),
+        ("dense", Layer * DENSE_LAYERS),
+        *((name, Layer) for name in ("flow_head", "mask_head", "upfeat")),
+        ("has_context", c_bool),
+        ("context", Layer * CONTEXT_LAYERS),
+        ("dilation", c_int * CONTEXT_LAYERS),
+        *((name, Floats) for name in ("flow", "mask", "feat", "activations")),
+        *((f"{name}_gradient", Floats) for name in ("flow", "mask", "feat")),
+        ("workspace", Floats),
+    )
+
+
+def _table_fields():
+    for name, struct in (("cost_volume", CostVolume), ("tied_warp", TiedWarp)):
+        size = ctypes.CFUNCTYPE(c_size_t, POINTER(struct), c_bool)
+        run = ctypes.CFUNCTYPE(None, POINTER(struct), Floats)
+        yield from ((f"{name}_workspace", size), (f"{name}_forward", run))
+        yield f"{name}_backward", run
+    run = ctypes.CFUNCTYPE(None, POINTER(DenseBlock))
+    yield "dense_block_activations", ctypes.CFUNCTYPE(c_size_t, POINTER(DenseBlock))
+    yield "dense_block_workspace", ctypes.CFUNCTYPE(c_size_t, POINTER(DenseBlock), c_bool)
+    yield from (("dense_block_forward", run), ("dense_block_backward", run))
+
+
+class Kernels(Structure):
+    _fields_ = tuple(_table_fields())
+
+
+def table(unit):
+    """Return the kernels of a vector unit; skip where they are not built or cannot run."""
+    if not LIBRARY.exists():
+        pytest.skip(NOT_BUILT)
+    flags = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line[:5] == "flags"), ""
+    )
+    if not FEATURES[unit] <= set(flags.split()):
+        pytest.skip(f"this processor has no {unit}")
+    find = ctypes.CDLL(str(LIBRARY)).maskflownet_kernels
+    find.restype = POINTER(Kernels)
+    find.argtypes = [c_char_p]
+    return find(unit.encode()).contents
+
+
+# --- Guarded memory -------------------------------------------------------------------------------
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mprotect.argtypes = [ctypes.c_void_p, c_size_t, c_int]
+
+
+class Memory:
+    """Hands out arrays that border on a page that must not be touched, on the side that is said."""
+
+    def __init__(self, at_end=True):
+        self._at_end = at_end
+
+    def empty(self, *shape):
+        """Return a float32 array full of NaN."""
+        size = 4 * math.prod(shape)
+        room = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        whole = mmap.mmap(-1, room + mmap.PAGESIZE)
+        start = ctypes.addressof(c_float.from_buffer(whole))
+        guard = start + room if self._at_end else start
+        assert _libc.mprotect(guard, mmap.PAGESIZE, NO_ACCESS) == 0
+        offset = room - size if self._at_end else mmap.PAGESIZE
+        array = np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape)
+        array[...] = np.nan
+        return array
+
+    def copy(self, values):
+        """Return an array with these values."""
+        array = self.empty(*np.shape(values))
+        array[...] = values
+        return array
+
+
+def pointer(array):
+    """Return where an array begins."""
+    return array.ctypes.data_as(Floats)
+
+
+# --- The kernels as functions of numpy arrays -----------------------------------------------------
+
+
+class Caller:
+    """Calls the kernels of a unit; every input, output and workspace is guarded.
+
+    Each method takes the inputs of the MXNet operator of that name and the gradients of its
+    outputs, and returns its outputs and the gradients of its inputs.
+    """
+
+    def __init__(self, unit, at_end=True):
+        self._table = table(unit)
+        self._memory = Memory(at_end)
+
+    def _run(self, name, struct, backward):
+        """Run a kernel that takes its workspace as an argument."""
+        floats = getattr(self._table, f"{name}_workspace")(byref(struct), backward)
+        run = getattr(self._table, f"{name}_{'backward' if backward else 'forward'}")
+        run(byref(struct), pointer(self._memory.empty(floats)))
+
+    def _fill(self, struct, **arrays):
+        for name, array in arrays.items():
+            setattr(struct, name, pointer(array))
+
+    def cost_volume(self, inputs, gradients, max_displacement, slope):
+        features1, features2 = map(self._memory.copy, inputs)
+        N, C, H, W = features1.shape
+        volume = self._memory.empty(N, (2 * max_displacement + 1) ** 2, H, W)
+        struct = CostVolume(N, C, H, W, max_displacement, slope)
+        self._fill(struct, features1=features1, features2=features2, volume=volume)
+        self._run("cost_volume", struct, False)
+        own = [self._memory.empty(N, C, H, W) for _ in "12"]
+        gradient = self._memory.copy(gradients[0])
+        self._fill(struct, volume_gradient=gradient)
+        self._fill(struct, features1_gradient=own[0], features2_gradient=own[1])
+        self._run("cost_volume", struct, True)
+        return [volume], own
+
+    def tied_warp(self, inputs, gradients):
+        arrays = list(map(self._memory.copy, inputs))
+        N, O, H, W = arrays[0].shape
+        struct = TiedWarp(N, arrays[1].shape[1], O, H, W)
+        names = ("response", "features", "flow", "weight")
+        result = self._memory.empty(N, O, H, W)
+        self._fill(struct, result=result, **dict(zip(names, arrays, strict=True)))
+        self._run("tied_warp", struct, False)
+        own = [self._memory.empty(*array.shape) for array in arrays]
+        gradient = self._memory.copy(gradients[0])
+        self._fill(struct, result_gradient=gradient)
+        self._fill(struct, **{f"{n}_gradient": a for n, a in zip(names, own, strict=True)})
+        self._run("tied_warp", struct, True)
+        return [result], own
+
+    def dense_block(self, inputs, gradients, form, slope):
+        arrays = list(map(self._memory.copy, inputs))
+        own = [self._memory.empty(*array.shape) for array in arrays]
+        N, _, H, W = arrays[0].shape
+        struct = DenseBlock(N, H, W, slope, len(form.maps), has_context=bool(form.context))
+        struct.dilation[:] = DILATIONS
+        for i, channels in enumerate(form.maps):
+            struct.map[i], struct.map_gradient[i] = pointer(arrays[i]), pointer(own[i])
+            struct.map_channels[i] = channels
+        layers = [(struct.dense, i, channels) for i, channels in enumerate(form.dense)]
+        layers.append((struct, "flow_head", 2))
+        layers += [(struct, "mask_head", 1)] if form.mask else []
+        layers += [(struct, "upfeat", form.feat)] if form.feat else []
+        layers += [(struct.context, i, channels) for i, channels in enumerate(form.context)]
+        for number, (where, key, outputs) in enumerate(layers):
+            first = len(form.maps) + 2 * number
+            both = [pointer(array) for pair in (arrays, own) for array in pair[first : first + 2]]
+            layer = Layer(*both, outputs)
+            setattr(where, key, layer) if isinstance(key, str) else where.__setitem__(key, layer)
+        outputs = [self._memory.empty(*shape) for shape in form.output_shapes(N, H, W)]
+        given = list(map(self._memory.copy, gradients))
+        for name, array, gradient in zip(form.outputs, outputs, given, strict=True):
+            self._fill(struct, **{name: array, f"{name}_gradient": gradient})
+        predicted = self._dense_forward(struct, outputs)
+        kept = self._memory.empty(self._table.dense_block_activations(byref(struct)))
+        struct.activations = pointer(kept)
+        trained = self._dense_forward(struct, outputs)
+        for one, other in zip(predicted, trained, strict=True):
+            np.testing.assert_array_equal(one, other)  # whether or not activations are kept
+        workspace = self._memory.empty(self._table.dense_block_workspace(byref(struct), True))
+        struct.workspace = pointer(workspace)
+        self._table.dense_block_backward(byref(struct))
+        return trained, own
+
+    def _dense_forward(self, struct, outputs):
+        workspace = self._memory.empty(self._table.dense_block_workspace(byref(struct), False))
+        struct.workspace = pointer(workspace)
+        self._table.dense_block_forward(byref(struct))
+        return [output.copy() for output in outputs]

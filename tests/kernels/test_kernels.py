@@ -1,0 +1,231 @@
+"""The kernels of each vector unit against formulas in float64, and their derivatives.
+
+No MXNet here: test_sanitizers.py runs this file against a build with sanitizers too.
+"""
+
+import kernel_reference as reference
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_reference import Form
+from kernel_tables import UNITS, Caller, table
+
+RELATIVE = 1e-4  # of the largest value
+STEP = 1e-6  # of numerical differentiation, in float64
+
+seeded = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+seeds = st.integers(0, 2**32 - 1)
+batches = st.integers(1, 3)
+sides = st.one_of(st.integers(1, 6), st.integers(7, 37))
+channels = st.integers(1, 21)
+
+
+@pytest.fixture(scope="module", params=UNITS)
+def unit(request):
+    table(request.param)  # skips
+    return request.param
+
+
+def random(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def assert_close(got, wanted):
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=RELATIVE * np.abs(wanted).max())
+
+
+def assert_derivatives(function, inputs, gradients, got, rng):
+    """Compare gradients with what `function`, in float64, does along a random direction each."""
+    inputs = [array.astype(np.float64) for array in inputs]
+    for index, (array, gradient) in enumerate(zip(inputs, got, strict=True)):
+        assert np.isfinite(gradient).all()
+        direction = rng.standard_normal(array.shape)
+        sums = []
+        for step in (STEP, -STEP):
+            moved = [*inputs[:index], array + step * direction, *inputs[index + 1 :]]
+            pairs = zip(function(moved), gradients, strict=True)
+            sums.append(sum((output * own).sum() for output, own in pairs))
+        derivative = (sums[0] - sums[1]) / (2 * STEP)
+        size = np.linalg.norm(gradient) + 1e-6
+        assert abs((gradient * direction).sum() - derivative) <= 3 * RELATIVE * size, index
+
+
+def test_each_unit_has_its_own_kernels():
+    one, other = (bytes(table(unit)) for unit in UNITS)
+    assert all(one[at : at + 8] != other[at : at + 8] for at in range(0, len(one), 8))
+
+
+# --- Cost volume ----------------------------------------------------------------------------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, st.sampled_from([2, 4]), st.booleans())
+def test_cost_volume(unit, seed, N, C, H, W, displacement, at_end):
+    rng = np.random.default_rng(seed)
+    inputs = [random(rng, N, C, H, W) for _ in "12"]
+    gradients = [random(rng, N, (2 * displacement + 1) ** 2, H, W)]
+    outputs, own = Caller(unit, at_end).cost_volume(inputs, gradients, displacement, 0.1)
+
+    def function(arrays):
+        return [reference.cost_volume(*arrays, displacement, 0.1)]
+
+    assert_close(outputs[0], function([array.astype(np.float64) for array in inputs])[0])
+    assert_derivatives(function, inputs, gradients, own, rng)
+
+
+def test_a_cost_of_zero_has_the_negative_sides_derivative(unit):
+    one, zero = np.ones((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, 1), np.float32)
+    gradients = [np.ones((1, 25, 1, 1), np.float32)]
+    _, own = Caller(unit).cost_volume([one, zero], gradients, 2, 0.1)
+    assert own[1].item() == pytest.approx(0.1) and own[0].item() == 0
+
+
+# --- Tied deformable convolution ------------------------------------------------------------------
+
+
+def warp(unit, features, flow, weight, gradient, at_end=True):
+    """Return the deformable convolution and its gradients: plain convolution, then the warp."""
+    response = reference.convolve(features, weight).astype(np.float32)
+    (result,), own = Caller(unit, at_end).tied_warp([response, features, flow, weight], [gradient])
+    through = reference.convolution_gradients(features, weight, own[0])
+    return result, [own[1] + through[0], own[2], own[3] + through[1]]
+
+
+def in_float64(features, flow, weight):
+    return reference.deformable_convolution(*(x.astype(np.float64) for x in (features, flow, weight)))
+
+
+@seeded
+@given(
+    seeds, batches, channels, channels, sides, sides, st.sampled_from([0.3, 3, 40]), st.booleans()
+)
+def test_tied_warp(unit, seed, N, C, O, H, W, pixels, at_end):
+    rng = np.random.default_rng(seed)
+    features, weight = random(rng, N, C, H, W), random(rng, O, C, 3, 3)
+    flow, gradient = random(rng, N, 2, H, W) * np.float32(pixels), random(rng, N, O, H, W)
+    result, own = warp(unit, features, flow, weight, gradient, at_end)
+    np.testing.assert_allclose(result, in_float64(features, flow, weight), atol=2e-4)
+    assert_derivatives(
+        lambda arrays: [reference.deformable_convolution(*arrays)],
+        (features, flow, weight),
+        [gradient],
+        own,
+        rng,
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (4, 3), (5, 5), (9, 18)])
+def test_tied_warp_at_whole_pixels_and_on_the_border(unit, size):
+    """Everywhere a sample lies exactly on a pixel, or exactly on an end of the image."""
+    rng = np.random.default_rng(0)
+    H, W = size
+    features, weight = random(rng, 1, 3, H, W), random(rng, 5, 3, 3, 3)
+    for way in range(4):
+        rows, columns = np.mgrid[:H, :W].astype(np.float32)
+        flow = rng.integers(-H - W, H + W + 1, (1, 2, H, W)).astype(np.float32)
+        flow[0, way % 2] = ([-1, H] if way % 2 == 0 else [-1, W])[way // 2] - (rows, columns)[way % 2]
+        result, own = warp(unit, features, flow, weight, random(rng, 1, 5, H, W))
+        assert_close(result, in_float64(features, flow, weight))
+        assert all(np.isfinite(gradient).all() for gradient in own)
+
+
+@pytest.mark.parametrize("tiny", [-1e-9, -1e-30, -3e-8])
+def test_a_tap_just_outside_of_the_image_is_zero(unit, tiny):
+    """The sample of row 1, column 1 itself is a whole number, once it is rounded."""
+    features = np.ones((1, 1, 6, 6), np.float32)
+    weight = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    for axis in (0, 1):
+        flow = np.zeros((1, 2, 6, 6), np.float32)
+        flow[:, axis] = tiny
+        result, _ = warp(unit, features, flow, weight, features)
+        np.testing.assert_array_equal(result, in_float64(features, flow, weight))
+        taps = weight[0, 0]
+        assert result[0, 0, 1, 1] == (taps[1:] if axis == 0 else taps[:, 1:]).sum()
+
+
+@pytest.mark.parametrize("flow", [np.nan, np.inf, -np.inf, 1e30, -1e30, 2.0**31, 100.0, -100.0])
+def test_what_points_nowhere_is_zero_and_has_no_gradient(unit, flow):
+    rng = np.random.default_rng(0)
+    features, weight = random(rng, 2, 3, 7, 9), random(rng, 4, 3, 3, 3)
+    gradient = random(rng, 2, 4, 7, 9)
+    for at in (slice(None), slice(0, 1), slice(1, 2)):  # both axes, y, x
+        flows = np.zeros((2, 2, 7, 9), np.float32)
+        flows[:, at] = flow
+        result, own = warp(unit, features, flows, weight, gradient)
+        assert (result == 0).all() and all((array == 0).all() for array in own)
+
+
+def test_one_pixel_that_points_nowhere_does_not_touch_the_others(unit):
+    rng = np.random.default_rng(0)
+    features, weight = random(rng, 1, 3, 8, 19), random(rng, 4, 3, 3, 3)
+    flow, gradient = random(rng, 1, 2, 8, 19), random(rng, 1, 4, 8, 19)
+    whole, own = warp(unit, features, flow, weight, gradient)
+    flow[0, 0, 4, 9] = np.nan
+    holed, holed_own = warp(unit, features, flow, weight, gradient)
+    rest = np.ones((8, 19), bool)
+    rest[4, 9] = False
+    np.testing.assert_array_equal(holed[..., rest], whole[..., rest])
+    np.testing.assert_array_equal(holed_own[1][..., rest], own[1][..., rest])
+    assert (holed[..., 4, 9] == 0).all() and (holed_own[1][..., 4, 9] == 0).all()
+
+
+def test_features_that_are_not_numbers_stay_where_they_are(unit):
+    """The corner of the image stands in for samples that there are not."""
+    rng = np.random.default_rng(0)
+    features, weight = random(rng, 1, 2, 9, 18), random(rng, 3, 2, 3, 3)
+    features[..., 0, 0] = np.nan
+    flow = np.zeros((1, 2, 9, 18), np.float32)
+    flow[0, 0, 6] = 50
+    flow[0, 0, 8] = 0.25
+    result, _ = warp(unit, features, flow, weight, random(rng, 1, 3, 9, 18))
+    assert (result[0, :, 6] == 0).all() and np.isfinite(result[0, :, 8]).all()
+    assert np.isnan(result[0, :, :2, :2]).all() and np.isfinite(result[0, :, 2:]).all()
+
+
+# --- Dense block ----------------------------------------------------------------------------------
+
+sixteens = st.integers(1, 6).map(lambda n: 16 * n)
+maps = st.lists(st.integers(1, 33), min_size=1, max_size=8).map(tuple)
+denses = st.tuples(*[sixteens] * 5)
+contexts = st.tuples(*[st.integers(1, 40)] * 6).map(lambda widths: (*widths, 2))
+heads = st.one_of(
+    st.fixed_dictionaries({"mask": st.booleans()}),
+    st.fixed_dictionaries({"mask": st.booleans(), "feat": st.integers(1, 20)}),
+    st.fixed_dictionaries({"mask": st.booleans(), "context": contexts}),
+)
+forms = st.builds(lambda maps, dense, rest: Form(maps, dense, **rest), maps, denses, heads)
+small = st.integers(1, 11)
+
+
+def check_block(unit, seed, form, N, H, W, at_end=True, slope=0.1, clear=False):
+    rng = np.random.default_rng(seed)
+    inputs = reference.random_block(rng, form, N, H, W, clear)
+    gradients = [random(rng, *shape) for shape in form.output_shapes(N, H, W)]
+    outputs, own = Caller(unit, at_end).dense_block(inputs, gradients, form, slope)
+
+    def function(arrays):
+        return reference.dense_block(arrays, form, slope)
+
+    wanted = function([array.astype(np.float64) for array in inputs])
+    for got, output in zip(outputs, wanted, strict=True):
+        assert_close(got, output)
+    if clear or slope == 1:
+        assert_derivatives(function, inputs, gradients, own, rng)
+    return own
+
+
+@seeded
+@given(seeds, forms, batches, small, small, st.booleans(), st.booleans())
+def test_dense_block(unit, seed, form, N, H, W, at_end, linear):
+    check_block(unit, seed, form, N, H, W, at_end, slope=1 if linear else 0.1, clear=not linear)
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (1, 1, 37), (1, 13, 17), (3, 2, 3)])
+@pytest.mark.parametrize(
+    "rest",
+    [{"mask": True, "feat": 4}, {"feat": 12}, {"context": (128, 128, 128, 96, 64, 32, 2)}],
+)
+def test_dense_block_of_the_networks_widths(unit, size, rest):
+    form = Form((25, 32, 5), (128, 128, 96, 64, 32), **rest)
+    check_block(unit, 0, form, *size, slope=1)
