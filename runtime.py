@@ -2,6 +2,10 @@
 
 - Threads: MXNet takes half of the cores for hyper-threads and runs on the other half. Here it gets
   one thread per physical core that this process may use, unless OMP_NUM_THREADS is already set.
+- Waiting: a thread that waits for the others looks for them again and again before it sleeps. Where
+  other programs use the cores too, that keeps away the very thread that is waited for: a training
+  step took twenty times as long. Here it sleeps sooner, unless OMP_WAIT_POLICY or GOMP_SPINCOUNT is
+  already set.
 - Memory: MXNet keeps four pieces of working memory for operators on the CPU and takes them in turn,
   each as large as the largest operator wants. Operators that use it run one after the other anyhow,
   so here it keeps one, unless MXNET_CPU_TEMP_COPY is already set.
@@ -46,6 +50,9 @@ CUDA_LIBRARIES = {
     "libnvToolsExt.so.1": "nvidia-nvtx-cu11",
     "libcudnn.so.8": "nvidia-cudnn-cu11",
 }
+
+# Set by `tasks.launch`: so many workers of a training share this machine's cores.
+SHARED_BY = "MASKFLOWNET_SHARED_BY"
 
 # Of control groups, versions 2 and 1: the files with a group's limit of memory and with what it
 # uses, and the field of memory.stat that says how much of this is cached files.
@@ -96,7 +103,8 @@ def usable_cores(root: Path = Path("/"), cpus: Iterable[int] | None = None) -> i
 
     Two hyper-threads of one core count once (outside Linux nothing says which they are, so there
     they count twice). Of a quota on processor time, such as 2.5 cores, the fraction is not used:
-    threads that wait for each other would all be as slow as the one that is held back.
+    threads that wait for each other would all be as slow as the one that is held back. Of cores that
+    several workers of a training share, each may use its part.
 
     Parameters
     ----------
@@ -109,7 +117,8 @@ def usable_cores(root: Path = Path("/"), cpus: Iterable[int] | None = None) -> i
         linux = hasattr(os, "sched_getaffinity")
         cpus = os.sched_getaffinity(0) if linux else range(os.cpu_count() or 1)
     cores = {_hyper_threads(root, cpu) for cpu in cpus}
-    return max(1, min([len(cores), *map(int, _quotas(root))]))
+    shared_by = int(os.environ.get(SHARED_BY, 1))
+    return max(1, min([len(cores), *map(int, _quotas(root))]) // shared_by)
 
 
 def _hyper_threads(root, cpu):
@@ -223,6 +232,8 @@ def load_cuda_libraries(path: list[str] | None = None) -> None:
 
 # An empty OMP_NUM_THREADS is none for MXNet.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
 
 load_cuda_libraries()

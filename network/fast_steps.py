@@ -12,7 +12,7 @@ from network.steps import LevelOutput, PlainSteps
 
 
 class FastSteps(PlainSteps):
-    """The steps of one network.
+    """The steps of one network, a cascade's first stage included.
 
     Parameters
     ----------
@@ -22,8 +22,7 @@ class FastSteps(PlainSteps):
 
     def __init__(self, training):
         self._training = training
-        self._parameters = None
-        self._grad_reqs = None
+        self._networks = {}  # each one's parameters, and their grad_req when it was traced
 
     def prepare(self, network):
         """Have a network traced anew when what is done with its gradients has changed.
@@ -31,11 +30,12 @@ class FastSteps(PlainSteps):
         The traced graph depends on it: nothing is kept for frozen parameters, and gradients that
         add up need a copy.
         """
-        if self._parameters is None:  # collecting them takes milliseconds
-            self._parameters = list(network.collect_params().values())
-        grad_reqs = [parameter.grad_req for parameter in self._parameters]
-        if grad_reqs != self._grad_reqs:
-            self._grad_reqs = grad_reqs
+        if network not in self._networks:  # collecting them takes milliseconds
+            self._networks[network] = list(network.collect_params().values()), None
+        parameters, traced = self._networks[network]
+        grad_reqs = [parameter.grad_req for parameter in parameters]
+        if grad_reqs != traced:
+            self._networks[network] = parameters, grad_reqs
             network._clear_cached_op()
 
     def cost_volume(self, F, features1, features2, max_displacement):

@@ -1,9 +1,58 @@
-"""From images to what the networks take in."""
+"""From images to what the networks take in, and back to arrays."""
+
+from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
 
+from config.errors import InputError
+from network.resizing import NetworkSize
+
 FINEST_STRIDE = 4  # of the finest prediction
+
+
+class Pair(NamedTuple):
+    """Two uint8 (H, W, 3) images and the size at which the network shall see them."""
+
+    image1: np.ndarray
+    image2: np.ndarray
+    size: NetworkSize
+
+
+def checked_pair(image1, image2, resize):
+    """Return a `Pair` of two images.
+
+    Parameters
+    ----------
+    image1, image2 : numpy.ndarray
+        uint8 (H, W, 3), of one size.
+    resize : tuple of int or None
+        (height, width) for the network; None for the next multiples of 64.
+
+    Raises
+    ------
+    InputError
+        The images are no such ones or differ in size.
+    """
+    for image in (image1, image2):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"image: expected uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}"
+            )
+    if image1.shape != image2.shape:
+        raise InputError(
+            f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"
+        )
+    return Pair(image1, image2, NetworkSize(image1.shape[:2], resize))
+
+
+def network_inputs(pairs, ctx):
+    """Return the two images of pairs as the network wants them, two NDArrays (N, 3, H, W)."""
+    inputs = []
+    for image1, image2, size in pairs:
+        centred = centralise(to_device(image1[None], ctx), to_device(image2[None], ctx))
+        inputs.append([size.to_network(image) for image in centred])
+    return [mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True)]
 
 
 def centralise(image1, image2):
@@ -15,3 +64,8 @@ def centralise(image1, image2):
 def to_device(image, ctx):
     """Bring uint8 (N, H, W, 3) to a device as float32 (N, 3, H, W) in [0, 1]."""
     return mx.nd.array(image, ctx, np.uint8).transpose((0, 3, 1, 2)).astype(np.float32) / 255
+
+
+def to_numpy(output):
+    """Return an NDArray (1, C, H, W) as numpy.ndarray (H, W, C), and None as it is."""
+    return None if output is None else output[0].transpose((1, 2, 0)).asnumpy()

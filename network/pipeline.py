@@ -12,7 +12,7 @@ import metrics
 from config.errors import InputError
 from kernels import use_fast
 from network.fast_steps import FastSteps
-from network.images import FINEST_STRIDE, centralise, to_device
+from network.images import FINEST_STRIDE, checked_pair, network_inputs, to_device, to_numpy
 from network.layers import flip_axes, upsample, warp
 from network.loss import MultiscaleLoss
 from network.maskflownet import MaskFlownet
@@ -27,6 +27,7 @@ from network.training_step import TrainingStep
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
 
 
+START_SIZE = 256  # px; images that tell how to scale a start are enlarged to it
 WANTED = ("flow", "mask", "warped")
 
 
@@ -51,14 +52,6 @@ class Prediction(NamedTuple):
     warped: np.ndarray | None
 
 
-class _Pair(NamedTuple):
-    """Two uint8 (H, W, 3) images and the size at which the network shall see them."""
-
-    image1: np.ndarray
-    image2: np.ndarray
-    size: NetworkSize
-
-
 class Pipeline:
     """A network on its devices, with what it takes to use and to train it.
 
@@ -77,6 +70,9 @@ class Pipeline:
     ----------
     network : HybridBlock
         `MaskFlownet_S` or `MaskFlownet`, with fresh random weights until something is loaded.
+    predictor : HybridBlock
+        What predicts: the same network, or where fast operators run the same parameters in a graph
+        that keeps nothing for gradients.
     trainer : mxnet.gluon.Trainer
         Adam over the network's parameters in the order of their creation.
     """
@@ -88,8 +84,7 @@ class Pipeline:
         fast = use_fast(kernels, self.ctx)
         self.network = self._make_network(FastSteps(training=True) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
-        # The same parameters in a graph that keeps nothing for gradients.
-        self._predictor = self._make_network(FastSteps(training=False)) if fast else self.network
+        self.predictor = self._make_network(FastSteps(training=False)) if fast else self.network
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
@@ -153,10 +148,13 @@ class Pipeline:
         images1, images2 : list of numpy.ndarray
             As for `predict`, all of one size; some sixteen pairs.
         """
-        pairs = [_checked_pair(*pair, None) for pair in zip(images1, images2, strict=True)]
+        # On small images the coarse levels would see little but their border, and would be scaled
+        # to make up for it.
+        least = [max(size, START_SIZE) for size in NetworkSize(images1[0].shape[:2]).network_hw]
+        pairs = [checked_pair(*pair, least) for pair in zip(images1, images2, strict=True)]
         plain = self._make_network(steps=None)
         plain.hybridize(False)
-        scale_start(plain, *_network_inputs(pairs, self.ctx[0]))
+        scale_start(plain, *network_inputs(pairs, self.ctx[0]))
 
     # Prediction.
 
@@ -199,7 +197,7 @@ class Pipeline:
             raise InputError(f"batch_size {batch_size}: expected 1 or more")
         if resize is not None:
             check_network_size(resize)
-        checked = (_checked_pair(*pair, resize) for pair in pairs)
+        checked = (checked_pair(*pair, resize) for pair in pairs)
         for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
             while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
                 yield from self._predict_batch(batch, wanted)
@@ -213,11 +211,11 @@ class Pipeline:
             for part, ctx in zip(shares, self.ctx, strict=False)
         ]
         for outputs in itertools.chain(*results):
-            yield Prediction(*map(_to_numpy, outputs))
+            yield Prediction(*map(to_numpy, outputs))
 
     def _predict_share(self, pairs, ctx, wanted):
         """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
-        outputs = self._predictor(*_network_inputs(pairs, ctx))
+        outputs = self.predictor(*network_inputs(pairs, ctx))
         flows = upsample(mx.nd, outputs[0][-1], FINEST_STRIDE)
         # The last output is the occlusion mask, if any; the cascade's second one is not.
         mask_wanted = "mask" in wanted and outputs[-1]
@@ -327,30 +325,3 @@ class Pipeline:
             mask = np.full((len(img1), 1, *img1.shape[2:]), 255, np.uint8)
         arrays = (img1, img2, label, mask)
         return self._step.run(arrays, geo_aug, color_aug, micro_batch or len(img1))
-
-
-def _to_numpy(output):
-    """Return an NDArray (1, C, H, W) as numpy.ndarray (H, W, C), and None as it is."""
-    return None if output is None else output[0].transpose((1, 2, 0)).asnumpy()
-
-
-def _network_inputs(pairs, ctx):
-    """Return the two images of pairs as the network wants them, two NDArrays (N, 3, H, W)."""
-    inputs = []
-    for image1, image2, size in pairs:
-        centred = centralise(to_device(image1[None], ctx), to_device(image2[None], ctx))
-        inputs.append([size.to_network(image) for image in centred])
-    return [mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True)]
-
-
-def _checked_pair(image1, image2, resize):
-    for image in (image1, image2):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(
-                f"image: expected uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}"
-            )
-    if image1.shape != image2.shape:
-        raise InputError(
-            f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"
-        )
-    return _Pair(image1, image2, NetworkSize(image1.shape[:2], resize))

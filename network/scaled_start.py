@@ -1,9 +1,9 @@
-"""A start for trainings from nothing that soon leaves "no motion", where the original's stays long.
+"""A start for trainings from nothing that soon leaves "no motion", where the original's stays.
 
 The original's random start makes features so small that the cost volumes say next to nothing, and
 random deformable kernels scramble one of the two things that are compared. Here each convolution is
-scaled by what it makes of a few pairs (Mishkin and Matas, "All you need is a good init", ICLR 2016),
-deformable convolutions begin as the identity, and flow, mask and trade-off term begin small.
+scaled by what it makes of a few pairs (Mishkin and Matas, "All you need is a good init", ICLR
+2016), deformable convolutions begin as the identity, and flow, mask and trade-off term begin small.
 """
 
 import re
@@ -17,7 +17,7 @@ DECODER_SIZE = 0.1  # smaller, so that a step of Adam moves the flow by a part o
 TRADEOFF_SIZE = 0.1
 HEAD_FACTOR = 0.02  # on the weights that make flow and mask
 HEADS = ("pred_flow", "pred_mask", "dc_conv7")
-SMALLEST = 1e-6  # a channel that never varies is not blown up
+SMALLEST = 1e-6  # a channel that varies less, as where all pairs are black, is not blown up
 
 
 def scale_start(network, image1, image2):
@@ -84,10 +84,11 @@ class _Scaling:
         self._done = True
         mean = output.mean(axis=(0, 2, 3), keepdims=True)
         spread = ((output - mean) ** 2).mean(axis=(0, 2, 3), keepdims=True).sqrt()
-        factor = self._size / mx.nd.maximum(spread, SMALLEST)  # (1, O, 1, 1)
+        factor = mx.nd.where(spread > SMALLEST, self._size / spread, mx.nd.ones_like(spread))
         output[:] = (output - mean) * factor
         ctx = output.context
-        transposed = isinstance(block, nn.Conv2DTranspose)  # weight (C, O, 4, 4), else (O, C, 3, 3)
+        # A transposed convolution's weight is (C, O, 4, 4), a convolution's (O, C, 3, 3).
+        transposed = isinstance(block, nn.Conv2DTranspose)
         per_output = factor if transposed else factor.transpose((1, 0, 2, 3))
         block.weight.set_data(block.weight.data(ctx) * per_output)
         block.bias.set_data((block.bias.data(ctx) - mean.reshape(-1)) * factor.reshape(-1))

@@ -27,7 +27,7 @@ from reader.datasets import make_dataset
 from reader.whole_file import whole_file
 from tasks import programs
 from tasks.command_line import ROOT, OneLineParser, positive, run_program
-from tasks.programs import newest, run
+from tasks.programs import newest
 from tasks.progress import progress
 from tasks.runs import Checkpoint
 
@@ -158,7 +158,7 @@ def evaluate(training: Training, folder: Path, scenes: Path, checkpoint: Checkpo
     if not report.exists():
         which = f"{checkpoint.run}:{checkpoint.steps}"
         where = ["--root", str(folder), "-c", which]
-        run("main.py", *command(training, scenes), *where, "--valid", "--batch", "4")
+        programs.run("main.py", *command(training, scenes), *where, "--valid", "--batch", "4")
     return report
 
 

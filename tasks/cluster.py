@@ -16,8 +16,10 @@ LOOPBACK = "127.0.0.1"
 # A parameter server or scheduler serves while MXNet is being imported, and ends with the training.
 SERVE = ("-c", "import runtime, mxnet")
 SILENCE_S = 60  # without a sign of life from the launcher
-# What is not passed on by ssh but decides how MXNet runs.
-PASSED_ON = ("OMP_", "MXNET_", "PS_", "CUDA_", "NVIDIA_")
+# What is not passed on by ssh but decides how MXNet runs, and on which data.
+PASSED_ON = ("MASKFLOWNET_", "OMP_", "GOMP_", "MXNET_", "PS_", "CUDA_", "NVIDIA_")
+# In `runtime`, whose import would have effects.
+SHARED_BY = "MASKFLOWNET_SHARED_BY"
 # Below what Linux gives out by itself.
 PORTS = range(20_000, 30_000)
 
@@ -111,9 +113,11 @@ def make_roles(workers: int, servers: int, hosts: Sequence[Host]) -> list[Role]:
 
 
 def environment(role: Role, roles: Sequence[Role], port: int) -> dict[str, str]:
-    """Return the variables by which MXNet knows its part, and `tasks.distributed` the worker's."""
+    """Return what tells MXNet and `tasks.distributed` their part, and `runtime` of how many cores."""
     counts = {kind: sum(other.kind == kind for other in roles) for kind in ("worker", "server")}
+    on_one_machine = sum((other.kind, other.host) == (role.kind, role.host) for other in roles)
     return {
+        SHARED_BY: str(on_one_machine if role.kind == "worker" else 1),
         "DMLC_ROLE": role.kind,
         "DMLC_TASK_ID": str(role.number),
         "DMLC_NUM_WORKER": str(counts["worker"]),
@@ -124,16 +128,12 @@ def environment(role: Role, roles: Sequence[Role], port: int) -> dict[str, str]:
     }
 
 
-def guarded_command(
-    role: Role, roles: Sequence[Role], command: Sequence[str], grace: float
-) -> list[str]:
+def guarded_command(role: Role, command: Sequence[str], grace: float) -> list[str]:
     """Return what starts a process and its guard on its machine: Python's arguments.
 
     Parameters
     ----------
     role : Role
-    roles : sequence of Role
-        All of them.
     command : sequence of str
         The workers' program with its arguments, such as main.py.
     grace : float
@@ -142,9 +142,6 @@ def guarded_command(
     guard = [sys.executable, "-m", "tasks.guard", "--grace", f"{grace:g}"]
     if role.host.name:
         guard += ["--silence", str(SILENCE_S)]
-    if role.kind == "worker":
-        share = sum((other.kind, other.host) == (role.kind, role.host) for other in roles)
-        guard += ["--share", str(share)]
     return [*guard, "--", sys.executable, *(command if role.kind == "worker" else SERVE)]
 
 
@@ -164,3 +161,21 @@ def free_port(address: str) -> int:
         except OSError:  # no address of this machine
             return secrets.choice(PORTS)
         return probe.getsockname()[1]
+
+
+def check_port(address: str, port: int) -> None:
+    """Raise InputError where a scheduler at an address of this machine could not have the port."""
+    with socket.socket() as probe, socket.socket() as listener:
+        try:
+            probe.bind((address, 0))
+        except OSError:  # no address of this machine
+            return
+        # As the scheduler does it: at all addresses, at once after another that has ended.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", port))
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"--port {port}: cannot be listened at ({error}): name another up to 65535, or "
+                "leave --port out to have one chosen"
+            ) from error

@@ -27,10 +27,8 @@ def main(argv=None) -> int:
     add = parser.add_argument
     add("--grace", type=float, required=True, help="seconds from being asked to being killed")
     add("--silence", type=float, help="after so many seconds without a line launcher is gone")
-    add("--share", type=int, default=1, help="so many workers share this machine's cores")
     add("command", nargs="+")
     arguments = parser.parse_args(argv)
-    _share_cores(arguments.share)
     process = subprocess.Popen(
         arguments.command,
         stdin=subprocess.DEVNULL,
@@ -42,12 +40,6 @@ def main(argv=None) -> int:
     finally:
         _kill_all(process)
     return code if code >= 0 else 128 - code
-
-
-def _share_cores(share):
-    """Give each worker its part of the cores, unless OMP_NUM_THREADS says otherwise."""
-    if share > 1 and "OMP_NUM_THREADS" not in os.environ:
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // share))
 
 
 def _die_with(parent):

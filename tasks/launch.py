@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tasks.cluster import (
     LOOPBACK,
     Host,
     Role,
+    check_port,
     environment,
     free_port,
     guarded_command,
@@ -102,22 +104,37 @@ def launch(arguments) -> int:
     hosts = [Host(None, LOOPBACK)]
     if arguments.hostfile is not None:
         hosts = read_hosts(arguments.hostfile)
-        words = arguments.rsh.split()
-        if not words or shutil.which(words[0]) is None:
-            raise InputError(f"--rsh {arguments.rsh!r}: expected a command that is there")
+        _check_remote_shell(arguments.rsh)
     roles = make_roles(arguments.workers, arguments.servers, hosts)
-    port = arguments.port or free_port(roles[0].host.address)
+    if arguments.port is not None:
+        check_port(hosts[0].address, arguments.port)
+    port = arguments.port or free_port(hosts[0].address)
     with _noting_signals() as noted, contextlib.ExitStack() as stack:
         processes = [stack.enter_context(_Process(role, roles, port, arguments)) for role in roles]
         return _Watch(processes, noted, arguments.grace).run()
+
+
+def _check_remote_shell(rsh):
+    try:
+        words = shlex.split(rsh)
+    except ValueError:  # a quotation mark without another
+        words = []
+    if not words or shutil.which(words[0]) is None:
+        raise InputError(f"--rsh {rsh!r}: expected a command that is there")
 
 
 @contextlib.contextmanager
 def _noting_signals() -> Iterator[list[int]]:
     """Within the block, note the signals that ask to stop, in a list."""
     noted = []
+    # nohup has its program ignore that a terminal is closed.
+    numbers = [
+        number
+        for number in SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
     before = {
-        number: signal.signal(number, lambda number, _: noted.append(number)) for number in SIGNALS
+        number: signal.signal(number, lambda number, _: noted.append(number)) for number in numbers
     }
     try:
         yield noted
@@ -143,7 +160,7 @@ class _Process:
         self.exit_code = None
         self.unread = False
         variables = environment(role, roles, port)
-        command = guarded_command(role, roles, arguments.command, arguments.grace)
+        command = guarded_command(role, arguments.command, arguments.grace)
         if role.host.name:
             command = over_there(arguments.rsh, role.host, command, variables)
         self._guard = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The project's programs run one after the other, as a person would, and gone on with after a stop."""
+"""The project's programs run one after the other, as a person would, and continued after a stop."""
 
 import logging
 import shlex

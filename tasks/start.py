@@ -3,15 +3,13 @@
 import argparse
 import dataclasses
 import logging
-import random
 import tempfile
 import zlib
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 from config import Config, DatasetConfig, InputError, load_config, load_dataset_config
-from network import Peers, get_pipeline, held_network
+from network import Peers, held_network
 from network.training_step import check_division
 from tasks.command_line import devices
 from tasks.distributed import check_agreement, join, leaving_at_once, place_of
@@ -24,36 +22,15 @@ from tasks.run_record import (
     report_changes,
     write_record,
 )
-from tasks.runs import Checkpoint, checkpoints_of, find_checkpoint, new_run
+from tasks.runs import checkpoints_of, find_checkpoint, new_run
 from tasks.train import train
 from tasks.training_data import TrainSettings, open_data
+from tasks.weights import Origin, give_weights, is_cascade, make_pipeline
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_DATASET = "chairs"
-START_PAIRS = 16  # that tell how to scale random weights, where the dataset config wants that
 DEBUG_STEPS = 2  # before a resume, and again after it
-
-
-class Origin(NamedTuple):
-    """Where a run comes from.
-
-    Attributes
-    ----------
-    checkpoint : Checkpoint or None
-        Whose weights it takes; None for fresh ones.
-    run : str or None
-        The run that goes on; None for a new one.
-    step : int
-        How many steps it has made.
-    record : RunRecord or None
-        What it was begun with, where that is known.
-    """
-
-    checkpoint: Checkpoint | None
-    run: str | None
-    step: int
-    record: RunRecord | None
 
 
 def start_training(arguments: argparse.Namespace) -> int:
@@ -88,8 +65,7 @@ def _start(arguments, place):
     data = open_data(data_config, settings)
     peers = join(arguments.kvstore, place)
     pipe = make_pipeline(arguments.network, contexts, config, record.seed, peers, arguments.kernels)
-    if load_weights(pipe, origin) and data_config.optimizer.start == "scaled":
-        scale_start(pipe, data)
+    give_weights(pipe, origin, data)
     check_alike(peers, origin, config, data, record)
     run = open_run(arguments.root, origin, record) if place.rank == 0 else origin.run or ""
     return train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
@@ -255,89 +231,6 @@ def device_count(arguments) -> int:
     return max(len(arguments.gpu_device), 1)
 
 
-def make_pipeline(
-    name: str,
-    contexts,
-    config: Config,
-    seed: int,
-    peers: Peers | None = None,
-    kernels: str | None = None,
-):
-    """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
-    seed_generators(seed % 2**32)  # NumPy refuses what is larger
-    pipe = get_pipeline(name, ctx=contexts, config=config, peers=peers, kernels=kernels)
-    if is_cascade(config):
-        pipe.fix_head()
-    return pipe
-
-
-def seed_generators(seed: int) -> None:
-    """Seed the random numbers of Python, NumPy and MXNet."""
-    try:
-        from gluoncv.utils import random as generators  # here, for it is slow
-    except RuntimeError:  # it refuses to load beside PyTorch 2
-        import mxnet as mx
-        import numpy as np
-
-        random.seed(seed)
-        np.random.seed(seed)
-        mx.random.seed(seed)
-    else:
-        generators.seed(seed)
-
-
-def is_cascade(config: Config) -> bool:
-    """Return whether the network has a first stage that must be trained before."""
-    return config.network.class_name == "MaskFlownet"
-
-
-def load_weights(pipe, origin: Origin) -> bool:
-    """Load a checkpoint: to continue it with its moments, or as the start of a new run.
-
-    A new run of a cascade may start from a MaskFlownet_S, which becomes its first stage.
-
-    Returns
-    -------
-    bool
-        Whether the network, or a cascade's second stage, starts from nothing.
-    """
-    checkpoint, cascade = origin.checkpoint, is_cascade(pipe.config)
-    if checkpoint is None:
-        if cascade:
-            raise InputError(
-                "a MaskFlownet trains over a finished first stage: name a MaskFlownet_S checkpoint "
-                "with -c RUN --clear_steps"
-            )
-        return True
-    if cascade and held_network(checkpoint.path) == "MaskFlownet_S":
-        pipe.load_head(checkpoint.path)
-        logger.info("%s is the first stage; the second starts from nothing", checkpoint.path)
-        return True
-    pipe.load(checkpoint.path)
-    if origin.run is None:
-        return False
-    if checkpoint.states.is_file():
-        pipe.load_states(checkpoint.states)
-    else:
-        logger.warning(
-            "%s is not there: training continues with fresh moments of Adam", checkpoint.states
-        )
-    return False
-
-
-def scale_start(pipe, data) -> None:
-    """Scale what starts from nothing by what it makes of the first training pairs."""
-    count = min(START_PAIRS, len(data.training_set))
-    samples = [data.training_set[index] for index in range(count)]
-    height, width = data.config.orig_shape
-    images1, images2 = (
-        [image[:height, :width] for image in images]
-        for images in zip(*((sample.image1, sample.image2) for sample in samples), strict=True)
-    )
-    pipe.scale_start(images1, images2)
-    logger.info("the random weights are scaled by what they make of %d pairs", count)
-
-
 def check_writable(folder: Path) -> None:
     """Raise OSError now rather than at the first checkpoint, hours from now."""
     try:
@@ -380,9 +273,9 @@ def debug(arguments, origin: Origin, config: Config, data_config: DatasetConfig)
             pipe = make_pipeline(arguments.network, contexts, short, record.seed)
             if start:
                 checkpoint = find_checkpoint(f"debug:{start}", root / "weights")
-                load_weights(pipe, Origin(checkpoint, "debug", start, None))
-            elif origin.checkpoint is not None:
-                load_weights(pipe, origin)
+                origin = Origin(checkpoint, "debug", start, None)
+            if origin.checkpoint is not None or not is_cascade(config):
+                give_weights(pipe, origin, data)
             code = train(pipe, "debug", start, data, settings, root, said(arguments))
             if code:
                 return code

@@ -28,7 +28,8 @@ from tasks.start import with_schedule
 logger = logging.getLogger(__name__)
 
 NETWORK = "MaskFlownet_S"
-PARTS = sorted(path.stem for path in (CONFIG_DIR / "train_demo").glob("*.yaml"))
+CONFIGS = "train_demo"  # where the parts' dataset configs lie in config/
+PARTS = sorted(path.stem for path in (CONFIG_DIR / CONFIGS).glob("*.yaml"))
 NO_MOTION, DIS = "no motion", "OpenCV's DIS"
 SIZE_INCHES, DOTS_PER_INCH = (8, 4.5), 110
 
@@ -48,19 +49,17 @@ def main(argv=None) -> int:
 
 def train_demo(folder: Path) -> None:
     """Train what is not trained yet, one part after the other, and draw the curve after each."""
-    references = reference_errors(
-        make_dataset(load_dataset_config(f"train_demo/{PARTS[-1]}"), "valid")
-    )
+    held_out = make_dataset(load_dataset_config(f"{CONFIGS}/{PARTS[-1]}"), "valid")
+    references = reference_errors(held_out)
     for name, error in references.items():
         logger.info("held-out scenes, %s: %.2f px", name, error)
     begin, curve = [], []
     for part in PARTS:
-        command = [NETWORK, "--dataset_cfg", f"train_demo/{part}"]
+        command = [NETWORK, "--dataset_cfg", f"{CONFIGS}/{part}"]
         checkpoint = programs.train(command, folder / part, last_step(part), begin)
         begin = ["-c", str(checkpoint.path), "--clear_steps"]
-        curve += points(
-            folder / part / "logs" / f"{checkpoint.run}.csv", curve[-1][0] if curve else 0
-        )
+        log = folder / part / "logs" / f"{checkpoint.run}.csv"
+        curve += points(log, before=curve[-1][0] if curve else 0)
         write_curve(curve, references, folder)
     logger.info("held-out scenes, %s: %.2f px", NETWORK, curve[-1][1])
     logger.info("%s", folder / "curve.png")
@@ -68,7 +67,7 @@ def train_demo(folder: Path) -> None:
 
 def last_step(part: str) -> int:
     """Return the step at which a part ends."""
-    config = with_schedule(load_config(NETWORK), load_dataset_config(f"train_demo/{part}"))
+    config = with_schedule(load_config(NETWORK), load_dataset_config(f"{CONFIGS}/{part}"))
     return config.optimizer.learning_rate[-1][0]
 
 

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def run_python(code, **environment):
     """Run code in a fresh interpreter in the project's root; return the finished process."""
     inherited = {
-        k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "PYTHONWARNINGS")
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "PYTHONWARNINGS")
     }
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -27,6 +29,15 @@ def run_python(code, **environment):
         text=True,
         timeout=120,
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_waiting_threads_sleep_soon_unless_told_how_to_wait(given, seen):
+    code = "import os, runtime; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert run_python(code, **given).stdout == f"{seen}\n"
 
 
 def test_threads_are_the_cores_that_may_be_used():

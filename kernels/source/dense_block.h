@@ -59,6 +59,14 @@ struct BlockSizes {
   long padded_heads() const { return round_up(heads, kLane); }
   long kept() const { return width + padded_heads() + later_context; }  // for the backward pass
 
+  // Where nothing is kept, later context layers lie in the places of the block and of the heads.
+  long block_place() const { return widest_context > width ? widest_context : width; }
+  long heads_place() const {
+    const long context = kReadOff + widest_context;
+    return context > padded_heads() ? context : padded_heads();
+  }
+  long passing() const { return block_place() + heads_place(); }
+
   long widest_kernel(const DenseBlock& a) const {
     long widest = padded_heads();
     for (const Layer& layer : a.dense) widest = layer.outputs > widest ? layer.outputs : widest;
@@ -160,7 +168,7 @@ struct Activations {
 
   Activations(const DenseBlock& a, const BlockSizes& s, float* base) {
     block = base;
-    heads = block + s.extent.channel(s.width);
+    heads = block + s.extent.channel(a.activations ? s.width : s.block_place());
     context[0] = heads + s.extent.channel(kReadOff);
     float* next = heads + s.extent.channel(s.padded_heads());
     for (int i = 1; a.has_context && i < kContextLayers; ++i) {
@@ -192,7 +200,7 @@ void dense_block_forward(const DenseBlock& a) {
   BlockWork work(a, s, arena);
   const Extent& e = s.extent;
   const Activations at(a, s, a.activations ? a.activations
-                                         : arena.take(e.channel(s.width + s.padded_heads())));
+                                         : arena.take(e.channel(s.passing())));
   auto run = [&](int dilation, const float* in, long inputs, const float* weight, long outputs,
                  const Result& result, float* out) {
     convolve<V>(e, Tiles(e, dilation, work.tiles), dilation, in,
@@ -351,7 +359,7 @@ inline std::size_t dense_block_workspace(const DenseBlock& a, bool backward) {
     BackwardWork(a, s, arena);
   } else {
     BlockWork(a, s, arena);
-    if (!a.activations) arena.take(s.extent.channel(s.width + s.padded_heads()));
+    if (!a.activations) arena.take(s.extent.channel(s.passing()));
   }
   return arena.used;
 }

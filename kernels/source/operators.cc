@@ -6,7 +6,9 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <locale>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,7 +21,8 @@ using mxnet::ext::MXTensor;
 using mxnet::ext::OpResource;
 using Attributes = std::unordered_map<std::string, std::string>;
 using Tensors = std::vector<MXTensor>*;
-using Shapes = std::vector<std::vector<unsigned int>>;
+using Shape = std::vector<unsigned int>;
+using Shapes = std::vector<Shape>;
 
 namespace {
 
@@ -53,7 +56,13 @@ const maskflownet::Kernels& kernels() {
 
 double number(const Attributes& attributes, const char* name, double otherwise) {
   const auto found = attributes.find(name);
-  return found == attributes.end() ? otherwise : std::stod(found->second);
+  if (found == attributes.end()) return otherwise;
+  // Not std::stod: in some languages' locales it reads 0.1 as 0.
+  std::istringstream text(found->second);
+  text.imbue(std::locale::classic());
+  double value = otherwise;
+  text >> value;
+  return value;
 }
 
 int integer(const Attributes& attributes, const char* name, int otherwise) {
@@ -64,6 +73,12 @@ MXReturnValue all_float32(const Attributes&, std::vector<int>* inputs, std::vect
   for (int& type : *inputs) type = mxnet::ext::kFloat32;
   for (int& type : *outputs) type = mxnet::ext::kFloat32;
   return MXReturnValue::MX_SUCCESS;
+}
+
+bool all_known(const Shapes& shapes) {
+  for (const Shape& shape : shapes)
+    if (shape.empty()) return false;
+  return true;
 }
 
 MXReturnValue fail(const std::string& message) {
@@ -196,7 +211,16 @@ MXReturnValue tied_warp_count(const Attributes&, int* inputs, int* outputs) {
 }
 
 MXReturnValue tied_warp_shape(const Attributes&, Shapes* in, Shapes* out) {
-  out->at(0) = in->at(0);
+  if (!all_known(*in)) return MXReturnValue::MX_SUCCESS;
+  const Shape &response = in->at(0), &features = in->at(1);
+  if (response.size() != 4 || features.size() != 4)
+    return fail("maskflownet_tied_warp: response and features must be of four axes");
+  const unsigned N = response[0], O = response[1], H = response[2], W = response[3];
+  const unsigned C = features[1];
+  if (features != Shape{N, C, H, W} || in->at(2) != Shape{N, 2, H, W} ||
+      in->at(3) != Shape{O, C, 3, 3})
+    return fail("maskflownet_tied_warp: the inputs do not fit together");
+  out->at(0) = response;
   return MXReturnValue::MX_SUCCESS;
 }
 
@@ -305,6 +329,8 @@ MXReturnValue dense_block_count(const Attributes& attributes, int* inputs, int* 
   const BlockForm form(attributes);
   if (form.maps < 1 || form.maps > maskflownet::DenseBlock::kMostMaps)
     return fail("maskflownet_dense_block: too many maps");
+  if (form.feat && form.context)
+    return fail("maskflownet_dense_block: either feat or context, not both");
   *inputs = form.inputs();
   *outputs = form.outputs();
   return MXReturnValue::MX_SUCCESS;
@@ -312,8 +338,8 @@ MXReturnValue dense_block_count(const Attributes& attributes, int* inputs, int* 
 
 MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes* out) {
   const BlockForm form(attributes);
-  for (const auto& shape : *in)
-    if (shape.empty()) return MXReturnValue::MX_SUCCESS;  // not known yet
+  if (!all_known(*in)) return MXReturnValue::MX_SUCCESS;
+  if (in->at(0).size() != 4) return fail("maskflownet_dense_block: a map must be of four axes");
   const unsigned N = in->at(0)[0], H = in->at(0)[2], W = in->at(0)[3];
   maskflownet::DenseBlock a{};
   a.batch = N;
@@ -321,31 +347,45 @@ MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes
   a.width = W;
   a.maps = form.maps;
   a.has_context = form.context;
-  for (int i = 0; i < form.maps; ++i) a.map_channels[i] = in->at(i)[1];
+  unsigned inputs = 0;  // of the next layer
+  for (int i = 0; i < form.maps; ++i) {
+    if (in->at(i) != Shape{N, in->at(i).at(1), H, W})
+      return fail("maskflownet_dense_block: the maps differ in batch or size");
+    inputs += a.map_channels[i] = in->at(i)[1];
+  }
+  bool fits = true;
   int next = form.maps;
-  long inputs = 0;
-  for (int i = 0; i < form.maps; ++i) inputs += in->at(i)[1];
+  auto take = [&](unsigned outputs) {  // a 3x3 convolution; 0 for any number of outputs
+    const Shape &weight = in->at(next), &bias = in->at(next + 1);
+    next += 2;
+    outputs = outputs ? outputs : weight[0];
+    fits = fits && weight == Shape{outputs, inputs, 3, 3} && bias == Shape{outputs};
+    return outputs;
+  };
   for (maskflownet::Layer& layer : a.dense) {
-    if (in->at(next)[1] != inputs)
-      return fail("maskflownet_dense_block: a layer of " + std::to_string(in->at(next)[1]) +
-                  " input channels got " + std::to_string(inputs));
-    layer.outputs = in->at(next)[0];
+    layer.outputs = take(0);
     if (layer.outputs % 16)
       return fail("maskflownet_dense_block: a layer's outputs must be a multiple of 16");
     inputs += layer.outputs;
-    next += 2;
   }
-  next += 2 + 2 * form.mask;
   unsigned output = 0;
+  take(2);
   out->at(output++) = {N, 2, H, W};
-  if (form.mask) out->at(output++) = {N, 1, H, W};
-  if (form.feat) {
-    a.upfeat.outputs = in->at(next)[1];
-    out->at(output++) = {N, in->at(next)[1], 2 * H, 2 * W};
-    next += 2;
+  if (form.mask) {
+    take(1);
+    out->at(output++) = {N, 1, H, W};
   }
-  for (int i = 0; form.context && i < maskflownet::kContextLayers; ++i, next += 2)
-    a.context[i].outputs = in->at(next)[0];
+  if (form.feat) {
+    const Shape &weight = in->at(next), &bias = in->at(next + 1);
+    next += 2;
+    const unsigned outputs = weight.size() > 1 ? weight[1] : 0;
+    fits = fits && weight == Shape{inputs, outputs, 4, 4} && bias == Shape{outputs};
+    a.upfeat.outputs = outputs;
+    out->at(output++) = {N, outputs, 2 * H, 2 * W};
+  }
+  for (int i = 0; form.context && i < maskflownet::kContextLayers; ++i)
+    inputs = a.context[i].outputs = take(i + 1 == maskflownet::kContextLayers ? 2 : 0);
+  if (!fits) return fail("maskflownet_dense_block: a layer's weight or bias is of another shape");
   if (form.keep) {
     const std::size_t floats = kernels().dense_block_activations(a);
     out->at(output++) = {N, H, W, static_cast<unsigned>(floats / (a.batch * a.height * a.width))};

@@ -57,17 +57,19 @@ def appearance(config: DatasetConfig, validation: bool) -> tuple[tuple[int, int]
     InputError
         For a size that no scene can have, an unknown setting or a value that does not fit.
     """
-    settings = config.synthetic
-    size, own = settings.size, "scene"
-    scene = settings.scene
+    settings, where = config.synthetic, Where(config.path)
+    size, size_key = settings.size, "size"
+    scene = _scene_config(settings.scene, where.below("synthetic.scene"))
     if validation:
-        size, own = settings.valid_size or size, "valid_scene"
-        scene = scene | settings.valid_scene
+        if settings.valid_size is not None:
+            size, size_key = settings.valid_size, "valid_size"
+        merged = settings.scene | settings.valid_scene
+        scene = _scene_config(merged, where.below("synthetic.valid_scene"))
     try:
-        check_size(size)
+        check_size(size, size_key)
     except InputError as error:
         raise InputError(f"{config.path}: {error}") from error
-    return size, _scene_config(scene, Where(config.path, f"synthetic.{own}"))
+    return size, scene
 
 
 def _scene_config(scene: dict, where: Where) -> SceneConfig:

@@ -57,12 +57,12 @@ def generate(
     return FlowSample(image1, image2, flow, valid, occluded, f"synthetic/{seed}/{index}")
 
 
-def check_size(size_hw: tuple[int, int]) -> None:
-    """Raise InputError unless scenes of this (height, width) can be made."""
+def check_size(size_hw: tuple[int, int], key: str = "size") -> None:
+    """Raise InputError, which names the setting, unless scenes can have this (height, width)."""
     if len(size_hw) != 2 or not all(
         isinstance(side, Integral) and _SMALLEST <= side <= _LARGEST for side in size_hw
     ):
         raise InputError(
-            f"synthetic.size: expected height and width in whole pixels, {_SMALLEST} to "
+            f"synthetic.{key}: expected height and width in whole pixels, {_SMALLEST} to "
             f"{_LARGEST} each, got {size_hw}"
         )

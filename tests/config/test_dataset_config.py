@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from config import ColorConfig, GeometryConfig, InputError, MissingDataError, load_dataset_config
+from config.files import names_in_config
 from reader.synthetic import SceneConfig
 
 
@@ -87,6 +88,13 @@ def test_generated_scenes():
     assert easy.synthetic.pairs == config.synthetic.pairs
 
 
+@pytest.mark.parametrize("name", names_in_config("dataset"))
+def test_every_recipe_begins_as_the_original_does(name):
+    """Only this project's own training on generated scenes does not."""
+    wanted = "scaled" if name == "train_demo/1_short" else "reference"
+    assert load_dataset_config(name).optimizer.start == wanted
+
+
 def test_a_file_of_the_originals_form_takes_the_rest_from_its_dataset(tmp_path):
     config = load(
         tmp_path,
@@ -144,6 +152,22 @@ def test_can_be_sent_to_a_worker():
         ("dataset: kitti\nresize_shape: [64, 64]\n", "resize_shape: expected [height, width] of"),
         ("dataset: synthetic\nsynthetic: {size: [64, 64]}\n", "synthetic.size: expected [height"),
         ("dataset: synthetic\nsynthetic: {scene: 3}\n", "synthetic.scene: expected a mapping"),
+        (
+            "dataset: synthetic\nsynthetic: {valid_scene: 3}\n",
+            "synthetic.valid_scene: expected a ma",
+        ),
+        (
+            "dataset: synthetic\nsynthetic: {valid_size: 64}\n",
+            "synthetic.valid_size: expected a lis",
+        ),
+        (
+            "dataset: synthetic\nsynthetic: {valid_size: [0, 64]}\n",
+            "synthetic.valid_size: expected a whole number of at least 1, got 0",
+        ),
+        (
+            "dataset: chairs\noptimizer: {start: fast}\n",
+            "optimizer.start: expected one of reference, scaled, got 'fast'",
+        ),
         ("dataset: list\ntrain_list: ~nosuchuser/x\n", "train_list: expected a path, got '~nosuch"),
         (
             'dataset: list\nvalid_list: "a\\0b"\n',

@@ -76,7 +76,7 @@ def sample(image, y, x):
 def deformable_convolution(features, flow, weight):
     """Return the 3x3 deformable convolution whose taps share the offset `flow` (y, x)."""
     H, W = features.shape[2:]
-    rows, columns = np.mgrid[:H, :W]
+    rows, columns = np.mgrid[:H, :W].astype(flow.dtype)
     result = np.zeros((len(features), len(weight), H, W), features.dtype)
     for n, (image, (dy, dx)) in enumerate(zip(features, flow, strict=True)):
         for i, j in TAPS:
@@ -156,6 +156,6 @@ def random_block(rng, form, N, H, W, clear=False):
         weight = rng.standard_normal(shape) * np.sqrt(1 / fan_in)
         bias = rng.standard_normal(bias_shape) * 0.1
         if clear:
-            weight, bias = 0.05 * weight, np.sign(bias)
+            weight, bias = 0.15 * weight, np.sign(bias)
         parameters += [weight, bias]
     return [array.astype(np.float32) for array in (*maps, *parameters)]

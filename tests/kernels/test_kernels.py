@@ -6,15 +6,18 @@ No MXNet here: test_sanitizers.py runs this file against a build with sanitizers
 import kernel_reference as reference
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from kernel_reference import Form
 from kernel_tables import UNITS, Caller, table
 
 RELATIVE = 1e-4  # of the largest value
-STEP = 1e-6  # of numerical differentiation, in float64
+STEP, NOISE = 1e-6, 1e-7  # of numerical differentiation, in float64
 
-seeded = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+# Examples are not made smaller when one fails: that takes minutes.
+seeded = settings(
+    max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
+)
 seeds = st.integers(0, 2**32 - 1)
 batches = st.integers(1, 3)
 sides = st.one_of(st.integers(1, 6), st.integers(7, 37))
@@ -47,8 +50,8 @@ def assert_derivatives(function, inputs, gradients, got, rng):
             pairs = zip(function(moved), gradients, strict=True)
             sums.append(sum((output * own).sum() for output, own in pairs))
         derivative = (sums[0] - sums[1]) / (2 * STEP)
-        size = np.linalg.norm(gradient) + 1e-6
-        assert abs((gradient * direction).sum() - derivative) <= 3 * RELATIVE * size, index
+        allowed = 3 * RELATIVE * np.linalg.norm(gradient) + NOISE
+        assert abs((gradient * direction).sum() - derivative) <= allowed, index
 
 
 def test_each_unit_has_its_own_kernels():
@@ -139,7 +142,8 @@ def test_a_tap_just_outside_of_the_image_is_zero(unit, tiny):
         flow = np.zeros((1, 2, 6, 6), np.float32)
         flow[:, axis] = tiny
         result, _ = warp(unit, features, flow, weight, features)
-        np.testing.assert_array_equal(result, in_float64(features, flow, weight))
+        in_float32 = reference.deformable_convolution(features, flow, weight)
+        np.testing.assert_array_equal(result, in_float32)
         taps = weight[0, 0]
         assert result[0, 0, 1, 1] == (taps[1:] if axis == 0 else taps[:, 1:]).sum()
 
@@ -215,7 +219,7 @@ def check_block(unit, seed, form, N, H, W, at_end=True, slope=0.1, clear=False):
     return own
 
 
-@seeded
+@settings(seeded, max_examples=8)
 @given(seeds, forms, batches, small, small, st.booleans(), st.booleans())
 def test_dense_block(unit, seed, form, N, H, W, at_end, linear):
     check_block(unit, seed, form, N, H, W, at_end, slope=1 if linear else 0.1, clear=not linear)

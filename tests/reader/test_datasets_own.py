@@ -135,6 +135,41 @@ def test_generated_scenes(tmp_path):
         train[3]
 
 
+def test_scenes_for_validation_differ_as_told(tmp_path):
+    common = "dataset: synthetic\norig_shape: [64, 64]\ntarget_shape: [64, 64]\n"
+    alike = "seed: 5, size: [64, 96], pairs: 3, valid_pairs: 2, scene: {shapes: [1, 2]}"
+    own = "valid_size: [48, 80], valid_scene: {max_motion_px: 1}"
+    plain = own_config(tmp_path, f"{common}synthetic: {{{alike}}}\n")
+    config = own_config(tmp_path, f"{common}synthetic: {{{alike}, {own}}}\n")
+    for split in ("train", "all"):
+        one, other = (make_dataset(given, split) for given in (config, plain))
+        assert one.scene_config == other.scene_config and one.size_hw == (64, 96)
+        np.testing.assert_array_equal(one[0].image2, other[0].image2)
+    valid = make_dataset(config, "valid")
+    assert valid.names == make_dataset(plain, "valid").names
+    assert valid.scene_config.shapes == (1, 2)  # what is not told is as for training
+    flow = valid[0].flow
+    assert flow.shape == (48, 80, 2) and np.linalg.norm(flow, axis=-1).max() <= 1.001
+    longest = np.linalg.norm(make_dataset(plain, "valid")[0].flow, axis=-1).max()
+    assert longest > 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "split", "said"),
+    [
+        ("valid_scene: {shape: [1, 2]}", "valid", r"valid_scene\.shape is an .* shapes\?"),
+        ("valid_scene: {shapes: many}", "valid", r"valid_scene\.shapes: expected"),
+        ("valid_size: [8, 64]", "valid", r"valid_size: expected .*\(8, 64\)"),
+        ("scene: {shape: [1, 2]}", "valid", r"scene\.shape is an .* shapes\?"),
+        ("scene: {shape: [1, 2]}, valid_scene: {blur: 1}", "train", r"scene\.shape is an"),
+    ],
+)
+def test_mistakes_in_scenes_name_the_right_setting(tmp_path, setting, split, said):
+    config = own_config(tmp_path, f"dataset: synthetic\nsynthetic: {{{setting}}}\n")
+    with pytest.raises(InputError, match=rf"own\.yaml: synthetic\.{said}"):
+        make_dataset(config, split)
+
+
 def test_generated_scenes_with_mistakes(tmp_path):
     config = own_config(
         tmp_path, "dataset: synthetic\norig_shape: [8, 64]\nsynthetic: {size: [8, 64]}\n"

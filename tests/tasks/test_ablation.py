@@ -17,7 +17,7 @@ from config import load_dataset_config
 from config.files import read_mapping
 from reader.datasets import make_dataset
 from tasks import ablation
-from tasks.runs import Checkpoint
+from tasks.programs import newest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +62,7 @@ class FakePrograms:
 @pytest.fixture
 def programs(monkeypatch):
     fake = FakePrograms(steps=5)
-    monkeypatch.setattr(ablation, "run", fake)
+    monkeypatch.setattr("tasks.programs.run", fake)
     return fake
 
 
@@ -122,7 +122,7 @@ def test_a_failed_training_ends_it_with_its_code(scenes, monkeypatch, tmp_path):
     def stopped(*command):
         raise SystemExit(130)
 
-    monkeypatch.setattr(ablation, "run", stopped)
+    monkeypatch.setattr("tasks.programs.run", stopped)
     with pytest.raises(SystemExit) as caught:
         compare(tmp_path / "out", "--variants", "fmm")
     assert caught.value.code == 130
@@ -143,14 +143,6 @@ def test_no_motion_is_measured_on_the_held_out_scenes(scenes):
     assert row["visible"] == pytest.approx(lengths[~occluded].mean(), rel=1e-4)
     assert row["occluded"] == pytest.approx(lengths[occluded].mean(), rel=1e-4)
     assert row["AP %"] == pytest.approx(100 * occluded.mean())
-
-
-def test_a_checkpoint_is_found_only_where_there_is_one(tmp_path):
-    assert newest(tmp_path) is None
-    (tmp_path / "weights").mkdir()
-    path = tmp_path / "weights" / "abcJan01-0000_7.params"
-    path.touch()
-    assert newest(tmp_path) == Checkpoint("abcJan01-0000", 7, path)
 
 
 @pytest.mark.long

@@ -112,8 +112,8 @@ def test_flags_count_before_the_configs(root, trained):
 def test_beside_pytorch_the_same_numbers_are_drawn(tmp_path):
     """PyTorch 2 is stood in for by what gluoncv asks of it: its version."""
     code = (
-        "import random, runtime, mxnet as mx, numpy as np; from tasks import start; "
-        "start.seed_generators(5); "
+        "import random, runtime, mxnet as mx, numpy as np; from tasks import weights; "
+        "weights.seed_generators(5); "
         "print(random.random(), np.random.rand(), mx.nd.random.uniform().asscalar())"
     )
     (tmp_path / "torch.py").write_text("__version__ = '2.1.0'")

@@ -1,0 +1,156 @@
+"""How fast the networks are on a CPU, and with how much memory: the tables of docs/speed.md.
+
+`python -m benchmark.network` compares MXNet's own operators (the plain graph) with the fast ones of
+`kernels`, in one process, on the same threads and in turn, round after round: what else the machine
+does meanwhile hits both alike. Each ratio is the median of the rounds' ratios, with their quartiles.
+Memory is the peak of a process that does nothing else, without what it held once all was imported.
+Weights are random and scenes generated, so nothing needs to be downloaded.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.report import DEFAULT, FOLDER, SIDES, Report, folder_line, ratio_text, shares_line
+from config.errors import InputError
+from tasks.command_line import OneLineParser, positive, run_program, set_threads
+
+logger = logging.getLogger(__name__)
+
+BUDGET_S = 12.0  # of a case; what takes longer is measured in fewer rounds, but in FEWEST
+FEWEST = 3
+AGREEMENT_PX = 1e-3
+
+
+def choose(texts: list[str]) -> list:
+    """Return the cases whose names hold one of these texts; all of them without any.
+
+    Raises
+    ------
+    InputError
+        No name holds one of them.
+    """
+    from benchmark.cases import CASES
+
+    for text in texts:
+        if not any(text in case.name for case in CASES):
+            names = ", ".join(case.name for case in CASES)
+            raise InputError(f"--cases {text}: expected a part of one of: {names}")
+    return [case for case in CASES if not texts or any(text in case.name for text in texts)]
+
+
+def measure_rounds(runners: dict, rounds: int) -> dict[str, list[float]]:
+    """Run all in turn, once to warm up and then in rounds, and return the seconds of each round."""
+    for run in runners.values():
+        run()
+    seconds = {side: [] for side in runners}
+    begin = time.perf_counter()
+    for turn in range(rounds):
+        spent = time.perf_counter() - begin
+        if turn >= FEWEST and spent + spent / turn > BUDGET_S:
+            break
+        # Neither side is always the one that comes second.
+        for side in list(runners)[:: 1 if turn % 2 else -1]:
+            start = time.perf_counter()
+            runners[side]()
+            seconds[side].append(time.perf_counter() - start)
+    return seconds
+
+
+@contextmanager
+def runners_of(case) -> Iterator[dict]:
+    """Give what is compared in a case, by the names of the sides."""
+    from benchmark.cases import folder_runners, runner
+
+    if case.what == "folder":
+        with folder_runners(case) as runners:
+            yield dict(zip(FOLDER, runners, strict=True))
+    else:
+        yield {side: runner(case, side) for side in SIDES}
+
+
+def check_agreement(case, runners: dict) -> float:
+    """Return the largest difference between both sides' flow, in pixels.
+
+    Raises
+    ------
+    ArithmeticError
+        They differ, so that a comparison of their speed means nothing.
+    """
+    flow, other = (runners[side]() for side in SIDES)
+    difference = float(abs(flow - other).max())
+    if not difference < AGREEMENT_PX:
+        raise ArithmeticError(f"{case.name}: both sides' flow differs by {difference} px")
+    return difference
+
+
+def measure_case(case, rounds: int, profile: bool) -> dict:
+    """Return a case's figures, as they stand in the JSON."""
+    from benchmark.alone import measure_alone
+    from benchmark.cases import PAIRS
+
+    with runners_of(case) as runners:
+        figures = {"seconds": measure_rounds(runners, rounds)}
+        if case.what == "predict":
+            figures["difference_px"] = check_agreement(case, runners)
+    if case.what == "folder":
+        return {"pairs": PAIRS, **figures}
+    if case.what != "forward" or profile:
+        alone = {side: measure_alone(case, side, profile) for side in SIDES}
+        figures["peak_mb"] = {side: round(alone[side].peak_mb) for side in SIDES}
+        if profile:
+            figures["shares"] = {side: alone[side].shares for side in SIDES}
+    return figures
+
+
+def summary(case, figures: dict) -> Iterator[str]:
+    """Yield lines that tell a case's figures."""
+    seconds = figures["seconds"]
+    if case.what == "folder":
+        yield folder_line(case.name, figures)
+        return
+    line = f"{case.name}: {ratio_text(seconds, *SIDES)} times as fast in {len(seconds['auto'])} rounds"
+    if peaks := figures.get("peak_mb"):
+        line += f", {peaks['auto']:.0f} MB instead of {peaks['builtin']:.0f}"
+    yield f"{line}; load {os.getloadavg()[0]:.1f}"
+    for side, shares in figures.get("shares", {}).items():
+        yield f"  {side}: {shares_line(shares)}"
+
+
+def make_parser():
+    """Return the command line's parser."""
+    parser = OneLineParser(prog="python -m benchmark.network", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--cases", metavar="TEXT", nargs="+", default=[], help="those whose names hold such a text")
+    add("--rounds", metavar="N", type=positive, default=9, help="of a case, at most")
+    add("--isa", choices=("native", "avx2"), default="native", help="limit both sides to AVX2")
+    add("--profile", action="store_true", help="each operator's share of the time too")
+    add("--threads", metavar="N", type=positive, help="by default one per physical core")
+    add("--json", metavar="FILE", type=Path, default=DEFAULT, help="where figures are kept")
+    return parser
+
+
+def main(argv=None) -> int:
+    """Measure, and write figures and tables after each case."""
+    arguments = make_parser().parse_args(argv)
+    set_threads(arguments.threads)
+    if arguments.isa == "avx2":
+        os.environ["DNNL_MAX_CPU_ISA"] = "AVX2"  # before MXNet is imported
+
+    def body():
+        report = Report(arguments.json)
+        for case in choose(arguments.cases):
+            figures = measure_case(case, arguments.rounds, arguments.profile)
+            report.add(arguments.isa, case.name, figures)
+            for line in summary(case, figures):
+                logger.info("%s", line)
+
+    return run_program("python -m benchmark.network", body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
