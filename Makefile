@@ -38,6 +38,14 @@ test-long: kernels ## run the tests that take minutes
 test-gpu-wheel: .venv/ready .venv-gpu/ready ## try MXNet for GPUs without a GPU (1.8 GB to download)
 	@$(RUN) -m pytest -n 0 -m gpu_wheel tests/test_gpu_wheel.py
 
+benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (8 minutes)
+	@$(RUN) -m benchmark.network
+	@$(RUN) -m benchmark.network --isa avx2 --cases "forward 448x1024"
+	@$(RUN) -m benchmark.growth
+
+benchmark-growth: kernels ## measure how time and memory grow with the images (2 minutes)
+	@$(RUN) -m benchmark.growth
+
 benchmark-loader: kernels ## measure how fast training pairs are read
 	@$(RUN) -m benchmark.loader
 
@@ -56,7 +64,7 @@ clean: ## remove environments, caches and the demo's output; weights, logs and f
 	rm -rf .venv .venv-gpu kernels/build .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu kernels demo train-demo ablation test test-long test-gpu-wheel benchmark-loader benchmark-workers lint format clean anew
+.PHONY: help venv gpu kernels demo train-demo ablation test test-long test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------

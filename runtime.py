@@ -103,8 +103,8 @@ def usable_cores(root: Path = Path("/"), cpus: Iterable[int] | None = None) -> i
 
     Two hyper-threads of one core count once (outside Linux nothing says which they are, so there
     they count twice). Of a quota on processor time, such as 2.5 cores, the fraction is not used:
-    threads that wait for each other would all be as slow as the one that is held back. Of cores that
-    several workers of a training share, each may use its part.
+    threads that wait for each other would all be as slow as the one that is held back. Where
+    several workers of a training share the cores, each may use its part.
 
     Parameters
     ----------

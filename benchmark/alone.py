@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.command_line import ROOT
+from tasks.command_line import INTERRUPTED, ROOT
 
 RUNS = 3  # memory is at its highest, and the graph traced, after the first ones
 PROFILED_RUNS = 3
@@ -105,7 +105,10 @@ def main(argv=None) -> int:
 
     batch, *size_hw = map(int, size.split("x"))
     case = Case(network, what, tuple(size_hw), batch)
-    print(json.dumps(measure(case, kernels, bool(profile))._asdict()))
+    try:
+        print(json.dumps(measure(case, kernels, bool(profile))._asdict()))
+    except KeyboardInterrupt:  # the program that started this one says so
+        return INTERRUPTED
     return 0
 
 

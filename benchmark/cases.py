@@ -4,6 +4,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,18 +49,18 @@ class Case(NamedTuple):
         return f"{self.network} {self.what} {batch}{self.size_hw[0]}x{self.size_hw[1]}"
 
 
-CASES = tuple(
-    Case(network, what, *size)
-    for network in NETWORKS
-    for what, *size in (
-        ("forward", (448, 1024)),
-        ("predict", (448, 1024)),
-        ("forward", (1088, 1920)),
-        ("predict", (1088, 1920)),
-        ("train", (128, 192), 2),
-        ("train", (320, 448), 1),
-    )
-) + (Case("S", "folder", (448, 1024)),)
+MEASURED = (
+    ("forward", (448, 1024)),
+    ("predict", (448, 1024)),
+    ("forward", (1088, 1920)),
+    ("predict", (1088, 1920)),
+    ("train", (128, 192), 2),
+    ("train", (320, 448), 1),
+)
+CASES = (
+    *(Case(network, *measured) for network in NETWORKS for measured in MEASURED),
+    Case("S", "folder", (448, 1024)),
+)
 
 
 def make_pipeline(network: str, kernels: str):
@@ -111,9 +112,7 @@ def _train(pipe, case):
     ]
 
     def run():
-        step = pipe.train_batch(
-            *arrays, geo_aug=lambda *same: same, color_aug=lambda *same: same
-        )
+        step = pipe.train_batch(*arrays, geo_aug=lambda *same: same, color_aug=lambda *same: same)
         mx.nd.waitall()
         if not step["updated"]:
             raise ArithmeticError(f"{case.name}: a training step was not finite")
@@ -146,6 +145,6 @@ def folder_runners(case: Case) -> Iterator[tuple[Runner, Runner]]:
         logger = logging.getLogger(run.__module__)  # it would tell of each run
         logger.setLevel(logging.WARNING)
         try:
-            yield lambda: _flows(pipe, zip(frames, frames[1:], strict=False)), from_folder
+            yield lambda: _flows(pipe, pairwise(frames)), from_folder
         finally:
             logger.setLevel(logging.NOTSET)

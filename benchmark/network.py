@@ -2,7 +2,7 @@
 
 `python -m benchmark.network` compares MXNet's own operators (the plain graph) with the fast ones of
 `kernels`, in one process, on the same threads and in turn, round after round: what else the machine
-does meanwhile hits both alike. Each ratio is the median of the rounds' ratios, with their quartiles.
+does meanwhile hits both alike. A ratio is the median of the rounds' ratios, with their quartiles.
 Memory is the peak of a process that does nothing else, without what it held once all was imported.
 Weights are random and scenes generated, so nothing needs to be downloaded.
 """
@@ -24,6 +24,20 @@ logger = logging.getLogger(__name__)
 BUDGET_S = 12.0  # of a case; what takes longer is measured in fewer rounds, but in FEWEST
 FEWEST = 3
 AGREEMENT_PX = 1e-3
+
+
+def require_fast() -> None:
+    """Raise InputError where the fast operators cannot run."""
+    import runtime  # noqa: F401  (before MXNet)
+
+    # isort: split
+    import mxnet as mx
+
+    from kernels import use_fast
+
+    if not use_fast("auto", [mx.cpu()]):
+        raise InputError("nothing to compare: the fast operators cannot run, see above")
+    logging.getLogger("kernels").setLevel(logging.WARNING)  # it would tell of each plain pipeline
 
 
 def choose(texts: list[str]) -> list:
@@ -113,7 +127,9 @@ def summary(case, figures: dict) -> Iterator[str]:
     if case.what == "folder":
         yield folder_line(case.name, figures)
         return
-    line = f"{case.name}: {ratio_text(seconds, *SIDES)} times as fast in {len(seconds['auto'])} rounds"
+    line = (
+        f"{case.name}: {ratio_text(seconds, *SIDES)} times as fast in {len(seconds['auto'])} rounds"
+    )
     if peaks := figures.get("peak_mb"):
         line += f", {peaks['auto']:.0f} MB instead of {peaks['builtin']:.0f}"
     yield f"{line}; load {os.getloadavg()[0]:.1f}"
@@ -142,6 +158,7 @@ def main(argv=None) -> int:
         os.environ["DNNL_MAX_CPU_ISA"] = "AVX2"  # before MXNet is imported
 
     def body():
+        require_fast()
         report = Report(arguments.json)
         for case in choose(arguments.cases):
             figures = measure_case(case, arguments.rounds, arguments.profile)

@@ -22,7 +22,7 @@ SHOWN_SHARES = 6  # operators of a profile
 
 
 def machine() -> dict[str, str]:
-    """Return what figures depend on: processor, threads, versions. MXNet must have been imported."""
+    """Return what figures depend on: the processor, threads and MXNet, which is imported."""
     import mxnet as mx
 
     cpuinfo = Path("/proc/cpuinfo")
@@ -128,7 +128,7 @@ SIDES = ("builtin", "auto")
 
 
 def ratio_text(seconds: dict[str, list[float]], side: str, other: str) -> str:
-    """Return the median of the ratios of rounds, and their quartiles, such as "2.9 (2.8 to 3.0)"."""
+    """Return the median of the rounds' ratios, and their quartiles: "2.9 (2.8 to 3.0)"."""
     ratios = [one / two for one, two in zip(seconds[side], seconds[other], strict=True)]
     low, middle, high = (
         statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else 3 * ratios
@@ -141,8 +141,8 @@ def folder_line(name: str, case: dict) -> str:
     rates = {side: case["pairs"] / statistics.median(case["seconds"][side]) for side in FOLDER}
     memory, folder = (f"{rates[side]:.2f}" for side in FOLDER)
     return (
-        f"{name}: {memory} pairs per second in memory, {folder} from a folder of PNGs to `.flo` files "
-        f"and colours, which is {ratio_text(case['seconds'], *FOLDER)} of it."
+        f"{name}: {memory} pairs per second in memory, {folder} from a folder of PNGs to `.flo` "
+        f"files and colours, which is {ratio_text(case['seconds'], *FOLDER)} of it."
     )
 
 

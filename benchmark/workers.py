@@ -73,8 +73,6 @@ def measure(workers: int, steps: int, size: tuple[int, int]) -> Cost:
             [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL
         ) as process:
             traffic, rows = _watch(process, folder, steps)
-        if process.returncode:
-            raise ChildProcessError(f"a training ended with exit code {process.returncode}")
     seconds = [BATCH / row["samples_per_second"] for row in rows[WARM_UP:]]
     return Cost(statistics.median(seconds), traffic)
 
@@ -87,7 +85,8 @@ def _watch(process, folder, steps):
         if rows:
             seen.setdefault(int(rows[-1]["steps"]), loopback_bytes())
         time.sleep(0.005)
-    process.wait()
+    if process.wait():
+        raise ChildProcessError(f"a training ended with exit code {process.returncode}")
     first = min(step for step in seen if step >= WARM_UP)
     return (seen[steps] - seen[first]) / (steps - first), _rows(folder)
 

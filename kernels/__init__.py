@@ -13,6 +13,7 @@ import ctypes
 import functools
 import logging
 import os
+import struct
 from pathlib import Path
 
 import runtime  # noqa: F401  (before MXNet)
@@ -68,6 +69,7 @@ def _obstacle():
     if not LIBRARY.exists():
         return "the fast ones are not built: `make kernels` builds them where g++ is installed"
     try:
+        _check_length(LIBRARY)
         library = ctypes.CDLL(str(LIBRARY))
         library.maskflownet_vector_unit.restype = ctypes.c_char_p
         unit = library.maskflownet_vector_unit().decode()
@@ -77,3 +79,13 @@ def _obstacle():
     except (OSError, AttributeError, mx.base.MXNetError) as error:
         return f"{LIBRARY} cannot be loaded: {str(error).splitlines()[0]}; `make kernels` mends it"
     return None
+
+
+def _check_length(library):
+    """Raise OSError for a file that is cut short: to load it would end this process."""
+    with library.open("rb") as file:
+        header = file.read(64)
+    # At the end of the file are its section headers (ELF: e_shoff, e_shentsize, e_shnum).
+    start, size, count = struct.unpack("<40xQ10xHH2x", header.ljust(64, b"\0"))
+    if start == 0 or library.stat().st_size < start + size * count:
+        raise OSError("it is damaged or cut short")

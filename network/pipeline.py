@@ -17,6 +17,7 @@ from network.layers import flip_axes, upsample, warp
 from network.loss import MultiscaleLoss
 from network.maskflownet import MaskFlownet
 from network.maskflownet_s import MaskFlownet_S
+from network.memory import Room
 from network.parameters import load_parameters, save_parameters
 from network.peers import Peers
 from network.resizing import NetworkSize, check_network_size
@@ -85,6 +86,8 @@ class Pipeline:
         self.network = self._make_network(FastSteps(training=True) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
         self.predictor = self._make_network(FastSteps(training=False)) if fast else self.network
+        on_cpu = all(context.device_type == "cpu" for context in self.ctx)
+        self._room = Room(config.network.class_name, fast) if on_cpu else None
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
@@ -203,6 +206,8 @@ class Pipeline:
                 yield from self._predict_batch(batch, wanted)
 
     def _predict_batch(self, pairs, wanted):
+        if self._room:
+            self._room.check([pair.size for pair in pairs])
         share = -(-len(pairs) // len(self.ctx))
         shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
         # MXNet computes asynchronously: all devices are at work before the first result is fetched.

@@ -113,7 +113,7 @@ def make_roles(workers: int, servers: int, hosts: Sequence[Host]) -> list[Role]:
 
 
 def environment(role: Role, roles: Sequence[Role], port: int) -> dict[str, str]:
-    """Return what tells MXNet and `tasks.distributed` their part, and `runtime` of how many cores."""
+    """Return the variables that say what a process is: to MXNet, `tasks.distributed`, `runtime`."""
     counts = {kind: sum(other.kind == kind for other in roles) for kind in ("worker", "server")}
     on_one_machine = sum((other.kind, other.host) == (role.kind, role.host) for other in roles)
     return {
@@ -174,8 +174,8 @@ def check_port(address: str, port: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("", port))
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise InputError(
-                f"--port {port}: cannot be listened at ({error}): name another up to 65535, or "
-                "leave --port out to have one chosen"
+                f"--port {port}: cannot be listened at ({error.strerror}): name another, or leave "
+                "--port out to have one chosen"
             ) from error

@@ -37,7 +37,15 @@ SIZE_INCHES, DOTS_PER_INCH = (8, 4.5), 110
 def make_parser():
     """Return the command line's parser."""
     parser = OneLineParser(prog="python -m tasks.train_demo", description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", metavar="FOLDER", type=Path, default=ROOT / "train_demo")
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="FOLDER",
+        type=Path,
+        default=ROOT / "train_demo",
+        help="where runs and curve lie, and where it goes on (default: train_demo/ in this "
+        "repository)",
+    )
     return parser
 
 

@@ -34,8 +34,8 @@ bool allowed(const char* unit) {
   const char* limit = std::getenv("DNNL_MAX_CPU_ISA");
   if (!limit) return true;
   const std::string most(limit);
-  if (most == "ALL" || most.rfind("AVX512", 0) == 0) return true;
-  return most.rfind("AVX2", 0) == 0 && std::strcmp(unit, "avx2") == 0;
+  if (most == "SSE41" || most == "AVX") return false;
+  return most.rfind("AVX2", 0) != 0 || std::strcmp(unit, "avx2") == 0;  // any other is no limit
 }
 
 const char* choose_unit() {
@@ -349,9 +349,10 @@ MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes
   a.has_context = form.context;
   unsigned inputs = 0;  // of the next layer
   for (int i = 0; i < form.maps; ++i) {
-    if (in->at(i) != Shape{N, in->at(i).at(1), H, W})
+    const Shape& map = in->at(i);
+    if (map.size() != 4 || map != Shape{N, map[1], H, W})
       return fail("maskflownet_dense_block: the maps differ in batch or size");
-    inputs += a.map_channels[i] = in->at(i)[1];
+    inputs += a.map_channels[i] = map[1];
   }
   bool fits = true;
   int next = form.maps;

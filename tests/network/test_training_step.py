@@ -49,7 +49,7 @@ def means(pipe):
     return {names[index]: mean.asnumpy() for index, (mean, _) in states.items()}
 
 
-def test_weight_decay_is_added_to_the_gradient_of_what_is_trained():
+def test_weight_decay_is_added_to_the_gradient_of_what_is_trained(operators):
     plain, decayed = pipeline("MaskFlownet"), pipeline("MaskFlownet", weight_decay=0.5)
     before = weights(plain)
     step(plain)
@@ -63,7 +63,7 @@ def test_weight_decay_is_added_to_the_gradient_of_what_is_trained():
 
 
 def test_wd_is_not_applied():
-    one, other = pipeline("MaskFlownet", wd=None), pipeline("MaskFlownet", wd=0.5)
+    one, other = pipeline(wd=None), pipeline(wd=0.5)
     step(one)
     step(other)
     after = weights(other)
@@ -72,7 +72,7 @@ def test_wd_is_not_applied():
 
 
 @pytest.mark.parametrize("ctx", [ONE, TWO])
-def test_a_gradient_that_is_not_finite_changes_nothing(ctx, monkeypatch):
+def test_a_gradient_that_is_not_finite_changes_nothing(operators, ctx, monkeypatch):
     pipe = pipeline(ctx=ctx)
     assert step(pipe)["updated"] is True
     before, moments = weights(pipe), means(pipe)
@@ -93,7 +93,7 @@ def root_of_zero(label, valid, *predictions):
 
 
 @pytest.mark.parametrize("name", ["MaskFlownet_S", "MaskFlownet"])
-def test_weights_that_are_not_numbers_do_not_end_the_program(name):
+def test_weights_that_are_not_numbers_do_not_end_the_program(operators, name):
     """MXNet's deformable convolution would be asked for the gradient at places that are none."""
     pipe = pipeline(name)
     stage = pipe.network if name == "MaskFlownet_S" else pipe.network.MaskFlownet_S

@@ -1,6 +1,8 @@
 """Real trainings by several processes on the loopback, and what they leave behind."""
 
+import contextlib
 import os
+import pickle
 import secrets
 import signal
 import subprocess
@@ -8,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import mxnet as mx
+import numpy as np
+import pytest
 from training_helpers import write_dataset
 
 from tasks.runs import checkpoints_of, find_checkpoint
@@ -138,3 +143,45 @@ class Together:
 
     def checkpoint(self, step):
         return find_checkpoint(f"{self.run_id()}:{step}", self.root / "weights")
+
+
+def arrays_of(path):
+    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
+
+
+def distance(one, other):
+    return np.sqrt(sum(np.sum((one[name] - other[name]) ** 2.0) for name in one))
+
+
+def moments_of(checkpoint):
+    """Return the bytes of Adam's moments and the numbers of updates."""
+    states, optimizer = pickle.loads(checkpoint.states.read_bytes())
+    moments = {key: [one.asnumpy().tobytes() for one in pair] for key, pair in states.items()}
+    return moments, optimizer.num_update, optimizer._all_index_update_counts
+
+
+@contextlib.contextmanager
+def two_namespaces():
+    """Make two networks with a cable between them; yield a hostfile of two such machines."""
+    names = [f"flow{os.getpid()}{end}" for end in "ab"]
+    try:
+        for name in names:
+            if ip("netns", "add", name):
+                pytest.skip("network namespaces need root")
+        ip("link", "add", names[0], "netns", names[0], "type", "veth", "peer", names[1])
+        ip("link", "set", names[1], "netns", names[1])
+        for number, name in enumerate(names, start=1):
+            ip("-n", name, "addr", "add", f"10.0.0.{number}/24", "dev", name)
+            for link in ("lo", name):
+                assert ip("-n", name, "link", "set", link, "up") == 0
+        yield f"{names[0]} 10.0.0.1\n{names[1]} 10.0.0.2\n"
+    finally:
+        for name in names:
+            ip("netns", "del", name)
+
+
+def ip(*words):
+    try:
+        return subprocess.run(["ip", *words], capture_output=True).returncode
+    except FileNotFoundError:
+        return 1

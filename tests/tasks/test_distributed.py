@@ -89,9 +89,11 @@ def test_the_loss_of_another_is_noted_within_the_block():
     ("body", "code", "said"),
     [
         ("raise InputError('bad')", 2, "main.py: error: bad\n"),
-        ("raise PeersLostError('gone')", 2, "main.py: error: gone\n"),
+        pytest.param(
+            "raise PeersLostError('gone')", 2, "main.py: error: gone\n", marks=pytest.mark.long
+        ),
         ("1 / 0", 1, "ZeroDivisionError"),
-        ("raise KeyboardInterrupt", 130, "interrupted"),
+        pytest.param("raise KeyboardInterrupt", 130, "interrupted", marks=pytest.mark.long),
     ],
 )
 def test_a_worker_that_fails_leaves_without_waiting(body, code, said):

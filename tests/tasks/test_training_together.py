@@ -5,20 +5,16 @@ All are real processes that talk over the loopback: a scheduler, a server and tw
 
 import contextlib
 import os
-import pickle
 import shutil
 import signal
-import subprocess
 import tempfile
 import textwrap
 import time
 from pathlib import Path
 
-import mxnet as mx
-import numpy as np
 import pytest
 from golden import recipe_pipeline
-from launch_helpers import Together
+from launch_helpers import Together, arrays_of, distance, moments_of, two_namespaces
 
 from main import main
 from tasks.run_log import read_rows
@@ -43,21 +39,6 @@ def start():
         recipe_pipeline("MaskFlownet_S").save(path)
         path.with_suffix(".states").unlink()
         yield path.with_suffix(".params")
-
-
-def arrays_of(path):
-    return {name: array.asnumpy() for name, array in mx.nd.load(str(path)).items()}
-
-
-def distance(one, other):
-    return np.sqrt(sum(np.sum((one[name] - other[name]) ** 2.0) for name in one))
-
-
-def moments_of(checkpoint):
-    """Return the bytes of Adam's moments and the numbers of updates."""
-    states, optimizer = pickle.loads(checkpoint.states.read_bytes())
-    moments = {key: [one.asnumpy().tobytes() for one in pair] for key, pair in states.items()}
-    return moments, optimizer.num_update, optimizer._all_index_update_counts
 
 
 def rows_of(training, column):
@@ -104,6 +85,16 @@ def test_twenty_of_twenty_runs_equal_one_process(root, start):
         assert training.wait()[::2] == (0, "")
         assert_equal_to_one_process(training, alone, weights, start, 4)
         shutil.rmtree(training.root / "weights")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kernels", ["auto", "builtin"])
+def test_gradients_that_workers_add_up_from_parts_are_those_of_the_batch(root, start, kernels):
+    alone, weights = train_alone(root / "one", start, 4)
+    more = ["--micro_batch", 1, "--kernels", kernels]
+    training = Together(root / "two workers", start, 4, more=more).launch()
+    assert training.wait()[::2] == (0, "")
+    assert_equal_to_one_process(training, alone, weights, start, 4)
 
 
 # Stopped, killed, continued.
@@ -188,6 +179,17 @@ def test_one_worker_that_is_asked_to_stop_stops_all(root, start, whole, worker):
     assert "killed" not in errors and "Traceback" not in errors
     assert training.steps()[-1] == max(rows_of(training, "epe")) < STEPS
     assert_goes_on_as_if_never_stopped(training, whole)
+
+
+@pytest.mark.long
+def test_one_process_continues_what_two_began(root, start, whole):
+    training = Together(root, start, STEPS).launch()
+    training.wait_for_step(3)
+    os.kill(training.process.pid, signal.SIGTERM)
+    assert training.wait()[0] == 143
+    assert main([*training.argv(training.run_id()), "--batch", "4"]) == 0
+    own, wanted = (arrays_of(one.checkpoint(STEPS).path) for one in (training, whole))
+    assert distance(own, wanted) < 1e-3 * distance(wanted, arrays_of(start))
 
 
 @pytest.mark.long
@@ -320,33 +322,6 @@ def machines(request, tmp_path):
         if inside:
             hosts.write_text(stack.enter_context(two_namespaces()))
         yield ["-H", hosts, "--rsh", remote, "-s", 2]
-
-
-@contextlib.contextmanager
-def two_namespaces():
-    """Make two networks with a cable between them; yield a hostfile of two such machines."""
-    names = [f"flow{os.getpid()}{end}" for end in "ab"]
-    try:
-        for name in names:
-            if ip("netns", "add", name):
-                pytest.skip("network namespaces need root")
-        ip("link", "add", names[0], "netns", names[0], "type", "veth", "peer", names[1])
-        ip("link", "set", names[1], "netns", names[1])
-        for number, name in enumerate(names, start=1):
-            ip("-n", name, "addr", "add", f"10.0.0.{number}/24", "dev", name)
-            for link in ("lo", name):
-                assert ip("-n", name, "link", "set", link, "up") == 0
-        yield f"{names[0]} 10.0.0.1\n{names[1]} 10.0.0.2\n"
-    finally:
-        for name in names:
-            ip("netns", "del", name)
-
-
-def ip(*words):
-    try:
-        return subprocess.run(["ip", *words], capture_output=True).returncode
-    except FileNotFoundError:
-        return 1
 
 
 @pytest.mark.long

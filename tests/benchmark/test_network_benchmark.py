@@ -1,0 +1,227 @@
+"""The networks' benchmark: what it compares, its figures, tables and picture."""
+
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from benchmark import alone, cases, growth, network, report
+from benchmark.alone import Alone, measure_alone
+from benchmark.cases import CASES, Case
+from benchmark.report import BEGIN, END, Report, ratio_text, shares_line, tables
+from config.errors import InputError
+from kernels import use_fast
+
+MACHINE = {"processor": "Abacus", "threads": "2", "mxnet": "1.9.1"}
+FIGURES = {
+    "S predict 448x1024": {
+        "seconds": {"builtin": [0.9, 1.0, 1.2], "auto": [0.5, 0.4, 0.4]},
+        "peak_mb": {"builtin": 500, "auto": 300},
+    },
+    "S forward 448x1024": {"seconds": {"builtin": [1.0], "auto": [0.5]}},
+    "S folder 448x1024": {"pairs": 10, "seconds": {"memory": [2.0, 2.0], "folder": [2.5, 2.0]}},
+}
+
+
+@pytest.fixture
+def fast():
+    if not use_fast("auto", [mx.cpu()]):
+        pytest.skip("the fast operators cannot run here")
+
+
+# Figures and tables.
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios():
+    seconds = {"one": [1.0, 4.0, 9.0], "other": [1.0, 2.0, 3.0]}
+    assert ratio_text(seconds, "one", "other") == "2.00 (1.50 to 2.50)"
+    assert ratio_text({"one": [3.0], "other": [2.0]}, "one", "other") == "1.50 (1.50 to 1.50)"
+
+
+def test_tables_show_medians_ratios_and_memory():
+    lines = list(tables("", MACHINE, FIGURES))
+    assert lines[1] == "Abacus, 2 threads, MXNet 1.9.1."
+    assert lines[5] == (
+        "| S predict 448x1024 | 1000 ms | 400 ms | 2.50 (2.15 to 2.75) | 500 | 300 | 0.60 |"
+    )
+    assert lines[6] == "| S forward 448x1024 | 1000 ms | 500 ms | 2.00 (2.00 to 2.00) |  |  |  |"
+    assert lines[8].startswith("S folder 448x1024: 5.00 pairs per second in memory, 4.44 from a")
+    assert "0.90 (0.85 to 0.95) of it" in lines[8]
+
+
+def test_the_largest_shares_are_shown_first():
+    shares = {f"operator{number}": share for number, share in enumerate([0.4, 0.2, *8 * [0.05]])}
+    assert shares_line(shares).startswith("operator0 40 %, operator1 20 %, operator2 5 %")
+    assert shares_line(shares).count(",") == report.SHOWN_SHARES - 1
+
+
+@pytest.fixture
+def known_machine(monkeypatch):
+    machine = dict(MACHINE)
+    monkeypatch.setattr(report, "machine", lambda: dict(machine))
+    return machine
+
+
+def test_figures_are_kept_beside_those_of_other_cases_and_pages_keep_their_text(
+    tmp_path, known_machine
+):
+    path = tmp_path / "speed.json"
+    path.with_suffix(".md").write_text(f"before\n{BEGIN}\nold table\n{END}\nafter\n")
+    Report(path).add("native", "a", FIGURES["S predict 448x1024"])
+    Report(path).add("native", "b", FIGURES["S forward 448x1024"])
+    Report(path).add("avx2", "a", FIGURES["S forward 448x1024"])
+    saved = json.loads(path.read_text())
+    assert saved["native"] == {
+        "machine": known_machine,
+        "figures": {"a": FIGURES["S predict 448x1024"], "b": FIGURES["S forward 448x1024"]},
+    }
+    page = path.with_suffix(".md").read_text()
+    assert page.startswith(f"before\n{BEGIN}\n") and page.endswith(f"\n{END}\nafter\n")
+    assert "old table" not in page
+    assert page.index("| b |") < page.index("limited to AVX2") < page.rindex("| a |")
+
+
+def test_figures_of_another_machine_are_not_mixed_in(tmp_path, known_machine):
+    path = tmp_path / "speed.json"
+    Report(path).add("native", "a", FIGURES["S predict 448x1024"])
+    known_machine["threads"] = "8"
+    Report(path).add("native", "b", FIGURES["S predict 448x1024"])
+    assert list(Report(path).section("native")) == ["b"]
+    assert "8 threads" in path.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize("text", ["not JSON", "3"])
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "speed.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="name another file with --json"):
+        Report(path)
+
+
+def test_a_page_without_marks_is_refused(tmp_path, known_machine):
+    path = tmp_path / "speed.json"
+    path.with_suffix(".md").write_text("my page\n")
+    with pytest.raises(InputError, match="expected the lines"):
+        Report(path).add("native", "a", FIGURES["S predict 448x1024"])
+    assert path.with_suffix(".md").read_text() == "my page\n"
+
+
+# Measuring.
+
+
+def test_cases_are_chosen_by_parts_of_their_names():
+    assert network.choose([]) == list(CASES)
+    chosen = network.choose(["S train", "cascade predict 448"])
+    assert [case.name for case in chosen] == [
+        "S train 2x128x192",
+        "S train 1x320x448",
+        "cascade predict 448x1024",
+    ]
+    with pytest.raises(InputError, match="--cases nothing: expected a part of one of: S forward"):
+        network.choose(["S", "nothing"])
+
+
+def test_sides_take_turns_and_each_comes_first_as_often():
+    order = []
+    runners = {side: lambda side=side: order.append(side) for side in "ab"}
+    seconds = network.measure_rounds(runners, rounds=4)
+    assert "".join(order) == "ab" + "ba" + "ab" + "ba" + "ab"
+    assert {side: len(rounds) for side, rounds in seconds.items()} == {"a": 4, "b": 4}
+
+
+def test_what_takes_long_is_measured_in_fewer_rounds(monkeypatch):
+    monkeypatch.setattr(network, "BUDGET_S", 0)
+    seconds = network.measure_rounds({"a": lambda: None}, rounds=9)
+    assert len(seconds["a"]) == network.FEWEST
+
+
+def test_sides_that_differ_are_not_compared():
+    flow = np.zeros((2, 2, 2), np.float32)
+    runners = {"builtin": lambda: flow, "auto": lambda: flow + 0.5}
+    with pytest.raises(ArithmeticError, match=r"differs by 0\.5 px"):
+        network.check_agreement(CASES[1], runners)
+    runners["auto"] = lambda: flow * np.nan
+    with pytest.raises(ArithmeticError):
+        network.check_agreement(CASES[1], runners)
+
+
+@pytest.mark.parametrize("name", ["S", "cascade"])
+def test_both_sides_of_a_prediction_agree(fast, name):
+    case = Case(name, "predict", (64, 128))
+    with network.runners_of(case) as runners:
+        flow = runners["auto"]()
+        assert flow.shape == (64, 128, 2)
+        assert 0.01 < abs(flow).max() < 200
+        assert network.check_agreement(case, runners) < network.AGREEMENT_PX
+
+
+def test_a_training_step_of_the_cascade_leaves_its_first_stage_alone(monkeypatch):
+    pipes = []
+    make = cases.make_pipeline
+    monkeypatch.setattr(
+        cases, "make_pipeline", lambda *args: pipes.append(make(*args)) or pipes[-1]
+    )
+    run = cases.runner(Case("cascade", "train", (64, 64), 2), "builtin")
+    weights = pipes[0].network.collect_params()
+    before = {key: weight.data().asnumpy() for key, weight in weights.items()}
+    run()
+    changed = {key for key in weights if (weights[key].data().asnumpy() != before[key]).any()}
+    assert changed and not any("maskflownet_s" in key for key in changed)
+
+
+def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, caplog):
+    monkeypatch.setattr(cases, "PAIRS", 2)
+    with cases.folder_runners(Case("S", "folder", (64, 64))) as (memory, folder):
+        assert [flow.shape for flow in memory()] == 2 * [(64, 64, 2)]
+        folder()
+        folder()
+    assert caplog.messages == []
+
+
+def test_a_process_of_its_own_tells_memory_and_shares():
+    figures = measure_alone(Case("S", "predict", (64, 64)), "builtin", profile=True)
+    assert 40 < figures.peak_mb < 1000  # the weights alone are 42 MB
+    assert figures.seconds > 0
+    assert sum(figures.shares.values()) == pytest.approx(1)
+    assert "Convolution" in list(figures.shares)[:8]
+    assert list(figures.shares.values()) == sorted(figures.shares.values(), reverse=True)
+
+
+def test_the_program_writes_after_each_case(fast, tmp_path, monkeypatch, known_machine):
+    small = [Case("S", "forward", (64, 64)), Case("S", "predict", (64, 64))]
+    monkeypatch.setattr(cases, "CASES", small)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(alone, "measure_alone", interrupted)
+    path = tmp_path / "speed.json"
+    assert network.main(["--json", str(path), "--rounds", "1"]) == 130
+    assert list(Report(path).section("native")) == ["S forward 64x64"]
+
+
+def test_growth_leaves_out_the_plain_graph_of_large_images_and_draws_the_rest(
+    tmp_path, monkeypatch, known_machine
+):
+    measured = []
+
+    def measure(case, side):
+        measured.append((case.network, case.size_hw, side))
+        return Alone(seconds=2 * case.size_hw[0] * case.size_hw[1] / 1e6, peak_mb=100, shares={})
+
+    monkeypatch.setattr(alone, "measure_alone", measure)
+    path = tmp_path / "speed.json"
+    assert growth.main(["--json", str(path), "--sizes", "256,448", "1088,1920"]) == 0
+    assert len(measured) == 6 and ("S", (1088, 1920), "builtin") not in measured
+    picture = growth.draw(list(Report(path).section("growth").values()))
+    seconds, memory = picture.axes
+    assert [line.get_label() for line in seconds.lines] == [
+        "S, plain",
+        "S, fast",
+        "cascade, plain",
+        "cascade, fast",
+    ]
+    np.testing.assert_allclose(seconds.lines[1].get_ydata(), [2, 2])
+    assert memory.lines[1].get_ydata()[0] == pytest.approx(100 / (256 * 448 / 1e6))
+    assert (tmp_path / "images" / "cost.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,0 +1,256 @@
+"""The fast operators against MXNet's own: results and all gradients, over random shapes."""
+
+import runtime  # noqa: F401  (before MXNet)
+
+# isort: split
+import kernel_reference as reference
+import mxnet as mx
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from kernel_reference import DILATIONS, Form
+from kernel_tables import BUILT, NOT_BUILT
+
+import kernels
+
+RELATIVE = 1e-4  # of the largest value
+
+seeded = settings(
+    max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
+)
+seeds = st.integers(0, 2**32 - 1)
+batches = st.integers(1, 3)
+sides = st.one_of(st.integers(1, 6), st.integers(7, 37))
+channels = st.integers(1, 21)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operators():
+    if not BUILT.exists():
+        pytest.skip(NOT_BUILT)
+    if not kernels.use_fast("auto", [mx.cpu()]):
+        pytest.skip("the fast operators cannot run here")
+
+
+def random(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def run(function, inputs, seed):
+    """Return the outputs, and the gradients of the inputs for random gradients of the outputs."""
+    arrays = [mx.nd.array(array) for array in inputs]
+    for array in arrays:
+        array.attach_grad()
+    with mx.autograd.record():
+        outputs = function(*arrays)
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    rng = np.random.default_rng(seed)
+    mx.autograd.backward(outputs, [mx.nd.array(random(rng, *one.shape)) for one in outputs])
+    return [array.asnumpy() for array in outputs], [array.grad.asnumpy() for array in arrays]
+
+
+def assert_equal(fast, plain, inputs, seed):
+    for kind in zip(run(fast, inputs, seed), run(plain, inputs, seed), strict=True):
+        for index, (got, wanted) in enumerate(zip(*kind, strict=True)):
+            largest = np.abs(wanted).max()
+            np.testing.assert_allclose(
+                got, wanted, rtol=0, atol=RELATIVE * largest, err_msg=f"number {index}"
+            )
+
+
+def leaky(x, slope):
+    return mx.nd.LeakyReLU(x, act_type="leaky", slope=slope)
+
+
+# --- Cost volume ----------------------------------------------------------------------------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, st.sampled_from([2, 4]), st.sampled_from([1, 0.1]))
+def test_cost_volume(seed, N, C, H, W, displacement, slope):
+    rng = np.random.default_rng(seed)
+
+    def plain(one, two):
+        settings = {"kernel_size": 1, "max_displacement": displacement, "pad_size": displacement}
+        return leaky(mx.nd.Correlation(one, two, **settings), slope)
+
+    def fast(one, two):
+        return mx.nd.maskflownet_cost_volume(one, two, max_displacement=displacement, slope=slope)
+
+    assert_equal(fast, plain, [random(rng, N, C, H, W) for _ in "12"], seed)
+
+
+def test_a_cost_volume_of_another_radius_is_refused():
+    image = mx.nd.ones((1, 1, 4, 4))
+    with pytest.raises(mx.MXNetError, match="expected 2 or 4"):
+        mx.nd.maskflownet_cost_volume(image, image, max_displacement=3)
+
+
+# --- Tied deformable convolution ------------------------------------------------------------------
+
+
+def fast_deform(features, flow, weight, bias):
+    settings = {"kernel": (3, 3), "pad": (1, 1), "num_filter": len(weight), "no_bias": True}
+    response = mx.nd.Convolution(features, weight, **settings)
+    warped = mx.nd.maskflownet_tied_warp(response, features, flow, weight)
+    return mx.nd.broadcast_add(warped, bias.reshape((1, -1, 1, 1)))
+
+
+def plain_deform(features, flow, weight, bias):
+    settings = {"kernel": (3, 3), "pad": (1, 1), "num_filter": len(weight)}
+    offset = mx.nd.tile(flow, (1, 9, 1, 1))  # y, x, y, x, ...
+    return mx.nd.contrib.DeformableConvolution(features, offset, weight, bias, **settings)
+
+
+def deform_inputs(rng, N, C, O, H, W, flow):
+    return random(rng, N, C, H, W), flow, random(rng, O, C, 3, 3), random(rng, O)
+
+
+@seeded
+@given(seeds, batches, channels, channels, sides, sides, st.sampled_from([0.3, 3, 40]))
+def test_tied_warp(seed, N, C, O, H, W, pixels):
+    rng = np.random.default_rng(seed)
+    flow = random(rng, N, 2, H, W) * np.float32(pixels)
+    assert_equal(fast_deform, plain_deform, deform_inputs(rng, N, C, O, H, W, flow), seed)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 4), (4, 4), (5, 6), (9, 18)])
+@pytest.mark.parametrize("values", [(-3, -1, 0, 1, 2, 5), (-1, -0.5, 0.5, 1), (100, -100, 1e9)])
+def test_tied_warp_at_whole_and_half_pixels(size, values):
+    """Samples on pixels, on the border, and outside: there derivatives are one-sided."""
+    rng = np.random.default_rng(0)
+    flow = rng.choice(np.array(values, np.float32), (2, 2, *size))
+    assert_equal(fast_deform, plain_deform, deform_inputs(rng, 2, 5, 6, *size, flow), 0)
+
+
+@pytest.mark.parametrize("tiny", [1e-9, -1e-9, 3e-8, -3e-8, -1e-6])
+def test_tied_warp_almost_at_whole_pixels(tiny):
+    rng = np.random.default_rng(0)
+    inputs = deform_inputs(rng, 1, 3, 4, 6, 7, np.full((1, 2, 6, 7), tiny, np.float32))
+    outputs = [
+        function(*map(mx.nd.array, inputs)).asnumpy() for function in (fast_deform, plain_deform)
+    ]
+    np.testing.assert_allclose(*outputs, atol=1e-4)
+
+
+# --- Dense block ----------------------------------------------------------------------------------
+
+
+def plain_block(form, slope):
+    """Return the block as a function of its inputs, of MXNet's own operators."""
+
+    def convolve(x, weight, bias, dilation=1):
+        both = (dilation, dilation)
+        settings = {"kernel": (3, 3), "pad": both, "dilate": both, "num_filter": len(weight)}
+        return mx.nd.Convolution(x, weight, bias, **settings)
+
+    def block(*inputs):
+        maps, parameters = inputs[: len(form.maps)], inputs[len(form.maps) :]
+        layers = iter(zip(parameters[::2], parameters[1::2], strict=True))
+        x = mx.nd.concat(*maps, dim=1)
+        for _ in form.dense:
+            x = mx.nd.concat(leaky(convolve(x, *next(layers)), slope), x, dim=1)
+        heads = [convolve(x, *next(layers)) for _ in range(1 + form.mask)]
+        if form.feat:
+            settings = {"kernel": (4, 4), "stride": (2, 2), "pad": (1, 1), "no_bias": False}
+            up = mx.nd.Deconvolution(x, *next(layers), num_filter=form.feat, **settings)
+            heads.append(leaky(up, slope))
+        if form.context:
+            for dilation in DILATIONS[:-1]:
+                x = leaky(convolve(x, *next(layers), dilation), slope)
+            heads[0] = heads[0] + convolve(x, *next(layers))
+        return heads
+
+    return block
+
+
+def fast_block(form, slope, keep=1):
+    def block(*inputs):
+        outputs = mx.nd.maskflownet_dense_block(
+            *inputs,
+            maps=len(form.maps),
+            mask=int(form.mask),
+            feat=int(form.feat > 0),
+            context=int(bool(form.context)),
+            keep=keep,
+            slope=slope,
+        )
+        return outputs[: len(form.outputs)] if isinstance(outputs, list) else outputs
+
+    return block
+
+
+sixteens = st.integers(1, 5).map(lambda n: 16 * n)
+maps = st.lists(st.integers(1, 33), min_size=1, max_size=6).map(tuple)
+contexts = st.tuples(*[st.integers(1, 40)] * 6).map(lambda widths: (*widths, 2))
+heads = st.one_of(
+    st.fixed_dictionaries({"mask": st.booleans()}),
+    st.fixed_dictionaries({"mask": st.booleans(), "feat": st.sampled_from([1, 4, 12, 16, 19])}),
+    st.fixed_dictionaries({"mask": st.booleans(), "context": contexts}),
+)
+forms = st.builds(
+    lambda maps, dense, rest: Form(maps, dense, **rest), maps, st.tuples(*[sixteens] * 5), heads
+)
+small = st.integers(1, 13)
+
+
+@seeded
+@given(seeds, forms, batches, small, small, st.booleans())
+def test_dense_block(seed, form, N, H, W, linear):
+    """With slope 1, or where no activation is so near zero that rounding turns its derivative."""
+    slope = 1 if linear else 0.1
+    rng = np.random.default_rng(seed)
+    inputs = reference.random_block(rng, form, N, H, W, clear=not linear)
+    assert_equal(fast_block(form, slope), plain_block(form, slope), inputs, seed)
+
+
+@pytest.mark.parametrize("rest", [{"mask": True, "feat": 16}, {"context": (128,) * 6 + (2,)}])
+def test_dense_block_of_the_networks_widths(rest):
+    form = Form((81, 64, 4, 2), (128, 128, 96, 64, 32), **rest)
+    inputs = reference.random_block(np.random.default_rng(0), form, 2, 7, 13)
+    fast, plain = (run(make(form, 0.1), inputs, 0) for make in (fast_block, plain_block))
+    for got, wanted in zip(fast[0], plain[0], strict=True):
+        np.testing.assert_allclose(got, wanted, atol=RELATIVE * np.abs(wanted).max())
+    for got, wanted in zip(fast[1], plain[1], strict=True):
+        # A norm: some activations are so near zero that rounding turns the derivative.
+        assert np.linalg.norm(got - wanted) < 5e-3 * np.linalg.norm(wanted)
+
+
+def some_block(**rest):
+    form = Form((3, 2), (16,) * 5, **rest)
+    return form, reference.random_block(np.random.default_rng(0), form, 1, 4, 5)
+
+
+def test_dense_block_without_its_activations_is_the_same_and_has_no_gradient():
+    form, inputs = some_block(mask=True)
+    kept, dropped = (
+        [array.asnumpy() for array in fast_block(form, 0.1, keep)(*map(mx.nd.array, inputs))]
+        for keep in (1, 0)
+    )
+    for one, other in zip(kept, dropped, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(mx.MXNetError, match="no gradient"):
+        run(fast_block(form, 0.1, keep=0), inputs, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "shape"),
+    [(1, (1, 2, 4, 6)), (1, (2, 2, 4, 5)), (2, (16, 4, 3, 3)), (3, (15,)), (13, (3,)), (12, (2, 85))],
+)
+def test_dense_block_refuses_shapes_that_do_not_fit(number, shape):
+    form, inputs = some_block()
+    inputs[number] = np.ones(shape, np.float32)
+    with pytest.raises(mx.MXNetError, match="maskflownet_dense_block"):
+        fast_block(form, 0.1)(*map(mx.nd.array, inputs))
+
+
+@pytest.mark.parametrize(
+    ("number", "shape"), [(1, (1, 2, 4, 6)), (2, (1, 1, 4, 5)), (2, (1, 2, 5, 5)), (3, (2, 3, 3, 3))]
+)
+def test_tied_warp_refuses_shapes_that_do_not_fit(number, shape):
+    shapes = [(1, 3, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5), (3, 2, 3, 3)]
+    mx.nd.maskflownet_tied_warp(*map(mx.nd.ones, shapes)).wait_to_read()
+    shapes[number] = shape
+    with pytest.raises(mx.MXNetError, match="maskflownet_tied_warp"):
+        mx.nd.maskflownet_tied_warp(*map(mx.nd.ones, shapes))

@@ -1,0 +1,230 @@
+"""The networks on the fast operators: the same as on MXNet's own, however they are used."""
+
+import dataclasses
+from concurrent import futures
+
+import mxnet as mx
+import numpy as np
+import pytest
+from golden import fill_with_recipe
+
+import kernels
+from config import load_config
+from config.files import names_in_config
+from network import get_pipeline
+
+PIXELS = 1e-3
+# A norm, of a parameter's gradient: rounding turns LeakyReLU's derivative where an activation is
+# near zero, and one such element of 10,000 changes the norm by a hundredth of itself.
+RELATIVE = 1e-2
+CPU, TWO = [mx.cpu()], [mx.cpu(0), mx.cpu(1)]
+NAMES = ("MaskFlownet_S", "MaskFlownet")
+VARIANTS = [name for name in names_in_config("network") if name.startswith("ablation/")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast():
+    if not kernels.use_fast("auto", CPU):
+        pytest.skip("the fast operators are not built or cannot run here: try `make kernels`")
+
+
+def pipeline(choice="auto", name="MaskFlownet_S", ctx=CPU, **network):
+    config = load_config(name)
+    changed = dataclasses.replace(config.network, **network)
+    config = dataclasses.replace(config, network=changed)
+    pipe = get_pipeline("MaskFlownet", ctx=ctx, config=config, kernels=choice)
+    fill_with_recipe(pipe.network)
+    return pipe
+
+
+def images(count=1, size=(64, 64), seed=0):
+    rng = np.random.default_rng(seed)
+    return [[rng.integers(0, 256, (*size, 3), np.uint8) for _ in range(count)] for _ in "12"]
+
+
+def assert_same_predictions(one, other, **options):
+    for size, count in (((64, 64), 1), ((61, 100), 3)):
+        pairs = images(count, size)
+        both = (pipe.predict(*pairs, batch_size=count) for pipe in (one, other))
+        for got, wanted in zip(*both, strict=True):
+            np.testing.assert_allclose(got.flow, wanted.flow, atol=PIXELS)
+            assert (got.mask is None) == (wanted.mask is None)
+            if got.mask is not None:
+                np.testing.assert_allclose(got.mask, wanted.mask, atol=1e-4)
+            np.testing.assert_allclose(got.warped, wanted.warped, atol=1e-3)
+
+
+def run_backward(network, times=1, count=2):
+    """Run forward and backward with fixed images and a fixed gradient; return the predictions."""
+    rng = np.random.default_rng(0)
+    pair = [mx.nd.array(rng.random((count, 3, 64, 64)) - 0.5) for _ in "12"]
+    for _ in range(times):
+        with mx.autograd.record():
+            predictions = network(*pair)[0]
+        rng = np.random.default_rng(1)
+        own = [mx.nd.array(rng.standard_normal(one.shape)) for one in predictions]
+        mx.autograd.backward(predictions, own)
+    return [one.asnumpy() for one in predictions]
+
+
+def gradients(network, divisor=1):
+    return {
+        name: parameter.grad().asnumpy() / divisor
+        for name, parameter in network._collect_params_with_prefix().items()
+        if parameter.grad_req != "null"
+    }
+
+
+def assert_same_gradients(got, wanted):
+    assert got.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        allowed = RELATIVE * np.linalg.norm(gradient) + 1e-5
+        assert np.linalg.norm(got[name] - gradient) <= allowed, name
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def plain(request):
+    """A network's name, its gradients and its predictions on MXNet's own operators."""
+    pipe = pipeline("builtin", request.param)
+    predictions = run_backward(pipe.network)
+    return request.param, gradients(pipe.network), predictions
+
+
+def set_grad_req(network, grad_req):
+    network.collect_params().setattr("grad_req", grad_req)
+    if grad_req == "add":
+        network.collect_params().zero_grad()
+
+
+# --- Both choices say the same --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_variant_predicts_the_same(variant):
+    assert_same_predictions(pipeline("auto", variant), pipeline("builtin", variant))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_widths_and_no_bias(name):
+    changes = {"upfeat_ch": (16, 12, 8, 4), "deform_bias": False, "flow_multiplier": 0.5}
+    one, other = (pipeline(choice, name, **changes) for choice in kernels.CHOICES)
+    assert_same_predictions(one, other)
+    for pipe in (one, other):
+        run_backward(pipe.network, count=1)
+    assert_same_gradients(gradients(one.network), gradients(other.network))
+
+
+@pytest.mark.parametrize("wanted", [("flow",), ("mask",), ("warped",), ("mask", "flow")])
+def test_only_what_is_wanted_is_made(wanted):
+    pairs = list(zip(*images(), strict=True))
+    whole = next(pipeline().predict_pairs(pairs))
+    part = next(pipeline().predict_pairs(pairs, wanted=wanted))
+    for name in ("flow", "mask", "warped"):
+        if name in wanted:
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name))
+        else:
+            assert getattr(part, name) is None
+
+
+# --- Gradients, however the network is run --------------------------------------------------------
+
+
+@pytest.mark.parametrize("hybrid", [{}, {"static_alloc": True}, {"active": False}])
+def test_gradients_written_and_added_in_turn(plain, hybrid):
+    name, wanted, predictions = plain
+    network = pipeline("auto", name).network
+    network.hybridize(**hybrid)
+    for grad_req, times in (("write", 1), ("add", 2), ("write", 2), ("add", 1)):
+        set_grad_req(network, grad_req)
+        for got, flow in zip(run_backward(network, times), predictions, strict=True):
+            np.testing.assert_allclose(got, flow, atol=PIXELS)
+        assert_same_gradients(gradients(network, times if grad_req == "add" else 1), wanted)
+
+
+@pytest.mark.parametrize("trained", ["conv4_2.0.bias", "upfeat3.0.weight", "deform4.weight"])
+def test_gradients_of_a_network_that_is_frozen_but_for_one_array(plain, trained):
+    name, wanted, _ = plain
+    network = pipeline("auto", name).network
+    for own, parameter in network._collect_params_with_prefix().items():
+        parameter.grad_req = "write" if own == trained else "null"
+    run_backward(network)
+    assert_same_gradients(gradients(network), {trained: wanted[trained]})
+
+
+def test_a_first_stage_is_frozen_and_thawed(plain):
+    name, wanted, _ = plain
+    if name == "MaskFlownet_S":
+        pytest.skip("it has no first stage")
+    pipe = pipeline("auto", name)
+    pipe.fix_head()
+    run_backward(pipe.network)
+    own = {name: one for name, one in wanted.items() if not name.startswith("MaskFlownet_S.")}
+    assert_same_gradients(gradients(pipe.network), own)
+    set_grad_req(pipe.network, "write")
+    run_backward(pipe.network)
+    assert_same_gradients(gradients(pipe.network), wanted)
+
+
+def test_a_first_stage_that_is_run_by_itself_does_not_disturb_the_cascade(plain):
+    """Both have their own traced graphs, which depend on what is done with gradients."""
+    name, wanted, _ = plain
+    if name == "MaskFlownet_S":
+        pytest.skip("it has no first stage")
+    pipe = pipeline("auto", name)
+    network, head = pipe.network, pipe.network.MaskFlownet_S
+    pipe.fix_head()
+    pair = [mx.nd.random.uniform(shape=(1, 3, 64, 64)) for _ in "12"]
+    for times, grad_req in ((1, "write"), (3, "add"), (1, "write")):
+        head(*pair)
+        for own, parameter in network._collect_params_with_prefix().items():
+            if not own.startswith("MaskFlownet_S."):
+                parameter.grad_req = grad_req
+                parameter.zero_grad()
+        run_backward(network, times)
+        own = {name: one for name, one in wanted.items() if not name.startswith("MaskFlownet_S.")}
+        assert_same_gradients(gradients(network, times), own)
+
+
+# --- No stale weights -----------------------------------------------------------------------------
+
+
+def train(pipe, micro_batch=None):
+    pairs = [np.stack(image).transpose(0, 3, 1, 2) for image in images(2)]
+    label = np.full((2, 2, 64, 64), 3, np.float32)
+    both = [lambda *arrays: arrays, lambda *arrays: arrays]
+    assert pipe.train_batch(*pairs, label, *both, micro_batch=micro_batch)["updated"]
+
+
+@pytest.mark.parametrize("ctx", [CPU, TWO])
+def test_what_was_trained_or_loaded_is_what_predicts(ctx, tmp_path):
+    pipe = pipeline(ctx=ctx)
+    pipe.trainer.set_learning_rate(1e-3)
+    seen = [next(pipe.predict(*images())).flow]
+    for step, micro_batch in enumerate((None, len(ctx), None)):
+        train(pipe, micro_batch)
+        pipe.save(tmp_path / f"run_{step}")
+        fresh = pipeline("builtin")
+        fresh.load(tmp_path / f"run_{step}.params")
+        assert_same_predictions(pipe, fresh)
+        seen.append(next(pipe.predict(*images())).flow)
+    assert all(np.abs(a - b).max() > 0.01 for a, b in zip(seen, seen[1:], strict=False))
+    pipe.load(tmp_path / "run_0.params")
+    np.testing.assert_allclose(next(pipe.predict(*images())).flow, seen[1], atol=PIXELS)
+
+
+def test_two_pipelines_predict_in_two_threads():
+    pipes = [pipeline("auto", name) for name in NAMES]
+    pairs = images(3, (64, 128))
+    alone = [[one.flow for one in pipe.predict(*pairs)] for pipe in pipes]
+    with futures.ThreadPoolExecutor(2) as threads:
+        together = list(threads.map(lambda pipe: [p.flow for p in pipe.predict(*pairs)], pipes))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_images_that_are_no_multiple_of_64_are_refused_as_before():
+    odd = mx.nd.ones((1, 3, 96, 96))
+    for hybrid in (True, False):
+        network = pipeline().network
+        network.hybridize(active=hybrid)
+        with pytest.raises((mx.MXNetError, ValueError)):
+            network(odd, odd)[0][-1].wait_to_read()
