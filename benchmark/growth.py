@@ -17,7 +17,7 @@ from tasks.command_line import OneLineParser, positive, run_program, set_threads
 logger = logging.getLogger(__name__)
 
 SECTION = "growth"
-SIZES_HW = ((256, 448), (384, 640), (448, 1024), (768, 1344), (1088, 1920), (1536, 2688))
+SIZES_HW = ((256, 448), (448, 1024), (768, 1344), (1088, 1920), (1536, 2688))
 PLAIN_UP_TO = 1.1  # megapixels
 PICTURE = Path("images") / "cost.png"  # beside the JSON
 SIZE_INCHES = (9, 4)

@@ -350,6 +350,8 @@ def test_training_learns(root):
     epe = rows_of(root)
     assert epe[1] > no_motion
     assert epe[40] < 0.5 * no_motion  # the mean of the last 20 steps
+    loss = rows_of(root, "loss")
+    assert loss[40] < 0.5 * loss[1]
 
 
 # Trying it out.

@@ -1,4 +1,4 @@
-"""What the kernels compute, written down in numpy by the formulas, in float64; and random inputs."""
+"""What the kernels compute, by the formulas in numpy and float64; and random inputs."""
 
 from typing import NamedTuple
 

@@ -186,10 +186,10 @@ class Caller:
 
     def tied_warp(self, inputs, gradients):
         arrays = list(map(self._memory.copy, inputs))
-        N, O, H, W = arrays[0].shape
-        struct = TiedWarp(N, arrays[1].shape[1], O, H, W)
+        N, outputs, H, W = arrays[0].shape
+        struct = TiedWarp(N, arrays[1].shape[1], outputs, H, W)
         names = ("response", "features", "flow", "weight")
-        result = self._memory.empty(N, O, H, W)
+        result = self._memory.empty(N, outputs, H, W)
         self._fill(struct, result=result, **dict(zip(names, arrays, strict=True)))
         self._run("tied_warp", struct, False)
         own = [self._memory.empty(*array.shape) for array in arrays]

@@ -13,10 +13,10 @@ from pathlib import Path
 import mxnet as mx
 import pytest
 from kernel_tables import BUILT, NOT_BUILT
+from shared_libraries import compile_library
 
 import kernels
 from config.errors import InputError
-from shared_libraries import compile_library
 
 CPU, ROOT = [mx.cpu()], Path(__file__).parents[2]
 

@@ -96,17 +96,19 @@ def warp(unit, features, flow, weight, gradient, at_end=True):
 
 
 def in_float64(features, flow, weight):
-    return reference.deformable_convolution(*(x.astype(np.float64) for x in (features, flow, weight)))
+    return reference.deformable_convolution(
+        *(x.astype(np.float64) for x in (features, flow, weight))
+    )
 
 
 @seeded
 @given(
     seeds, batches, channels, channels, sides, sides, st.sampled_from([0.3, 3, 40]), st.booleans()
 )
-def test_tied_warp(unit, seed, N, C, O, H, W, pixels, at_end):
+def test_tied_warp(unit, seed, N, C, outputs, H, W, pixels, at_end):
     rng = np.random.default_rng(seed)
-    features, weight = random(rng, N, C, H, W), random(rng, O, C, 3, 3)
-    flow, gradient = random(rng, N, 2, H, W) * np.float32(pixels), random(rng, N, O, H, W)
+    features, weight = random(rng, N, C, H, W), random(rng, outputs, C, 3, 3)
+    flow, gradient = random(rng, N, 2, H, W) * np.float32(pixels), random(rng, N, outputs, H, W)
     result, own = warp(unit, features, flow, weight, gradient, at_end)
     np.testing.assert_allclose(result, in_float64(features, flow, weight), atol=2e-4)
     assert_derivatives(
@@ -127,7 +129,9 @@ def test_tied_warp_at_whole_pixels_and_on_the_border(unit, size):
     for way in range(4):
         rows, columns = np.mgrid[:H, :W].astype(np.float32)
         flow = rng.integers(-H - W, H + W + 1, (1, 2, H, W)).astype(np.float32)
-        flow[0, way % 2] = ([-1, H] if way % 2 == 0 else [-1, W])[way // 2] - (rows, columns)[way % 2]
+        flow[0, way % 2] = ([-1, H] if way % 2 == 0 else [-1, W])[way // 2] - (rows, columns)[
+            way % 2
+        ]
         result, own = warp(unit, features, flow, weight, random(rng, 1, 5, H, W))
         assert_close(result, in_float64(features, flow, weight))
         assert all(np.isfinite(gradient).all() for gradient in own)

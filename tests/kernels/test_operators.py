@@ -103,16 +103,16 @@ def plain_deform(features, flow, weight, bias):
     return mx.nd.contrib.DeformableConvolution(features, offset, weight, bias, **settings)
 
 
-def deform_inputs(rng, N, C, O, H, W, flow):
-    return random(rng, N, C, H, W), flow, random(rng, O, C, 3, 3), random(rng, O)
+def deform_inputs(rng, N, C, outputs, H, W, flow):
+    return random(rng, N, C, H, W), flow, random(rng, outputs, C, 3, 3), random(rng, outputs)
 
 
 @seeded
 @given(seeds, batches, channels, channels, sides, sides, st.sampled_from([0.3, 3, 40]))
-def test_tied_warp(seed, N, C, O, H, W, pixels):
+def test_tied_warp(seed, N, C, outputs, H, W, pixels):
     rng = np.random.default_rng(seed)
     flow = random(rng, N, 2, H, W) * np.float32(pixels)
-    assert_equal(fast_deform, plain_deform, deform_inputs(rng, N, C, O, H, W, flow), seed)
+    assert_equal(fast_deform, plain_deform, deform_inputs(rng, N, C, outputs, H, W, flow), seed)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 4), (4, 4), (5, 6), (9, 18)])
@@ -236,7 +236,14 @@ def test_dense_block_without_its_activations_is_the_same_and_has_no_gradient():
 
 @pytest.mark.parametrize(
     ("number", "shape"),
-    [(1, (1, 2, 4, 6)), (1, (2, 2, 4, 5)), (2, (16, 4, 3, 3)), (3, (15,)), (13, (3,)), (12, (2, 85))],
+    [
+        (1, (1, 2, 4, 6)),
+        (1, (2, 2, 4, 5)),
+        (2, (16, 4, 3, 3)),
+        (3, (15,)),
+        (13, (3,)),
+        (12, (2, 85)),
+    ],
 )
 def test_dense_block_refuses_shapes_that_do_not_fit(number, shape):
     form, inputs = some_block()
@@ -246,7 +253,8 @@ def test_dense_block_refuses_shapes_that_do_not_fit(number, shape):
 
 
 @pytest.mark.parametrize(
-    ("number", "shape"), [(1, (1, 2, 4, 6)), (2, (1, 1, 4, 5)), (2, (1, 2, 5, 5)), (3, (2, 3, 3, 3))]
+    ("number", "shape"),
+    [(1, (1, 2, 4, 6)), (2, (1, 1, 4, 5)), (2, (1, 2, 5, 5)), (3, (2, 3, 3, 3))],
 )
 def test_tied_warp_refuses_shapes_that_do_not_fit(number, shape):
     shapes = [(1, 3, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5), (3, 2, 3, 3)]

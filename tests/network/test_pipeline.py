@@ -11,7 +11,6 @@ from network import get_pipeline
 from network.images import centralise
 from network.loss import MultiscaleLoss
 
-
 # Of a flow in pixels. The fast operators round otherwise.
 TOLERANCE = {"builtin": 1e-4, "auto": 1e-3}
 
@@ -93,7 +92,9 @@ def test_predict_splits_a_batch_over_devices(operators):
     three = [np.concatenate([images[key], images[key][:1]]) for key in ("image1", "image2")]
     two_devices = recipe_pipeline("MaskFlownet_S", ctx=[mx.cpu(0), mx.cpu(1)])
     for index, prediction in enumerate(two_devices.predict(*three, batch_size=3)):
-        np.testing.assert_allclose(prediction.flow, images["flow_default"][index % 2], atol=TOLERANCE[operators])
+        np.testing.assert_allclose(
+            prediction.flow, images["flow_default"][index % 2], atol=TOLERANCE[operators]
+        )
 
 
 def test_validate_equals_the_reference(pipe):
