@@ -15,9 +15,9 @@ from config.files import names_in_config
 from network import get_pipeline
 
 PIXELS = 1e-3
-# A norm, of a parameter's gradient: rounding turns LeakyReLU's derivative where an activation is
-# near zero, and one such element of 10,000 changes the norm by a hundredth of itself.
-RELATIVE = 1e-2
+# Of the norm of a parameter's gradient. Between the two choices rounding turns some of LeakyReLU's
+# derivatives: MXNet's own gradients change by as much if the images are 1.00001 times as bright.
+RELATIVE = {"same operators": 1e-4, "others": 2e-2}
 CPU, TWO = [mx.cpu()], [mx.cpu(0), mx.cpu(1)]
 NAMES = ("MaskFlownet_S", "MaskFlownet")
 VARIANTS = [name for name in names_in_config("network") if name.startswith("ablation/")]
@@ -44,15 +44,13 @@ def images(count=1, size=(64, 64), seed=0):
 
 
 def assert_same_predictions(one, other):
-    for size, count in (((64, 64), 1), ((61, 100), 3)):
-        pairs = images(count, size)
-        both = (pipe.predict(*pairs, batch_size=count) for pipe in (one, other))
-        for got, wanted in zip(*both, strict=True):
-            np.testing.assert_allclose(got.flow, wanted.flow, atol=PIXELS)
-            assert (got.mask is None) == (wanted.mask is None)
-            if got.mask is not None:
-                np.testing.assert_allclose(got.mask, wanted.mask, atol=1e-4)
-            np.testing.assert_allclose(got.warped, wanted.warped, atol=1e-3)
+    both = (pipe.predict(*images(3, (61, 100)), batch_size=3) for pipe in (one, other))
+    for got, wanted in zip(*both, strict=True):
+        np.testing.assert_allclose(got.flow, wanted.flow, atol=PIXELS)
+        assert (got.mask is None) == (wanted.mask is None)
+        if got.mask is not None:
+            np.testing.assert_allclose(got.mask, wanted.mask, atol=1e-4)
+        np.testing.assert_allclose(got.warped, wanted.warped, atol=1e-3)
 
 
 def run_backward(network, times=1, count=2):
@@ -76,19 +74,25 @@ def gradients(network, divisor=1):
     }
 
 
-def assert_same_gradients(got, wanted):
+def assert_same_gradients(got, wanted, operators="same operators"):
     assert got.keys() == wanted.keys()
+    norms = {name: np.linalg.norm(gradient) for name, gradient in wanted.items()}
+    floor = 1e-4 * max(norms.values())
     for name, gradient in wanted.items():
-        allowed = RELATIVE * np.linalg.norm(gradient) + 1e-5
+        allowed = RELATIVE[operators] * (norms[name] + floor)
         assert np.linalg.norm(got[name] - gradient) <= allowed, name
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def plain(request):
-    """A network's name, its gradients and its predictions on MXNet's own operators."""
-    pipe = pipeline("builtin", request.param)
-    predictions = run_backward(pipe.network)
-    return request.param, gradients(pipe.network), predictions
+@pytest.fixture(scope="module")
+def reference():
+    """The gradients of a fresh cascade, which holds the other network, and its predictions."""
+    network = pipeline("auto", "MaskFlownet").network
+    predictions = run_backward(network)
+    return gradients(network), predictions
+
+
+def second_stage(arrays):
+    return {name: one for name, one in arrays.items() if not name.startswith("MaskFlownet_S.")}
 
 
 def set_grad_req(network, grad_req):
@@ -105,14 +109,15 @@ def test_each_variant_predicts_the_same(variant):
     assert_same_predictions(pipeline("auto", variant), pipeline("builtin", variant))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_other_widths_and_no_bias(name):
-    changes = {"upfeat_ch": (16, 12, 8, 4), "deform_bias": False, "flow_multiplier": 0.5}
-    one, other = (pipeline(choice, name, **changes) for choice in kernels.CHOICES)
+@pytest.mark.parametrize(
+    "changes", [{}, {"upfeat_ch": (16, 12, 8, 4), "deform_bias": False, "flow_multiplier": 0.5}]
+)
+def test_gradients_are_the_same_with_other_widths_and_no_bias_too(changes):
+    one, other = (pipeline(choice, "MaskFlownet", **changes) for choice in kernels.CHOICES)
     assert_same_predictions(one, other)
     for pipe in (one, other):
-        run_backward(pipe.network, count=1)
-    assert_same_gradients(gradients(one.network), gradients(other.network))
+        run_backward(pipe.network)
+    assert_same_gradients(gradients(one.network), gradients(other.network), "others")
 
 
 @pytest.mark.parametrize("wanted", [("flow",), ("mask",), ("warped",), ("mask", "flow")])
@@ -131,9 +136,9 @@ def test_only_what_is_wanted_is_made(wanted):
 
 
 @pytest.mark.parametrize("hybrid", [{}, {"static_alloc": True}, {"active": False}])
-def test_gradients_written_and_added_in_turn(plain, hybrid):
-    name, wanted, predictions = plain
-    network = pipeline("auto", name).network
+def test_gradients_written_and_added_in_turn(reference, hybrid):
+    wanted, predictions = reference
+    network = pipeline("auto", "MaskFlownet").network
     network.hybridize(**hybrid)
     for grad_req, times in (("write", 1), ("add", 2), ("write", 2), ("add", 1)):
         set_grad_req(network, grad_req)
@@ -143,47 +148,37 @@ def test_gradients_written_and_added_in_turn(plain, hybrid):
 
 
 @pytest.mark.parametrize("trained", ["conv4_2.0.bias", "upfeat3.0.weight", "deform4.weight"])
-def test_gradients_of_a_network_that_is_frozen_but_for_one_array(plain, trained):
-    name, wanted, _ = plain
-    network = pipeline("auto", name).network
+def test_gradients_of_a_network_that_is_frozen_but_for_one_array(reference, trained):
+    network = pipeline("auto", "MaskFlownet").network
     for own, parameter in network._collect_params_with_prefix().items():
         parameter.grad_req = "write" if own == trained else "null"
     run_backward(network)
-    assert_same_gradients(gradients(network), {trained: wanted[trained]})
+    assert_same_gradients(gradients(network), {trained: reference[0][trained]})
 
 
-def test_a_first_stage_is_frozen_and_thawed(plain):
-    name, wanted, _ = plain
-    if name == "MaskFlownet_S":
-        pytest.skip("it has no first stage")
-    pipe = pipeline("auto", name)
+def test_a_first_stage_is_frozen_and_thawed(reference):
+    pipe = pipeline("auto", "MaskFlownet")
     pipe.fix_head()
     run_backward(pipe.network)
-    own = {name: one for name, one in wanted.items() if not name.startswith("MaskFlownet_S.")}
-    assert_same_gradients(gradients(pipe.network), own)
+    assert_same_gradients(gradients(pipe.network), second_stage(reference[0]))
     set_grad_req(pipe.network, "write")
     run_backward(pipe.network)
-    assert_same_gradients(gradients(pipe.network), wanted)
+    assert_same_gradients(gradients(pipe.network), reference[0])
 
 
-def test_a_first_stage_that_is_run_by_itself_does_not_disturb_the_cascade(plain):
+def test_a_first_stage_that_is_run_by_itself_does_not_disturb_the_cascade(reference):
     """Both have their own traced graphs, which depend on what is done with gradients."""
-    name, wanted, _ = plain
-    if name == "MaskFlownet_S":
-        pytest.skip("it has no first stage")
-    pipe = pipeline("auto", name)
+    pipe = pipeline("auto", "MaskFlownet")
     network, head = pipe.network, pipe.network.MaskFlownet_S
     pipe.fix_head()
     pair = [mx.nd.random.uniform(shape=(1, 3, 64, 64)) for _ in "12"]
-    for times, grad_req in ((1, "write"), (3, "add"), (1, "write")):
+    for grad_req, times in (("write", 1), ("add", 3), ("write", 1)):
         head(*pair)
-        for own, parameter in network._collect_params_with_prefix().items():
-            if not own.startswith("MaskFlownet_S."):
-                parameter.grad_req = grad_req
-                parameter.zero_grad()
+        for parameter in second_stage(network._collect_params_with_prefix()).values():
+            parameter.grad_req = grad_req
+            parameter.zero_grad()
         run_backward(network, times)
-        own = {name: one for name, one in wanted.items() if not name.startswith("MaskFlownet_S.")}
-        assert_same_gradients(gradients(network, times), own)
+        assert_same_gradients(gradients(network, times), second_stage(reference[0]))
 
 
 # --- No stale weights -----------------------------------------------------------------------------
