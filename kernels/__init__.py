@@ -59,8 +59,13 @@ def use_fast(choice, contexts):
         return False
     reason = "as chosen" if choice == "builtin" else _obstacle()
     if reason:
-        _LOG.info("MXNet's own operators run (%s)", reason)
+        _say(reason)
     return reason is None
+
+
+@functools.cache  # once
+def _say(reason):
+    _LOG.info("MXNet's own operators run (%s)", reason)
 
 
 @functools.cache

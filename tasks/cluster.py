@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 SERVE = ("-c", "import runtime, mxnet")
 SILENCE_S = 60  # without a sign of life from the launcher
 # What is not passed on by ssh but decides how MXNet runs, and on which data.
-PASSED_ON = ("MASKFLOWNET_", "OMP_", "GOMP_", "MXNET_", "PS_", "CUDA_", "NVIDIA_")
+PASSED_ON = ("MASKFLOWNET_", "OMP_", "GOMP_", "OPENBLAS_", "MXNET_", "PS_", "CUDA_", "NVIDIA_")
 # In `runtime`, whose import would have effects.
 SHARED_BY = "MASKFLOWNET_SHARED_BY"
 # Below what Linux gives out by itself.

@@ -7,9 +7,15 @@ from runtime import free_bytes
 
 logger = logging.getLogger(__name__)
 
-# Bytes per pixel of one sample in a training step, and what a process needs besides; measured as
-# the peak resident memory of steps at 320x448 with MXNet 1.9.1 on a CPU.
-BYTES_PER_PIXEL = {"MaskFlownet_S": 25_000, "MaskFlownet": 23_000}
+# Bytes per pixel of one sample in a training step, by class and whether the fast operators run, and
+# what a process needs besides; above the peak resident memory of steps at 320x448 with MXNet 1.9.1
+# on a CPU.
+BYTES_PER_PIXEL = {
+    ("MaskFlownet_S", True): 3_000,
+    ("MaskFlownet_S", False): 25_000,
+    ("MaskFlownet", True): 4_000,
+    ("MaskFlownet", False): 23_000,
+}
 BESIDES = 600_000_000
 SHARE = 0.85  # of what is free
 # What MXNet, its CPU library and CUDA say when there is none left.
@@ -40,7 +46,9 @@ def shortage(error: Exception, part: int) -> InputError | None:
     )
 
 
-def micro_batch(batch: int, class_name: str, size_hw: tuple[int, int], devices: int) -> int:
+def micro_batch(
+    batch: int, class_name: str, fast: bool, size_hw: tuple[int, int], devices: int
+) -> int:
     """Return how many of a batch's samples to hold at a time on a CPU: the most that fit.
 
     Warns where not even one per device does.
@@ -51,6 +59,8 @@ def micro_batch(batch: int, class_name: str, size_hw: tuple[int, int], devices: 
         A multiple of `devices`.
     class_name : str
         The network's class.
+    fast : bool
+        Whether the fast operators run.
     size_hw : tuple of int
         Of the samples after augmentation.
     devices : int
@@ -64,7 +74,7 @@ def micro_batch(batch: int, class_name: str, size_hw: tuple[int, int], devices: 
     free = free_bytes()
     if free is None:
         return batch
-    per_sample = BYTES_PER_PIXEL[class_name] * size_hw[0] * size_hw[1]
+    per_sample = BYTES_PER_PIXEL[class_name, fast] * size_hw[0] * size_hw[1]
     room = (SHARE * free - BESIDES) / per_sample
     fitting = [n for n in range(devices, batch + 1, devices) if batch % n == 0 and n <= room]
     if not fitting:

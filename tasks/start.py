@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from config import Config, DatasetConfig, InputError, load_config, load_dataset_config
+from kernels import use_fast
 from network import Peers, held_network
 from network.training_step import check_division
 from tasks.command_line import devices
@@ -187,7 +188,10 @@ def part_of(batch, arguments, before, config, data) -> int:
         return arguments.micro_batch
     if arguments.gpu_device or batch % device_count(arguments):
         return batch
-    part = micro_batch(batch, config.network.class_name, data.target_shape, device_count(arguments))
+    fast = use_fast(arguments.kernels, [])
+    part = micro_batch(
+        batch, config.network.class_name, fast, data.target_shape, device_count(arguments)
+    )
     if before and before.batch == batch and before.micro_batch < part:
         part = before.micro_batch
     if part < batch:

@@ -16,23 +16,23 @@ GB = 10**9
 )
 def test_the_most_that_fits_and_divides(monkeypatch, caplog, samples, batch, devices, wanted):
     pixels = 320 * 448
-    free = (BESIDES + samples * BYTES_PER_PIXEL["MaskFlownet_S"] * pixels + 1) / SHARE
+    free = (BESIDES + samples * BYTES_PER_PIXEL["MaskFlownet_S", False] * pixels + 1) / SHARE
     monkeypatch.setattr(memory, "free_bytes", lambda: free)
-    assert micro_batch(batch, "MaskFlownet_S", (320, 448), devices) == wanted
+    assert micro_batch(batch, "MaskFlownet_S", False, (320, 448), devices) == wanted
     assert caplog.messages == []
 
 
 def test_where_not_even_one_pair_fits_there_is_a_warning(monkeypatch, caplog):
     caplog.set_level(logging.WARNING)
     monkeypatch.setattr(memory, "free_bytes", lambda: GB)
-    assert micro_batch(8, "MaskFlownet", (384, 768), 2) == 2
+    assert micro_batch(8, "MaskFlownet", False, (384, 768), 2) == 2
     (message,) = caplog.messages
     assert "parts of 2 at 768x384 pixels need about 14.2 GB" in message and "1.0 GB" in message
 
 
 def test_what_is_not_known_does_not_split_a_batch(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
-    assert micro_batch(8, "MaskFlownet_S", (320, 448), 1) == 8
+    assert micro_batch(8, "MaskFlownet_S", False, (320, 448), 1) == 8
 
 
 @pytest.mark.parametrize(
