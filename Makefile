@@ -26,7 +26,7 @@ demo: kernels ## show the whole path on a few generated pairs
 ablation: .venv/ready ## compare the paper's ways of matching by short trainings (hours)
 	@$(RUN) -m tasks.ablation
 
-train-demo: kernels ## train a network on unseen scenes (about an hour; go on at any time)
+train-demo: kernels ## train a network on unseen scenes (half an hour; goes on after a stop)
 	@$(RUN) -m tasks.train_demo
 
 test: kernels ## run the quick tests

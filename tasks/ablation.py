@@ -120,9 +120,10 @@ def write_scenes(folder: Path, steps: int | None) -> tuple[Path, int]:
         There is one of other scenes: what was trained on them does not compare.
     """
     wanted = read_mapping(SCENES)
-    ((last, rate),) = wanted["optimizer"]["learning_rate"]
-    steps = steps or last
-    wanted["optimizer"] = {"learning_rate": [[steps, rate]]}
+    schedule = wanted["optimizer"]["learning_rate"]
+    steps = steps or schedule[-1][0]
+    before = [entry for entry in schedule[:-1] if entry[0] < steps]
+    wanted["optimizer"]["learning_rate"] = [*before, [steps, schedule[len(before)][1]]]
     path = folder / SCENES.name
     if path.exists() and read_mapping(path) | {"optimizer": None} != wanted | {"optimizer": None}:
         raise InputError(

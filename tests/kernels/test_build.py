@@ -62,7 +62,7 @@ def test_the_linker_sees_of_a_unit_nothing_but_its_table(unit, table):
 
 @pytest.mark.long
 def test_sanitizers_find_nothing(tmp_path, compiler):
-    """Addresses and undefined behaviour, while the kernels' own tests run, on two threads."""
+    """Addresses and undefined behaviour, while the kernels' own tests run."""
     flags = f"-std=c++17 -O1 -fPIC -fopenmp -fno-exceptions {' '.join(SANITIZE)}"
     make(tmp_path, "-j2", f"FLAGS={flags}", "build/avx2.o", "build/avx512.o")
     source, library = tmp_path / "tables.cc", tmp_path / "tables.so"
@@ -86,8 +86,8 @@ def test_sanitizers_find_nothing(tmp_path, compiler):
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
-    tests = [HERE / "test_kernels.py", "-n", "0", "-p", "no:cacheprovider", "-m", "not long"]
+    tests = [HERE / "test_kernels.py", "-n", "0", "-p", "no:cacheprovider", "-k", "not networks"]
     command = [sys.executable, "-m", "pytest", *tests]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert " passed" in done.stdout or "100%" in done.stdout
+    assert "100%" in done.stdout

@@ -45,10 +45,9 @@ def choose(library=BUILT, **environment):
 
 
 def assert_builtin(lines, reason):
-    """Each use says why in one line."""
-    assert len(lines) == 5 and lines[1] == lines[3] == "False" and lines[4] == "False 32.0"
-    for line in (lines[0], lines[2]):
-        assert line.startswith("MXNet's own operators run (") and reason in line
+    """However often they are used, one line says why."""
+    assert lines[0].startswith("MXNet's own operators run (") and reason in lines[0]
+    assert lines[1:] == ["False", "False", "False 32.0"]
 
 
 @pytest.fixture
@@ -59,6 +58,7 @@ def built():
 
 def test_builtin_is_builtin_and_says_so(caplog):
     caplog.set_level(logging.INFO)
+    kernels._say.cache_clear()
     assert kernels.use_fast("builtin", CPU) is False
     assert caplog.messages == ["MXNet's own operators run (as chosen)"]
 

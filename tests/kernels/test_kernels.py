@@ -3,6 +3,8 @@
 No MXNet here: test_sanitizers.py runs this file against a build with sanitizers too.
 """
 
+import ctypes
+
 import kernel_reference as reference
 import numpy as np
 import pytest
@@ -63,6 +65,33 @@ def assert_derivatives(function, inputs, gradients, got, rng):
 def test_each_unit_has_its_own_kernels():
     one, other = (bytes(table(unit)) for unit in UNITS)
     assert all(one[at : at + 8] != other[at : at + 8] for at in range(0, len(one), 8))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_any_number_of_threads_does_the_same(unit, threads):
+    rng = np.random.default_rng(0)
+    caller = Caller(unit)
+    form = Form((5, 30), (32, 16, 16, 48, 16), True, 5)
+    shape, volume = (2, 7, 11, 13), (2, 81, 11, 13)
+    block = reference.random_block(rng, form, 2, 11, 13)
+    own = [random(rng, *one) for one in form.output_shapes(2, 11, 13)]
+    warped = [random(rng, *one) for one in (shape, shape, (2, 2, 11, 13), (7, 7, 3, 3))]
+    features, gradients = [random(rng, *shape) for _ in "12"], [random(rng, *volume)]
+    gomp = ctypes.CDLL("libgomp.so.1")
+    results = []
+    for count in (1, threads):
+        gomp.omp_set_num_threads(count)
+        results.append(
+            [
+                *caller.cost_volume(features, gradients, 4, 0.1),
+                *caller.tied_warp(warped, [random(np.random.default_rng(1), *shape)]),
+                *caller.dense_block(block, own, form, 1),
+            ]
+        )
+    gomp.omp_set_num_threads(1)
+    for one, other in zip(*results, strict=True):
+        for got, wanted in zip(one, other, strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
 # --- Cost volume ----------------------------------------------------------------------------------

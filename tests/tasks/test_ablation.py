@@ -105,7 +105,7 @@ def test_more_steps_continue_and_fewer_are_refused(scenes, programs, tmp_path, c
     programs.steps = 9
     assert compare(out, "--steps", "9", "--variants", "fmm") == 0
     assert programs.asked[2:] == [("continue", "fmm-0"), ("valid", "fmm-0")]
-    assert load_dataset_config(out / "scenes.yaml").optimizer.learning_rate == ((9, 2e-4),)
+    assert load_dataset_config(out / "scenes.yaml").optimizer.learning_rate == ((9, 2e-5),)
     assert compare(out, "--steps", "5", "--variants", "fmm") == 2
     assert "expected a run of at most 5 steps, got 9" in capsys.readouterr().err
 
