@@ -20,6 +20,7 @@ PIXELS = 1e-3
 RELATIVE = {"same operators": 1e-4, "others": 2e-2}
 CPU, TWO = [mx.cpu()], [mx.cpu(0), mx.cpu(1)]
 NAMES = ("MaskFlownet_S", "MaskFlownet")
+QUICK = ("ablation/sym-conv", "ablation/cascade-single")
 VARIANTS = [name for name in names_in_config("network") if name.startswith("ablation/")]
 
 
@@ -104,13 +105,20 @@ def set_grad_req(network, grad_req):
 # --- Both choices say the same --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    [one if one in QUICK else pytest.param(one, marks=pytest.mark.long) for one in VARIANTS],
+)
 def test_each_variant_predicts_the_same(variant):
     assert_same_predictions(pipeline("auto", variant), pipeline("builtin", variant))
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"upfeat_ch": (16, 12, 8, 4), "deform_bias": False, "flow_multiplier": 0.5}]
+    "changes",
+    [
+        pytest.param({}, marks=pytest.mark.long),
+        {"upfeat_ch": (16, 12, 8, 4), "deform_bias": False, "flow_multiplier": 0.5},
+    ],
 )
 def test_gradients_are_the_same_with_other_widths_and_no_bias_too(changes):
     one, other = (pipeline(choice, "MaskFlownet", **changes) for choice in kernels.CHOICES)
@@ -135,7 +143,10 @@ def test_only_what_is_wanted_is_made(wanted):
 # --- Gradients, however the network is run --------------------------------------------------------
 
 
-@pytest.mark.parametrize("hybrid", [{}, {"static_alloc": True}, {"active": False}])
+@pytest.mark.parametrize(
+    "hybrid",
+    [{"static_alloc": True}, {"active": False}, pytest.param({}, marks=pytest.mark.long)],
+)
 def test_gradients_written_and_added_in_turn(reference, hybrid):
     wanted, predictions = reference
     network = pipeline("auto", "MaskFlownet").network
@@ -191,7 +202,7 @@ def train(pipe, micro_batch=None):
     assert pipe.train_batch(*pairs, label, *both, micro_batch=micro_batch)["updated"]
 
 
-@pytest.mark.parametrize("ctx", [CPU, TWO])
+@pytest.mark.parametrize("ctx", [pytest.param(CPU, marks=pytest.mark.long), TWO])
 def test_what_was_trained_or_loaded_is_what_predicts(ctx, tmp_path):
     pipe = pipeline(ctx=ctx)
     pipe.trainer.set_learning_rate(1e-3)
