@@ -23,11 +23,11 @@ kernels: .venv/ready ## build the fast CPU operators, if there is a C++ compiler
 demo: kernels ## show the whole path on a few generated pairs
 	@$(RUN) -m tasks.demo
 
-ablation: .venv/ready ## compare the paper's ways of matching by short trainings (hours)
-	@$(RUN) -m tasks.ablation
-
 train-demo: kernels ## train a network on unseen scenes (half an hour; goes on after a stop)
 	@$(RUN) -m tasks.train_demo
+
+ablation: kernels ## compare the paper's ways of matching by short trainings (hours)
+	@$(RUN) -m tasks.ablation
 
 test: kernels ## run the quick tests
 	@$(RUN) -m pytest -n 2 -m "not long and not gpu_wheel"

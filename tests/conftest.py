@@ -10,9 +10,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import runtime  # noqa: F401  (before anything imports MXNet)
 
-# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every program
-# that they start.
+# A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the
+# terminal; and so would every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
