@@ -189,9 +189,7 @@ def load_pipeline(arguments: argparse.Namespace):
     if arguments.resize is not None:
         check_network_size(arguments.resize)
     contexts = devices(arguments.gpu_device)
-    pipe = get_pipeline(
-        arguments.network, ctx=contexts, config=config, kernels=arguments.kernels
-    )
+    pipe = get_pipeline(arguments.network, ctx=contexts, config=config, kernels=arguments.kernels)
     pipe.load(checkpoint.path)
     return checkpoint, pipe
 

@@ -229,7 +229,9 @@ def test_pairs_are_read_as_they_are_needed(paths, checkpoint, out, monkeypatch):
     class Watching(Seeing):
         def predict_pairs(self, *arguments, **wanted):
             begun = len(read)
-            for count, prediction in enumerate(super().predict_pairs(*arguments, **wanted), start=1):
+            for count, prediction in enumerate(
+                super().predict_pairs(*arguments, **wanted), start=1
+            ):
                 assert len(read) - begun <= count + 2 * 4
                 yield prediction
 
