@@ -26,8 +26,6 @@ from network.trainer_states import load_trainer_states, save_trainer_states
 from network.training_step import TrainingStep
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
-
-
 START_SIZE = 256  # px; images that tell how to scale a start are enlarged to it
 WANTED = ("flow", "mask", "warped")
 
@@ -187,7 +185,7 @@ class Pipeline:
         ------
         InputError
             The images of a pair differ in size or are not uint8 (H, W, 3); `resize` is no
-            multiple of 64.
+            multiple of 64; a batch would not fit into the memory that is free (on a CPU).
         """
         return self.predict_pairs(zip(images1, images2, strict=True), batch_size, resize)
 

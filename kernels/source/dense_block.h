@@ -13,8 +13,11 @@
 
 #pragma once
 
+#include <omp.h>
+
 #include <cstring>
 
+#include "convolution.h"
 #include "kernels.h"
 #include "layout.h"
 #include "vector.h"
@@ -162,7 +165,7 @@ inline void split_head_gradients(const DenseBlock& a, const BlockSizes& s, const
 
 // Where the activations lie: one behind the other if they are kept for the backward pass; else the
 // context network's layers take turns in the places of the block and of the heads, which nobody
-// needs any more. `flow` is the last layer's own place.
+// needs any more. The last layer's output is added to the flow, among the heads.
 struct Activations {
   float *block, *heads, *context[kContextLayers];
 
