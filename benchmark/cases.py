@@ -1,6 +1,5 @@
 """What `benchmark.network` measures: cases, and how each is made ready and run."""
 
-import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import runtime  # noqa: F401  (before MXNet)
 # isort: split
 import mxnet as mx
 
+from benchmark.quiet import warnings_alone
 from config import load_config
 from network import get_pipeline
 from reader.images import write_image
@@ -142,9 +142,5 @@ def folder_runners(case: Case) -> Iterator[tuple[Runner, Runner]]:
             if run(pipe, Job(inputs, files, overwrite=True)):
                 raise OSError(f"{name}: the generated frames cannot be read")
 
-        logger = logging.getLogger(run.__module__)  # it would tell of each run
-        logger.setLevel(logging.WARNING)
-        try:
+        with warnings_alone(run.__module__):  # it would tell of each run
             yield lambda: _flows(pipe, pairwise(frames)), from_folder
-        finally:
-            logger.setLevel(logging.NOTSET)

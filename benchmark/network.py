@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.quiet import warnings_alone
 from benchmark.report import DEFAULT, FOLDER, SIDES, Report, folder_line, ratio_text, shares_line
 from config.errors import InputError
 from tasks.command_line import OneLineParser, positive, run_program, set_threads
@@ -37,7 +38,6 @@ def require_fast() -> None:
 
     if not use_fast("auto", [mx.cpu()]):
         raise InputError("nothing to compare: the fast operators cannot run, see above")
-    logging.getLogger("kernels").setLevel(logging.WARNING)  # it would tell of each plain pipeline
 
 
 def choose(texts: list[str]) -> list:
@@ -161,7 +161,8 @@ def main(argv=None) -> int:
         require_fast()
         report = Report(arguments.json)
         for case in choose(arguments.cases):
-            figures = measure_case(case, arguments.rounds, arguments.profile)
+            with warnings_alone("kernels"):  # it would tell of each plain pipeline
+                figures = measure_case(case, arguments.rounds, arguments.profile)
             report.add(arguments.isa, case.name, figures)
             for line in summary(case, figures):
                 logger.info("%s", line)

@@ -1,6 +1,7 @@
 """The networks' benchmark: what it compares, its figures, tables and picture."""
 
 import json
+import logging
 
 import mxnet as mx
 import numpy as np
@@ -199,6 +200,7 @@ def test_the_program_writes_after_each_case(fast, tmp_path, monkeypatch, known_m
     path = tmp_path / "speed.json"
     assert network.main(["--json", str(path), "--rounds", "1"]) == 130
     assert list(Report(path).section("native")) == ["S forward 64x64"]
+    assert logging.getLogger("kernels").level == logging.NOTSET
 
 
 def test_growth_leaves_out_the_plain_graph_of_large_images_and_draws_the_rest(
