@@ -3,11 +3,14 @@
 // MXNet does not tell an extension whether a gradient is to be written or added; these operators
 // always write. `kernels/__init__.py` sees to it that nobody asks them to add.
 
-#include <climits>
+#include <malloc.h>
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <locale>
 #include <memory>
+#include <new>
 #include <sstream>
 #include <string>
 #include <unordered_map>
@@ -86,27 +89,34 @@ MXReturnValue fail(const std::string& message) {
   return MXReturnValue::MX_FAIL;
 }
 
-// Memory for one call, aligned to cache lines: MXNet's, which is used again by the next call, unless
-// it is more than its interface can ask for.
+// Memory for one call, aligned to cache lines. A small one is MXNet's, which the next call uses again.
+// A large one is given back after the call: held, it would stand beside the features of the next
+// pair. Before it is asked for, the C library gives back what it holds of freed memory.
 class Workspace {
  public:
   Workspace(std::size_t floats, const OpResource& resource) {
-    const std::size_t bytes = floats * sizeof(float) + kLine;
-    void* memory;
-    if (bytes <= INT_MAX) {
-      memory = resource.alloc_cpu(static_cast<int>(bytes));
-    } else {
-      own_.reset(new char[bytes]);
-      memory = own_.get();
-    }
-    std::size_t space = bytes;
+    std::size_t space = floats * sizeof(float) + kLine;
+    void* memory = space < kLarge ? resource.alloc_cpu(static_cast<int>(space)) : own(space);
     aligned_ = static_cast<float*>(std::align(kLine, floats * sizeof(float), memory, space));
   }
   float* floats() const { return aligned_; }
 
  private:
-  static constexpr std::size_t kLine = 64;
-  std::unique_ptr<char[]> own_;
+  static constexpr std::size_t kLine = 64, kLarge = 128 << 20, kHugePage = 2 << 20;
+
+  void* own(std::size_t bytes) {
+    malloc_trim(0);
+    bytes = (bytes / kHugePage + 1) * kHugePage;
+    own_.reset(std::aligned_alloc(kHugePage, bytes));
+    if (!own_) throw std::bad_alloc();
+    madvise(own_.get(), bytes, MADV_HUGEPAGE);  // fewer pages to be made; without them it works too
+    return own_.get();
+  }
+
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<void, Free> own_;
   float* aligned_;
 };
 

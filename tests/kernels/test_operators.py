@@ -3,6 +3,9 @@
 import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
+import os
+from pathlib import Path
+
 import kernel_reference as reference
 import mxnet as mx
 import numpy as np
@@ -232,6 +235,28 @@ def test_dense_block_without_its_activations_is_the_same_and_has_no_gradient():
         np.testing.assert_array_equal(one, other)
     with pytest.raises(mx.MXNetError, match="no gradient"):
         run(fast_block(form, 0.1, keep=0), inputs, 0)
+
+
+def resident_mb():
+    """Return this process's memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def test_dense_block_of_large_maps_is_as_that_of_each_and_gives_its_memory_back():
+    form, N = Form((3, 2), (16,) * 5, mask=True), 24
+    large = reference.random_block(np.random.default_rng(0), form, N, 128, 128)
+    block = fast_block(form, 0.1, keep=0)
+    inputs = [mx.nd.array(array) for array in large]
+    mx.nd.waitall()
+    before = resident_mb()
+    flow, mask = (array.asnumpy() for array in block(*inputs))
+    # The activations alone are 85 channels of 1.6 MB.
+    assert resident_mb() - before < 50
+    for number in (0, N - 1):
+        one = [mx.nd.array(array[number : number + 1]) for array in large[:2]]
+        outputs = block(*one, *inputs[2:])
+        np.testing.assert_allclose(outputs[0].asnumpy()[0], flow[number], atol=1e-5)
+        np.testing.assert_allclose(outputs[1].asnumpy()[0], mask[number], atol=1e-5)
 
 
 @pytest.mark.parametrize(
