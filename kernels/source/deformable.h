@@ -17,8 +17,8 @@ namespace {
 using maskflownet::TiedWarp;
 
 constexpr int kTaps = 9;
-constexpr int kCorners = 4;            // of a bilinear sample: (y0, x0), (y0, x1), (y1, x0), (y1, x1)
-constexpr long kOuterPerChunk = 256;   // pixels whose columns are held at a time (backward)
+constexpr int kCorners = 4;  // of a bilinear sample: (y0, x0), (y0, x1), (y1, x0), (y1, x1)
+constexpr long kOuterPerChunk = 256;  // pixels whose columns are held at a time (backward)
 
 // Where each pixel takes its sample of the response: pixel index[p] and its right, lower and lower
 // right neighbours, with the fractions dy and dx. For outer pixels index is 0 and `inner` is 0.
@@ -103,7 +103,8 @@ void sample_taps(const TiedWarp& a, const float* features, const Taps<V>& taps, 
       for (int k = 0; k < kCorners; ++k)
         sample = fma(V::load(taps.weight[tap][k]), V::gather(channel, taps.corner[tap][k]), sample);
       // Chosen, not multiplied: the pixel that stands in for none may be no number.
-      where_positive(V::load(taps.inside[tap]), sample, V::zero()).store(column + (c * kTaps + tap) * V::width);
+      where_positive(V::load(taps.inside[tap]), sample, V::zero())
+          .store(column + (c * kTaps + tap) * V::width);
     }
   }
 }

@@ -8,8 +8,8 @@
 //
 //   [ flow (2), mask (1), padding | 4 * feat, or the context network's first layer ]
 //
-// A 4x4 transposed convolution of stride 2 is a 3x3 convolution for each of the four pixels that one
-// pixel becomes.
+// A 4x4 transposed convolution of stride 2 is a 3x3 convolution for each of the four pixels that
+// one pixel becomes.
 
 #pragma once
 
@@ -190,7 +190,8 @@ inline void gather_maps(const DenseBlock& a, const BlockSizes& s, float* to) {
       long c = first + i;
       int map = 0;
       while (map < a.maps && c >= a.map_channels[map]) c -= a.map_channels[map++];
-      from[i] = map < a.maps ? Channel{a.map[map] + c * P, a.map_channels[map]} : Channel{nullptr, 0};
+      from[i] =
+          map < a.maps ? Channel{a.map[map] + c * P, a.map_channels[map]} : Channel{nullptr, 0};
     }
     to_block(s.extent, from, to + s.extent.channel(first));
   }

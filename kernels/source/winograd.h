@@ -12,8 +12,8 @@
 //
 //   G^T [ sum over tiles of (B^T d B) * (A dY A^T) ] G.
 //
-// Arrays are blocks of 16 channels, (C / 16, N, H, W, 16), the last block padded with zeros: a pixel of
-// a block is one cache line, and neighbouring pixels are neighbouring lines.
+// Arrays are blocks of 16 channels, (C / 16, N, H, W, 16), the last block padded with zeros: a pixel
+// of a block is one cache line, and neighbouring pixels are neighbouring lines.
 
 #pragma once
 

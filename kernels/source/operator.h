@@ -1,0 +1,118 @@
+// What the operators share: the kernels of the vector unit that runs, attributes, working memory.
+
+#pragma once
+
+#include <malloc.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <locale>
+#include <memory>
+#include <new>
+#include <sstream>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels.h"
+#include "mxnet/lib_api.h"
+
+using mxnet::ext::MXReturnValue;
+using mxnet::ext::MXTensor;
+using mxnet::ext::OpResource;
+using Attributes = std::unordered_map<std::string, std::string>;
+using Tensors = std::vector<MXTensor>*;
+using Shape = std::vector<unsigned int>;
+using Shapes = std::vector<Shape>;
+
+namespace {
+
+// oneDNN, MXNet's library for convolutions, can be limited to older instructions by this variable;
+// the same limit holds here, so that the two can be compared.
+bool allowed(const char* unit) {
+  const char* limit = std::getenv("DNNL_MAX_CPU_ISA");
+  if (!limit) return true;
+  const std::string most(limit);
+  if (most == "SSE41" || most == "AVX") return false;
+  return most.rfind("AVX2", 0) != 0 || std::strcmp(unit, "avx2") == 0;  // any other is no limit
+}
+
+const char* choose_unit() {
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (avx2 && avx512 && allowed("avx512")) return "avx512";
+  return avx2 && allowed("avx2") ? "avx2" : "";
+}
+
+const maskflownet::Kernels& kernels() {
+  static const maskflownet::Kernels& chosen =
+      std::strcmp(choose_unit(), "avx512") == 0 ? maskflownet::kAvx512 : maskflownet::kAvx2;
+  return chosen;
+}
+
+double number(const Attributes& attributes, const char* name, double otherwise) {
+  const auto found = attributes.find(name);
+  if (found == attributes.end()) return otherwise;
+  // Not std::stod: in some languages' locales it reads 0.1 as 0.
+  std::istringstream text(found->second);
+  text.imbue(std::locale::classic());
+  double value = otherwise;
+  text >> value;
+  return value;
+}
+
+int integer(const Attributes& attributes, const char* name, int otherwise) {
+  return static_cast<int>(number(attributes, name, otherwise));
+}
+
+MXReturnValue all_float32(const Attributes&, std::vector<int>* inputs, std::vector<int>* outputs) {
+  for (int& type : *inputs) type = mxnet::ext::kFloat32;
+  for (int& type : *outputs) type = mxnet::ext::kFloat32;
+  return MXReturnValue::MX_SUCCESS;
+}
+
+bool all_known(const Shapes& shapes) {
+  for (const Shape& shape : shapes)
+    if (shape.empty()) return false;
+  return true;
+}
+
+MXReturnValue fail(const std::string& message) {
+  MX_ERROR_MSG << message;
+  return MXReturnValue::MX_FAIL;
+}
+
+// Memory for one call, aligned to cache lines. A small one is MXNet's, which the next call uses
+// again. A large one is given back after the call: held, it would stand beside the features of the
+// next pair. Before it is asked for, the C library gives back what it holds of freed memory.
+class Workspace {
+ public:
+  Workspace(std::size_t floats, const OpResource& resource) {
+    std::size_t space = floats * sizeof(float) + kLine;
+    void* memory = space < kLarge ? resource.alloc_cpu(static_cast<int>(space)) : own(space);
+    aligned_ = static_cast<float*>(std::align(kLine, floats * sizeof(float), memory, space));
+  }
+  float* floats() const { return aligned_; }
+
+ private:
+  static constexpr std::size_t kLine = 64, kLarge = 128 << 20, kHugePage = 2 << 20;
+
+  void* own(std::size_t bytes) {
+    malloc_trim(0);
+    bytes = (bytes / kHugePage + 1) * kHugePage;
+    own_.reset(std::aligned_alloc(kHugePage, bytes));
+    if (!own_) throw std::bad_alloc();
+    madvise(own_.get(), bytes, MADV_HUGEPAGE);  // fewer pages to be made; without them it works too
+    return own_.get();
+  }
+
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<void, Free> own_;
+  float* aligned_;
+};
+
+}  // namespace
