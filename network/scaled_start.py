@@ -3,7 +3,8 @@
 The original's random start makes features so small that the cost volumes say next to nothing, and
 random deformable kernels scramble one of the two things that are compared. Here each convolution is
 scaled by what it makes of a few pairs (Mishkin and Matas, "All you need is a good init", ICLR
-2016), deformable convolutions begin as the identity, and flow, mask and trade-off term begin small.
+2016), those that image 2's features alone go through before they are compared begin as the
+identity, and flow, mask and trade-off term begin small.
 """
 
 import re
@@ -17,6 +18,7 @@ DECODER_SIZE = 0.1  # smaller, so that a step of Adam moves the flow by a part o
 TRADEOFF_SIZE = 0.1
 HEAD_FACTOR = 0.02  # on the weights that make flow and mask
 HEADS = ("pred_flow", "pred_mask", "dc_conv7")
+ONE_SIDED = ("deform", "second_conv")  # what image 2's features alone go through
 SMALLEST = 1e-6  # a channel that varies less, as where all pairs are black, is not blown up
 
 
@@ -31,14 +33,14 @@ def scale_start(network, image1, image2):
         (N, 3, H, W), centralised; some sixteen pairs.
     """
     for name, parameter in network._collect_params_with_prefix().items():
-        if name.startswith("deform") and name.endswith(".weight"):
+        if name.startswith(ONE_SIDED) and name.endswith(".weight"):
             parameter.set_data(_identity(parameter.shape))
         elif name.startswith(HEADS) and name.endswith("weight"):
             parameter.set_data(parameter.data(image1.context) * HEAD_FACTOR)
     hooks = [
         block.register_forward_hook(_Scaling(_size(name)))
         for name, block in _convolutions(network)
-        if not name.startswith(HEADS)
+        if not name.startswith(HEADS + ONE_SIDED)
     ]
     network(image1, image2)
     for hook in hooks:
@@ -55,7 +57,7 @@ def _convolutions(network):
 
 def _size(name):
     """Return the wanted size of a convolution's output, given its attribute."""
-    if re.fullmatch(r"conv\d[a-z]+|(shared|second)_conv\d", name):  # none of a dense block
+    if re.fullmatch(r"conv\d[a-z]+|shared_conv\d", name):  # none of a dense block
         return TRADEOFF_SIZE if name.endswith("f") else FEATURE_SIZE
     return DECODER_SIZE
 

@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,18 +20,27 @@ def run(*command: str) -> None:
     Raises
     ------
     SystemExit
-        It was stopped or failed; with its exit code.
+        It was stopped or failed; with its exit code, or 128 + n if signal n ended it.
     """
     logger.info("$ python %s", shlex.join(command))
     with subprocess.Popen([sys.executable, *command], cwd=ROOT) as program:
-        while True:
-            try:
-                code = program.wait()
-                break
-            except KeyboardInterrupt:
-                continue  # the program has got it too, and ends by itself
+        # Unlike Ctrl-C in a terminal it comes to this process alone, and would leave the program
+        # running.
+        before = signal.signal(signal.SIGTERM, lambda number, _: program.send_signal(number))
+        try:
+            code = _wait(program)
+        finally:
+            signal.signal(signal.SIGTERM, before)
     if code:
-        raise SystemExit(code)
+        raise SystemExit(code if code > 0 else 128 - code)
+
+
+def _wait(program):
+    while True:
+        try:
+            return program.wait()
+        except KeyboardInterrupt:
+            continue  # the program has got it too, and ends by itself
 
 
 def train(command: list[str], root: Path, steps: int, begin: list[str]) -> Checkpoint:

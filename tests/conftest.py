@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +12,25 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import runtime  # noqa: F401  (before anything imports MXNet)
 
+# What helpers compare is told as in the tests themselves.
+pytest.register_assert_rewrite(
+    *("main_runs", "processes"),
+    *("mxnet_1_5_1", "states_helpers"),
+    *("dataset_trees", "refusals"),
+    *("launch_helpers", "new_data_helpers"),
+)
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the
 # terminal; and so would every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture
+def root():
+    """A folder for the files of runs that goes at once: checkpoints are large."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)

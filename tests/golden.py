@@ -43,6 +43,14 @@ def fill_with_recipe(network):
         parameter.set_data(mx.nd.array(recipe_weight(name, parameter.shape)))
 
 
+def weights_of(network):
+    """Return what a network holds: {structured name: array}."""
+    return {
+        name: parameter.list_data()[0].asnumpy()
+        for name, parameter in network._collect_params_with_prefix().items()
+    }
+
+
 def recipe_pipeline(config_name, ctx=None):
     """Return a pipeline of that config with the recipe's weights."""
     config = load_config(config_name)

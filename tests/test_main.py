@@ -10,6 +10,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 from golden import golden_parameters, recipe_weight
+from main_runs import error_of
 from shared_libraries import stand_in_driver
 
 from config import load_config
@@ -65,19 +66,6 @@ def datasets(root, monkeypatch):
 
 def arguments(root, *more, config="MaskFlownet_S", run=S_RUN):
     return [config, "-c", run, "--root", str(root), "--valid", *more]
-
-
-def error_of(capsys, argv):
-    """Run the program, which must fail with 2 and one line; return that line."""
-    try:
-        code = main(argv)
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    assert code == 2
-    assert captured.err.startswith("main.py: error: ")
-    assert captured.err.count("\n") == 1 and captured.err.endswith("\n")
-    return captured.err
 
 
 def test_evaluation_from_another_folder_prints_a_table_and_appends_the_log(root, tmp_path):

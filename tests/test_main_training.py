@@ -1,35 +1,17 @@
-"""`python main.py CONFIG` as a person runs it: trained, stopped, continued, tried out."""
-
-import json
-import os
-import pickle
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
+"""`python main.py CONFIG` as a person runs it: on hard data, until it has learned, tried out."""
 
 import mxnet as mx
 import numpy as np
 import pytest
 from golden import recipe_pipeline
+from main_runs import begin, log_of, only_run, rows_of, write_pairs
 
 from config import load_dataset_config
 from main import main
 from reader.datasets import make_dataset
-from reader.flow_files import write_flo
-from reader.images import write_image
 from reader.synthetic import generate
-from tasks import start
-from tasks.run_log import read_rows
 from tasks.runs import checkpoints_of, find_checkpoint
 
-REPOSITORY = Path(__file__).parents[1]
-STEPS = 10
-SEED = 3
-PATIENCE_S = 300
 NO_GEOMETRY = {
     "angle": 0,
     "zoom": [1, 1],
@@ -47,234 +29,7 @@ NO_COLOR = {
 }
 
 
-@pytest.fixture
-def root():
-    """A folder that goes at once: checkpoints are large."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-def write_dataset(folder, steps=STEPS, rate=1e-4, **changes):
-    """Write a dataset config: generated pairs, the whole augmentation of the recipes."""
-    settings = {
-        "dataset": "synthetic",
-        "batch": 2,
-        "orig_shape": [64, 96],
-        "target_shape": [64, 64],
-        "validation_steps": 4,
-        "checkpoint_steps": 5,
-        "synthetic": {"size": [72, 104], "pairs": 5, "valid_pairs": 2},
-        "optimizer": {"learning_rate": [[4, rate], [steps, rate / 2]]},
-        **changes,
-    }
-    path = folder / "tiny.yaml"
-    path.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items()))
-    return path
-
-
-def begin(root, *more, config="MaskFlownet_S", **changes):
-    """Return the arguments of a new run on a dataset of its own."""
-    dataset = write_dataset(root, **changes)
-    return [config, "--dataset_cfg", str(dataset), "--root", str(root), *map(str, more)]
-
-
-def only_run(root):
-    (log,) = root.glob("logs/*.log")
-    return log.stem
-
-
-def rows_of(root, column="epe"):
-    rows = read_rows(root / "logs" / f"{only_run(root)}.csv")
-    return {int(row["steps"]): row[column] for row in rows if column in row}
-
-
-def log_of(root):
-    return (root / "logs" / f"{only_run(root)}.log").read_text()
-
-
-class State:
-    """All that a run is at a step: the bytes of its weights, and its moments and counts."""
-
-    def __init__(self, root, step):
-        checkpoint = find_checkpoint(f"{only_run(root)}:{step}", root / "weights")
-        self.weights = checkpoint.path.read_bytes()
-        states, optimizer = pickle.loads(checkpoint.states.read_bytes())
-        self.moments = {
-            index: [moment.asnumpy().tobytes() for moment in pair] for index, pair in states.items()
-        }
-        self.counts = (optimizer.num_update, optimizer._all_index_update_counts)
-
-    def __eq__(self, other):
-        return vars(self) == vars(other)
-
-
-@pytest.fixture(scope="module")
-def whole():
-    """A run that nothing interrupted: its state at the end, and its folder with step 5."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        assert main(begin(root, "--seed", SEED, "--workers", 2)) == 0
-        yield root, State(root, STEPS)
-
-
-# Continuing.
-
-
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(whole, root):
-    folder, end = whole
-    shutil.copytree(folder / "logs", root / "logs")
-    (root / "weights").mkdir()
-    for path in folder.glob("weights/*_5.*"):
-        shutil.copy(path, root / "weights")
-    # Not one setting is said again, and the pairs are read by another number of processes.
-    assert main(["MaskFlownet_S", "-c", only_run(root), "--root", str(root), "--workers", "1"]) == 0
-    assert State(root, STEPS) == end
-    for column in ("epe", "loss", "learning_rate", "val_epe"):
-        assert rows_of(root, column) == rows_of(folder, column)
-    assert rows_of(root, "learning_rate")[5] == 5e-5
-    assert log_of(root).count("start=0,") == log_of(root).count("start=5,") == 1
-
-
-def test_another_seed_is_another_run(whole, root):
-    folder, end = whole
-    assert main(begin(root, "--seed", SEED + 1, steps=5)) == 0
-    assert State(root, 5).weights != end.weights
-    assert rows_of(root)[1] != rows_of(folder)[1]
-
-
-def start_program(argv):
-    """Run the program in a process group of its own, as a terminal does."""
-    return subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "main.py"), *argv],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for_step(process, root, step, starts=1):
-    """Wait until the log, which must not lag behind, has a step after so many starts."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        for log in root.glob("logs/*.log"):
-            parts = log.read_text().split("] start=")[1:]
-            if len(parts) == starts and f"] steps={step}, epe=" in parts[-1]:
-                return
-        time.sleep(0.01)
-    raise AssertionError(process.communicate())
-
-
-def members(group):
-    """Return the ids of the processes of a group that are still there."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(process_group) == group and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-def assert_all_ended(group):
-    """Python's own helper of the reading processes needs a moment longer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while members(group) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert members(group) == []
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_program_writes_a_checkpoint_and_goes_on_as_if_never_stopped(
-    whole, root, number, code
-):
-    process = start_program(begin(root, "--seed", SEED, "--workers", 2))
-    wait_for_step(process, root, 1)
-    os.killpg(process.pid, number)  # as Ctrl-C: the reading processes get it too
-    output, errors = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == code, errors
-    assert errors == "\nstopping after this step and its checkpoint\n"
-    assert_all_ended(process.pid)
-    newest = find_checkpoint(only_run(root), root / "weights")
-    assert 1 <= newest.steps < STEPS and newest.states.is_file()
-    assert max(rows_of(root)) == newest.steps
-    assert main(["MaskFlownet_S", "-c", only_run(root), "--root", str(root)]) == 0
-    assert State(root, STEPS) == whole[1]
-    assert list(rows_of(root)) == list(range(1, STEPS + 1))
-    assert len(output.splitlines()) >= 3
-
-
-@pytest.mark.long
-def test_a_program_that_is_killed_again_and_again_ends_as_if_never_killed(whole, root):
-    generator = np.random.default_rng(0)
-    process = start_program(
-        begin(root, "--seed", SEED, "--workers", 2, checkpoint_steps=1, validation_steps=2)
-    )
-    wait_for_step(process, root, 2)
-    argv = ["MaskFlownet_S", "-c", only_run(root), "--root", str(root)]
-    kills = 0
-    while (done := newest_step(root)) < STEPS and kills < 8:
-        if kills:
-            process = start_program(argv)
-            wait_for_step(process, root, done + 1, starts=kills + 1)
-        time.sleep(generator.uniform(0, 1))
-        process.kill()
-        process.communicate()
-        kills += 1
-    assert kills > 3
-    assert main(argv) == 0
-    assert State(root, STEPS) == whole[1]
-    assert list(rows_of(root)) == list(range(1, STEPS + 1))
-    assert len(list((root / "weights").iterdir())) == 6
-
-
-def newest_step(root):
-    return find_checkpoint(only_run(root), root / "weights").steps
-
-
-def test_a_released_checkpoint_continues_with_its_log(root, capsys):
-    run, steps = "abbSep15-1037", 500_000
-    pipe = recipe_pipeline("MaskFlownet_S")
-    (root / "weights").mkdir()
-    pipe.network.collect_params().save(
-        str(root / "weights" / f"{run}_{steps}.params"), strip_prefix=pipe.network.prefix
-    )
-    (root / "logs").mkdir()
-    old = "[2019/09/15 10:37:28] start=0, train=1, val=1, host=x, batch=8\n"
-    (root / "logs" / f"{run}.log").write_text(old)
-    argv = begin(root, "-c", "abbSep15", steps=steps + 2, config="MaskFlownet_S_ft")
-    assert main(argv) == 0
-    output = capsys.readouterr().out
-    assert f"{run}_{steps}.states is not there: training continues with fresh moments" in output
-    assert log_of(root).startswith(old) and f"start={steps}, " in log_of(root)
-    assert list(rows_of(root)) == [steps + 1, steps + 2]
-    assert [entry.steps for entry in checkpoints_of(run, root / "weights")] == [steps, steps + 2]
-    # The weights were not fresh ones: those predict next to no motion.
-    assert find_checkpoint(run, root / "weights").states.is_file()
-
-
 # What is hard on the numbers.
-
-
-def write_pairs(root, pairs):
-    """Write pairs of (image1, image2, flow) and their list."""
-    lines = []
-    for number, (image1, image2, flow) in enumerate(pairs):
-        names = [f"{number}_{part}" for part in ("1.png", "2.png", "flow.flo")]
-        write_image(root / names[0], image1)
-        write_image(root / names[1], image2)
-        write_flo(root / names[2], flow)
-        lines.append(" ".join(names))
-    (root / "pairs.txt").write_text("\n".join(lines))
-    return {
-        "dataset": "list",
-        "train_list": "pairs.txt",
-        "valid_list": "pairs.txt",
-        "synthetic": {},
-    }
 
 
 def test_nothing_valid_black_images_and_huge_flow_train_on(root):
@@ -284,7 +39,7 @@ def test_nothing_valid_black_images_and_huge_flow_train_on(root):
     flow = np.zeros((*size, 2), np.float32)
     unknown = np.full_like(flow, 1e10)
     unknown[:5] = np.nan
-    data = write_pairs(
+    write_pairs(
         root,
         [
             (scene.image1, scene.image2, unknown),
@@ -293,7 +48,9 @@ def test_nothing_valid_black_images_and_huge_flow_train_on(root):
             (black, black, unknown),
         ],
     )
-    assert main(begin(root, "--batch", 4, steps=5, **data)) == 0
+    lists = {"train_list": "pairs.txt", "valid_list": "pairs.txt"}
+    argv = begin(root, "--batch", 4, steps=5, dataset="list", synthetic={}, **lists)
+    assert main(argv) == 0
     assert "no update" not in log_of(root)
     for column in ("epe", "loss", "val_epe"):
         assert np.isfinite(list(rows_of(root, column).values())).all()
@@ -314,19 +71,7 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_good(root):
     assert max(rows_of(root)) == 6
 
 
-# Devices, parts, learning.
-
-
-def test_two_devices_and_parts_train_as_one_device_at_once(whole, root, monkeypatch):
-    monkeypatch.setattr(start, "devices", lambda ids: [mx.cpu(number) for number in ids or [0]])
-    folder, _ = whole
-    for name, flags in {"two": ["-g", "0,1"], "parts": ["--micro_batch", 1]}.items():
-        own = root / name
-        own.mkdir()
-        assert main(begin(own, "--seed", SEED, *flags, steps=5)) == 0
-        for step in range(1, 5):
-            assert rows_of(own)[step] == pytest.approx(rows_of(folder)[step], rel=1e-3)
-        assert rows_of(own, "val_epe")[1] == pytest.approx(rows_of(folder, "val_epe")[1], rel=1e-3)
+# Learning.
 
 
 def test_training_learns(root):

@@ -170,6 +170,21 @@ def mask_figures(mask, occluded):
     return metrics.summarize_mask(metrics.mask_histogram(mask, occluded, np.ones((1, 4), bool)))
 
 
+def test_a_value_may_stand_on_more_pixels_than_16_bits_count():
+    mask, everywhere = np.ones((300, 300), np.float32), np.ones((300, 300), bool)
+    counts = metrics.mask_histogram(mask, ~everywhere, everywhere)
+    assert (counts[0, -1], counts.sum()) == (90_000, 90_000)
+
+
+def test_a_set_may_have_more_pixels_than_32_bits_count():
+    histogram = np.zeros((2, metrics.MASK_BINS), np.int64)
+    histogram[:, [0, -1]] = [[10**9, 8 * 10**9], [2 * 10**9, 10**9]]
+    figures = metrics.summarize_mask(histogram)
+    assert figures["pixels"] == 12 * 10**9
+    assert figures["average_precision"] == pytest.approx(2 / 3 * 2 / 3 + 1 / 3 * 1 / 4)
+    assert figures["best_f1"] == pytest.approx(2 * 2 / (3 + 3))
+
+
 def test_masks_that_know_all_nothing_and_the_opposite():
     occluded = [1, 0, 0, 0]
     assert mask_figures([0, 1, 1, 1], occluded)["average_precision"] == 1

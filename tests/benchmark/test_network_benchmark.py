@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import resource
+from contextlib import nullcontext
 
 import mxnet as mx
 import numpy as np
@@ -131,6 +134,37 @@ def test_sides_take_turns_and_each_comes_first_as_often():
     assert {side: len(rounds) for side, rounds in seconds.items()} == {"a": 4, "b": 4}
 
 
+def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
+    asked = []
+
+    def measure(case, side, profile):
+        asked.append((case, side, profile))
+        return {
+            "builtin": Alone(2, 500.4, {"Convolution": 1}),
+            "auto": Alone(1, 300.4, {"Concat": 1}),
+        }[side]
+
+    flow = np.zeros((2, 2, 2), np.float32)
+    runners = {"builtin": lambda: flow, "auto": lambda: flow + 2e-4}
+    monkeypatch.setattr(alone, "measure_alone", measure)
+    monkeypatch.setattr(network, "runners_of", lambda case: nullcontext(runners))
+    case = Case("S", "predict", (64, 64))
+    figures = network.measure_case(case, rounds=2, profile=True)
+    assert asked == [(case, "builtin", True), (case, "auto", True)]
+    assert {side: len(seconds) for side, seconds in figures.pop("seconds").items()} == {
+        "builtin": 2,
+        "auto": 2,
+    }
+    assert figures == {
+        "difference_px": pytest.approx(2e-4),
+        "peak_mb": {"builtin": 500, "auto": 300},
+        "shares": {"builtin": {"Convolution": 1}, "auto": {"Concat": 1}},
+    }
+    runners["auto"] = lambda: flow + 1
+    with pytest.raises(ArithmeticError, match="differs by"):
+        network.measure_case(case, rounds=1, profile=False)
+
+
 def test_what_takes_long_is_measured_in_fewer_rounds(monkeypatch):
     monkeypatch.setattr(network, "BUDGET_S", 0)
     seconds = network.measure_rounds({"a": lambda: None}, rounds=9)
@@ -180,6 +214,20 @@ def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, caplog):
     assert caplog.messages == []
 
 
+def test_memory_is_in_megabytes_beyond_what_was_imported(monkeypatch):
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux counts in KiB
+    assert alone.resident_mb("VmHWM") == pytest.approx(most, rel=0.01)
+    assert 0 < alone.resident_mb("VmRSS") <= alone.resident_mb("VmHWM")
+    monkeypatch.setattr(alone, "resident_mb", {"VmRSS": 180.0, "VmHWM": 250.0}.get)
+    assert alone.measure(Case("S", "forward", (64, 64)), "builtin", profile=False).peak_mb == 70
+
+
+def test_a_process_that_fails_is_no_figure(capfd):
+    with pytest.raises(ChildProcessError, match="S nothing 64x64, auto: exit code 1"):
+        measure_alone(Case("S", "nothing", (64, 64)), "auto")
+    assert "KeyError" in capfd.readouterr().err
+
+
 def test_a_process_of_its_own_tells_memory_and_shares():
     figures = measure_alone(Case("S", "predict", (64, 64)), "builtin", profile=True)
     assert 40 < figures.peak_mb < 1000  # the weights alone are 42 MB
@@ -201,6 +249,24 @@ def test_the_program_writes_after_each_case(fast, tmp_path, monkeypatch, known_m
     assert network.main(["--json", str(path), "--rounds", "1"]) == 130
     assert list(Report(path).section("native")) == ["S forward 64x64"]
     assert logging.getLogger("kernels").level == logging.NOTSET
+
+
+def test_the_programs_flags_are_heeded(fast, tmp_path, monkeypatch, known_machine):
+    for name in ("DNNL_MAX_CPU_ISA", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")  # undone at the end
+    asked = []
+
+    def measure(*arguments):
+        asked.append(arguments)
+        return FIGURES["S forward 448x1024"]
+
+    monkeypatch.setattr(network, "measure_case", measure)
+    path = tmp_path / "speed.json"
+    flags = ["--cases", "S train 1x", "--rounds", "4", "--isa", "avx2", "--threads", "3"]
+    assert network.main(["--json", str(path), *flags, "--profile"]) == 0
+    assert asked == [(Case("S", "train", (320, 448), 1), 4, True)]
+    assert list(Report(path).section("avx2")) == ["S train 1x320x448"]
+    assert (os.environ["DNNL_MAX_CPU_ISA"], os.environ["OMP_NUM_THREADS"]) == ("AVX2", "3")
 
 
 def test_growth_leaves_out_the_plain_graph_of_large_images_and_draws_the_rest(

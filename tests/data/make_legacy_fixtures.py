@@ -8,14 +8,10 @@ it. Array number i (from 0) is filled with (i + 1) / 64: exact in float32, so th
 and constant, so that tens of megabytes compress to kilobytes.
 """
 
-import argparse
-import json
-import lzma
 import sys
-import tempfile
-from pathlib import Path
 
 import mxnet as mx
+from fixture_files import make_fixtures
 from mxnet import gluon
 
 
@@ -36,18 +32,9 @@ def save_legacy(arrays, path):
 
 def main(argv=None):
     """Make the fixture of every list of arrays that is named."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("params_json", nargs="+", type=Path)
-    args = parser.parse_args(argv)
     if mx.__version__ != "1.5.1":
         sys.exit(f"MXNet is {mx.__version__}: only files written by MXNet 1.5.1 serve as fixtures")
-    for source in args.params_json:
-        target = source.with_name(source.stem.replace("params_", "legacy_") + ".params.xz")
-        with tempfile.TemporaryDirectory() as folder:
-            written = Path(folder) / "legacy.params"
-            save_legacy(json.loads(source.read_text()), written)
-            target.write_bytes(lzma.compress(written.read_bytes(), preset=9))
-        print(f"MXNet {mx.__version__}: {target} ({target.stat().st_size} bytes)")
+    make_fixtures(argv, __doc__, save_legacy, "legacy_{}.params.xz")
     return 0
 
 

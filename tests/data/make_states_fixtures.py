@@ -10,17 +10,13 @@ gradient of (i + 1) / 64 for array number i (from 0). So each moment is constant
 well, and a mix-up shows. The first stage of a cascade is frozen.
 """
 
-import argparse
-import json
-import lzma
 import sys
-import tempfile
-from pathlib import Path
 
 import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
 import mxnet as mx
+from fixture_files import make_fixtures
 from mxnet import autograd, gluon
 
 VERSIONS = ("1.5.1", "1.9.1")
@@ -63,19 +59,9 @@ def save_states(arrays, path):
 
 def main(argv=None):
     """Make the fixture of every list of arrays that is named."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("params_json", nargs="+", type=Path)
-    args = parser.parse_args(argv)
     if mx.__version__ not in VERSIONS:
         sys.exit(f"MXNet is {mx.__version__}: the fixtures are of {' and '.join(VERSIONS)}")
-    for source in args.params_json:
-        stem = source.stem.replace("params_", "states_")
-        target = source.with_name(f"{stem}_mxnet_{mx.__version__}.xz")
-        with tempfile.TemporaryDirectory() as folder:
-            written = Path(folder) / "written.states"
-            save_states(json.loads(source.read_text()), written)
-            target.write_bytes(lzma.compress(written.read_bytes(), preset=9))
-        print(f"MXNet {mx.__version__}: {target} ({target.stat().st_size} bytes)")
+    make_fixtures(argv, __doc__, save_states, f"states_{{}}_mxnet_{mx.__version__}.xz")
     return 0
 
 

@@ -148,6 +148,15 @@ def in_pixels(flow):
     return flow * (20 / STRIDE)
 
 
+@pytest.mark.parametrize("level", [5, 4, 3, 2])
+def test_features_are_warped_by_the_pixels_of_their_level(level):
+    features = random(1, 3, 8, 8)
+    flow = mx.nd.zeros((1, 2, 8, 8))
+    flow[:, 0], flow[:, 1] = 2**level / 20, 2 * 2**level / 20  # a pixel down, two to the right
+    got = network_of("fmm").warp_features(mx.nd, level, features, flow)
+    assert_same(got[:, :, :-1, :-2], features[:, :, 1:, 2:])
+
+
 def test_fmm_warps_and_does_nothing_else(level_inputs):
     features1, features2, flow, _, _ = level_inputs
     got = matched(network_of("fmm"), level_inputs)

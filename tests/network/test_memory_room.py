@@ -6,6 +6,7 @@ import pytest
 
 from config import load_config
 from config.errors import InputError
+from kernels import use_fast
 from network import get_pipeline, memory
 from network.memory import COSTS, PER_OWN_PIXEL, SHARE, Room
 from network.resizing import NetworkSize
@@ -68,6 +69,14 @@ def test_a_batch_is_made_smaller_before_its_images_are(free):
     assert "use --resize" in refusal(room(), *8 * [size])
 
 
+def test_the_size_that_is_named_fits_the_largest_of_a_batch(free):
+    sizes = [NetworkSize(image_hw, (448, 1024)) for image_hw in ((448, 1024), (2160, 3840))]
+    free((BESIDES + PER_PIXEL * 64 * 64 + PER_OWN_PIXEL * 2160 * 3840) / SHARE)
+    assert "no size would fit" not in refusal(room(), *sizes)
+    height, width = map(int, refusal(room(), *sizes).rpartition(" ")[2].split(","))
+    room().check([NetworkSize((2160, 3840), (height, width))])
+
+
 def test_where_nothing_fits_it_says_so(free):
     free(BESIDES)
     assert "no size would fit" in refusal(room(), NetworkSize((448, 1024)))
@@ -92,9 +101,12 @@ def test_what_is_not_known_refuses_nothing(free):
 def test_a_pipeline_asks_before_it_predicts(free, network, kernels):
     config = load_config(network)
     pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config, kernels=kernels)
-    image = np.zeros((64, 64, 3), np.uint8)
-    free(1_000_000)
-    with pytest.raises(InputError, match="a pair of 64,64 would need about"):
-        next(pipe.predict([image], [image]))
-    free(1_000_000_000)
-    assert next(pipe.predict([image], [image])).flow.shape == (64, 64, 2)
+    images = 2 * [np.zeros((64, 64, 3), np.uint8)]
+    besides, per_pixel = COSTS[network, use_fast(kernels, pipe.ctx)]
+    enough = besides + 2 * per_pixel * 64 * 64
+    free(enough - 1)
+    with pytest.raises(InputError, match="2 pairs at a time of 64,64 would need about"):
+        next(pipe.predict(images, images, batch_size=2))
+    free(enough)
+    flows = [prediction.flow for prediction in pipe.predict(images, images, batch_size=2)]
+    assert [flow.shape for flow in flows] == 2 * [(64, 64, 2)]

@@ -2,14 +2,13 @@
 
 import contextlib
 import lzma
-import os
 import random
-import subprocess
 
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import DATA, NETWORKS, fill_with_recipe, golden_parameters, recipe_pipeline
+from golden import DATA, NETWORKS, fill_with_recipe, golden_parameters, recipe_pipeline, weights_of
+from mxnet_1_5_1 import needs_mxnet_1_5_1, output_of
 
 from config import load_config
 from config.errors import InputError, MissingDataError
@@ -31,14 +30,7 @@ def fresh_network(name):
     return network
 
 
-def values(network):
-    return {
-        name: parameter.data().asnumpy()
-        for name, parameter in network._collect_params_with_prefix().items()
-    }
-
-
-def assert_equal_values(one, other):
+def assert_equal_weights(one, other):
     assert one.keys() == other.keys()
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name])
@@ -71,17 +63,17 @@ def message_of(network, path, error=InputError):
 def test_a_legacy_file_written_by_mxnet_1_5_1_loads(name, tmp_path):
     network = fresh_network(name)
     load_parameters(network, legacy_file(name, tmp_path))
-    loaded = values(network)
+    loaded = weights_of(network)
     for index, entry in enumerate(golden_parameters(name)):
         assert (loaded[entry["structured"]] == (index + 1) / 64).all(), entry
 
 
 def test_a_legacy_file_is_a_head_for_the_cascade(tmp_path):
     pipe = recipe_pipeline("MaskFlownet")
-    before = values(pipe.network)
+    before = weights_of(pipe.network)
     pipe.load_head(legacy_file("MaskFlownet_S", tmp_path))
     pipe.fix_head()
-    after = values(pipe.network)
+    after = weights_of(pipe.network)
     for index, entry in enumerate(golden_parameters("MaskFlownet_S")):
         assert (after[f"MaskFlownet_S.{entry['structured']}"] == (index + 1) / 64).all()
     for name, array in before.items():
@@ -101,7 +93,7 @@ def test_saved_parameters_have_structured_names_and_load_again(name, tmp_path):
     assert set(names) == {entry["structured"] for entry in golden_parameters(name)}
     other = fresh_network(name)
     load_parameters(other, tmp_path / "saved.params")
-    assert_equal_values(values(other), values(network))
+    assert_equal_weights(weights_of(other), weights_of(network))
 
 
 def test_pipeline_saves_weights_and_moments(tmp_path):
@@ -138,12 +130,12 @@ def test_missing_extra_and_misshapen_arrays_are_named(small, tmp_path):
 
 
 def test_a_wrong_file_changes_nothing(small, tmp_path):
-    before = values(small)
+    before = weights_of(small)
     bad = write_small(
         tmp_path / "x.params", lambda arrays: arrays.update({"dc_conv7.bias": mx.nd.zeros(3)})
     )
     message_of(small, bad)
-    assert_equal_values(values(small), before)
+    assert_equal_weights(weights_of(small), before)
 
 
 def test_what_is_no_parameter_file_is_refused(small, tmp_path):
@@ -209,26 +201,13 @@ print(mx.__version__, len(held))
 """
 
 
-@pytest.mark.skipif(
-    "MXNET_1_5_1" not in os.environ, reason="MXNET_1_5_1 does not name a Python with that MXNet"
-)
+@needs_mxnet_1_5_1
 @pytest.mark.parametrize("name", NETWORKS)
 def test_mxnet_1_5_1_loads_our_files(name, tmp_path):
     network = fresh_network(name)
     for number, parameter in enumerate(network.collect_params().values(), start=1):
         parameter.set_data(mx.nd.full(parameter.shape, number / 64))
     save_parameters(network, tmp_path / "ours.params")
-    checked = subprocess.run(
-        [
-            os.environ["MXNET_1_5_1"],
-            "-c",
-            CHECK_WITH_MXNET_1_5_1,
-            str(DATA / f"params_{name}.json"),
-            str(tmp_path / "ours.params"),
-        ],
-        env={**os.environ, "PYTHONPATH": str(DATA.parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.stdout == f"1.5.1 {len(golden_parameters(name))}\n", checked.stderr
+    arguments = DATA / f"params_{name}.json", tmp_path / "ours.params"
+    output = output_of(CHECK_WITH_MXNET_1_5_1, *arguments)
+    assert output == f"1.5.1 {len(golden_parameters(name))}\n"

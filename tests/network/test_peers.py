@@ -1,7 +1,6 @@
 """What workers tell each other, over a store that is none; and what a step makes of it."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
@@ -58,9 +57,9 @@ def test_what_is_no_number_is_no_number_for_all(monkeypatch):
 
 
 def test_means_are_weighted_and_shares_without_anything_do_not_count(monkeypatch):
-    values, weights = [2.0, NAN, 5.0], [2, 0, 1]
+    values, weights = [2.0, NAN, 5.0], [3, 0, 1]
     means = together(monkeypatch, 3, lambda own: own.mean(values[own.rank], weights[own.rank]))
-    assert means == [3.0, 3.0, 3.0]
+    assert means == [2.75, 2.75, 2.75]
     assert np.isnan(together(monkeypatch, 2, lambda own: own.mean(NAN, 0))).all()
 
 
@@ -71,23 +70,41 @@ def test_alone_everything_is_what_it_was():
     assert alone.mean(0.1, 0) == 0.1
 
 
-def test_waiting_ends_when_the_others_are_lost(monkeypatch):
+@pytest.fixture
+def never():
+    """What does not come as long as the test runs."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_waiting_ends_when_the_others_are_lost(monkeypatch, never):
+    monkeypatch.setattr(peers, "PATIENCE_S", 10)
     one = Peers()
-    never = threading.Event()
     threading.Timer(0.3, lambda: setattr(one, "lost", True)).start()
     with pytest.raises(PeersLostError, match="has ended"):
         one.wait_for(never.wait)
+    never.set()
+    called = []
     with pytest.raises(PeersLostError):
-        one.wait_for(time.sleep)  # not even called
-    never.set()
+        one.wait_for(lambda: called.append(True))
+    one._helper.shutdown()
+    assert not called
 
 
-def test_waiting_ends_some_day(monkeypatch):
+def test_waiting_ends_some_day(monkeypatch, never):
     monkeypatch.setattr(peers, "PATIENCE_S", 0.3)
-    never = threading.Event()
     with pytest.raises(PeersLostError, match=r"not heard of for 0\.3 s"):
-        Peers().wait_for(never.wait)
-    never.set()
+        Peers().wait_for(lambda: never.wait(10))
+
+
+def test_an_exchange_does_not_wait_for_those_who_are_lost(monkeypatch, never):
+    monkeypatch.setattr(mx.kv, "create", lambda name: Store(1))
+    one = Peers.join(0)
+    monkeypatch.setattr(mx.nd.NDArray, "wait_to_read", lambda array: never.wait(10))
+    threading.Timer(0.3, lambda: setattr(one, "lost", True)).start()
+    with pytest.raises(PeersLostError, match="has ended"):
+        one.exchange([1.0])
 
 
 # A step of two workers, of which the other only speaks.

@@ -129,13 +129,18 @@ def test_a_sets_score_is_the_mean_of_its_images_means():
     assert pipe.validate(*images, flows, masks) == pytest.approx(one)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("q", [None, 0.4])
-def test_loss_and_gradients_equal_the_reference(operators, name, q):
-    wanted = golden(f"train_{name}_q{'none' if q is None else q}")
+def reference_training(name, q):
+    """Return a pipeline whose loss has the exponent q, and what the reference got from it."""
     pipe = recipe_pipeline(name if q is None else f"{name}_sintel")
     if name == "MaskFlownet":
         pipe.fix_head()
+    return pipe, golden(f"train_{name}_q{'none' if q is None else q}")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("q", [None, 0.4])
+def test_loss_and_gradients_equal_the_reference(operators, name, q):
+    pipe, wanted = reference_training(name, q)
     image1, image2, flow, valid = (
         mx.nd.array(wanted[key].astype(np.float32)) for key in ("image1", "image2", "flow", "valid")
     )
@@ -159,10 +164,7 @@ def test_loss_and_gradients_equal_the_reference(operators, name, q):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("q", [None, 0.4])
 def test_training_steps_equal_the_reference(operators, name, q):
-    wanted = golden(f"train_{name}_q{'none' if q is None else q}")
-    pipe = recipe_pipeline(name if q is None else f"{name}_sintel")
-    if name == "MaskFlownet":
-        pipe.fix_head()
+    pipe, wanted = reference_training(name, q)
     pipe.trainer.set_learning_rate(1e-4)
     batch = [wanted[key] for key in ("image1", "image2", "flow")]
     steps = [

@@ -5,7 +5,7 @@ import dataclasses
 import mxnet as mx
 import numpy as np
 import pytest
-from golden import fill_with_recipe
+from golden import fill_with_recipe, weights_of
 
 from config import load_config
 from config.errors import InputError
@@ -35,13 +35,6 @@ def step(pipe, flow=3.0):
     return pipe.train_batch(*images, label, lambda *arrays: arrays, lambda *images: images)
 
 
-def weights(pipe):
-    return {
-        name: parameter.data(pipe.ctx[0]).asnumpy()
-        for name, parameter in pipe.network._collect_params_with_prefix().items()
-    }
-
-
 def means(pipe):
     """Return Adam's first moments by name."""
     names = list(pipe.network._collect_params_with_prefix())
@@ -51,14 +44,14 @@ def means(pipe):
 
 def test_weight_decay_is_added_to_the_gradient_of_what_is_trained(operators):
     plain, decayed = pipeline("MaskFlownet"), pipeline("MaskFlownet", weight_decay=0.5)
-    before = weights(plain)
+    before = weights_of(plain.network)
     step(plain)
     step(decayed)
     without = means(plain)
     assert len(without) == 128
     for name, mean in means(decayed).items():
         np.testing.assert_allclose(mean - without[name], 0.05 * before[name], atol=1e-5)
-    for name, value in weights(decayed).items():
+    for name, value in weights_of(decayed.network).items():
         assert (value == before[name]).all() == name.startswith("MaskFlownet_S."), name
 
 
@@ -66,8 +59,8 @@ def test_wd_is_not_applied():
     one, other = pipeline(wd=None), pipeline(wd=0.5)
     step(one)
     step(other)
-    after = weights(other)
-    for name, value in weights(one).items():
+    after = weights_of(other.network)
+    for name, value in weights_of(one.network).items():
         np.testing.assert_array_equal(value, after[name])
 
 
@@ -75,16 +68,16 @@ def test_wd_is_not_applied():
 def test_a_gradient_that_is_not_finite_changes_nothing(operators, ctx, monkeypatch):
     pipe = pipeline(ctx=ctx)
     assert step(pipe)["updated"] is True
-    before, moments = weights(pipe), means(pipe)
+    before, moments = weights_of(pipe.network), means(pipe)
     monkeypatch.setattr(pipe._step._loss, "forward", root_of_zero)
     figures = step(pipe)
     assert figures["loss"] == 0 and figures["updated"] is False
-    after = weights(pipe)
+    after = weights_of(pipe.network)
     assert all((value == after[name]).all() for name, value in before.items())
     assert all((value == moments[name]).all() for name, value in means(pipe).items())
     monkeypatch.undo()
     assert step(pipe)["updated"] is True
-    assert all(np.isfinite(value).all() for value in weights(pipe).values())
+    assert all(np.isfinite(value).all() for value in weights_of(pipe.network).values())
 
 
 def root_of_zero(label, valid, *predictions):

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from refusals import refusal
 
 from config.errors import InputError, MissingDataError
 from reader.images import read_image, read_pair, write_image
@@ -32,16 +33,6 @@ def png_of(width, height, bit_depth=8, colour_type=2, rows=b""):
     header = struct.pack(">IIBBBBB", width, height, bit_depth, colour_type, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
-
-
-def refusal(path):
-    """The message with which a file is refused: one line that begins with its name."""
-    with pytest.raises(InputError) as caught:
-        read_image(path)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: expected ") and ", got " in message
-    assert "\n" not in message
-    return message
 
 
 # --- what is read ---------------------------------------------------------------------------------
@@ -131,7 +122,7 @@ def test_missing_file(tmp_path):
 
 
 def test_folder(tmp_path):
-    assert "got a folder" in refusal(tmp_path)
+    assert "got a folder" in refusal(read_image, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +131,7 @@ def test_folder(tmp_path):
 def test_no_image(tmp_path, content, capfd):
     path = tmp_path / "text.png"
     path.write_bytes(content)
-    refusal(path)
+    refusal(read_image, path)
     assert capfd.readouterr().err == ""
 
 
@@ -151,7 +142,7 @@ def test_cut_short_at_any_length(tmp_path, picture, suffix, capfd):
     for length in [*range(0, len(whole) - 20, 7), *range(len(whole) - 20, len(whole))]:
         path.unlink(missing_ok=True)  # some file systems make overwriting wait for the disk
         path.write_bytes(whole[:length])
-        refusal(path)
+        refusal(read_image, path)
     assert capfd.readouterr().err == ""  # the one line is all that a person sees
 
 
@@ -161,7 +152,7 @@ def test_cut_progressive_jpeg(tmp_path, picture):
     for length in range(100, len(whole), 11):
         path.unlink(missing_ok=True)
         path.write_bytes(whole[:length])
-        refusal(path)
+        refusal(read_image, path)
 
 
 @pytest.mark.parametrize("progressive", [0, 1])
@@ -172,7 +163,7 @@ def test_jpeg_filled_up_with_zeros(tmp_path, picture, progressive, capfd):
     for length in range(2, len(whole) - 1, 97):
         path.unlink(missing_ok=True)
         path.write_bytes(whole[:length] + bytes(len(whole) - length))
-        refusal(path)
+        refusal(read_image, path)
     assert capfd.readouterr().err == ""
 
 
@@ -184,7 +175,7 @@ def test_end_mark_of_a_thumbnail_does_not_count(tmp_path, picture):
     path.write_bytes(whole[:2] + b"\xff\xff" + segment + whole[2:])
     assert read_image(path).shape == picture.shape
     path.write_bytes(whole[:2] + segment + whole[2:-40] + bytes(40))
-    assert "expected a complete JPEG" in refusal(path)
+    assert "expected a complete JPEG" in refusal(read_image, path)
 
 
 def test_no_altered_byte_of_a_png_goes_unseen(tmp_path, picture, capfd):
@@ -195,7 +186,7 @@ def test_no_altered_byte_of_a_png_goes_unseen(tmp_path, picture, capfd):
         altered[position] ^= 1 + position % 255
         path.unlink(missing_ok=True)
         path.write_bytes(altered)
-        refusal(path)
+        refusal(read_image, path)
     assert "libpng" not in capfd.readouterr().err
 
 
@@ -203,9 +194,9 @@ def test_png_message_names_the_fault(tmp_path, picture):
     whole = encoded(".png", picture)
     path = tmp_path / "broken.png"
     path.write_bytes(whole[:-30])
-    assert "it was cut short" in refusal(path)
+    assert "it was cut short" in refusal(read_image, path)
     path.write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
-    assert "wrong checksum" in refusal(path)
+    assert "wrong checksum" in refusal(read_image, path)
 
 
 def test_bytes_behind_the_end_of_a_png_are_ignored(tmp_path, picture):
@@ -228,7 +219,7 @@ def test_bytes_behind_the_end_of_a_png_are_ignored(tmp_path, picture):
 def test_ppm_header_that_does_not_fit(tmp_path, content, fault, capfd):
     path = tmp_path / "wrong.ppm"
     path.write_bytes(content)
-    assert fault in refusal(path)
+    assert fault in refusal(read_image, path)
     assert capfd.readouterr().err == ""
 
 
@@ -245,20 +236,20 @@ def test_absurd_png_is_refused_before_memory_is_taken(tmp_path, monkeypatch, con
     path = tmp_path / "bomb.png"
     path.write_bytes(content)
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
-    assert fault in refusal(path)
+    assert fault in refusal(read_image, path)
 
 
 def test_beyond_opencvs_own_limit(tmp_path):
     path = tmp_path / "bomb.bmp"
     bmp = encoded(".bmp", np.zeros((4, 4, 3), np.uint8))
     path.write_bytes(bmp[:18] + struct.pack("<ii", 40000, 40000) + bmp[26:])
-    assert "CV_IO_MAX_IMAGE_PIXELS" in refusal(path)
+    assert "CV_IO_MAX_IMAGE_PIXELS" in refusal(read_image, path)
 
 
 def test_float_image(tmp_path, picture):
     path = tmp_path / "float.tiff"
     path.write_bytes(encoded(".tiff", picture.astype(np.float32)))
-    assert "expected an image of 8 or 16 bits per channel, got float32" in refusal(path)
+    assert "expected an image of 8 or 16 bits per channel, got float32" in refusal(read_image, path)
 
 
 # --- pairs ----------------------------------------------------------------------------------------

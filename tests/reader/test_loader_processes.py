@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import assert_all_ended, members
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
@@ -78,26 +79,10 @@ def fixture_start():
         process.communicate()
 
 
-def group(leader):
-    """Return the ids of the processes of a group that are still there."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(process_group) == leader and state != "Z":
-            members.append(int(stat.parent.name))
-    return members
-
-
-def assert_all_ended(process):
+def errors_of(process):
     """Wait for the process and all that it started; return what it printed on stderr."""
     _, errors = process.communicate(timeout=PATIENCE_S)
-    deadline = time.monotonic() + PATIENCE_S
-    while group(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not group(process.pid)
+    assert_all_ended(process.pid, PATIENCE_S)
     assert not list(Path("/dev/shm").glob(f"pym-{process.pid}-*"))
     return errors
 
@@ -107,7 +92,7 @@ def running(process):
     assert process.stdout.readline() == "begun\n"
     workers = {int(pid) for pid in process.stdout.readline().split()}
     assert len(workers) == 2
-    assert workers < set(group(process.pid))
+    assert workers < set(members(process.pid))
     process.stdin.write("\n")
     process.stdin.flush()
 
@@ -116,7 +101,7 @@ def running(process):
 def test_loader_that_was_never_closed(start, end):
     process = start(BEGIN, end)
     running(process)
-    errors = assert_all_ended(process)
+    errors = errors_of(process)
     assert process.returncode == (1 if end else 0)
     assert errors.endswith("ValueError: the end\n" if end else "")
 
@@ -125,7 +110,7 @@ def test_killed_training_takes_its_workers_along(start):
     process = start(BEGIN, READ_ON)
     running(process)
     process.kill()
-    assert assert_all_ended(process) == ""
+    assert errors_of(process) == ""
 
 
 @pytest.mark.parametrize("starting", [False, True])
@@ -134,12 +119,12 @@ def test_ctrl_c(start, starting):
     process = start(BEGIN, READ_ON)
     if starting:
         assert process.stdout.readline() == "begun\n"
-        while len(group(process.pid)) < 3:
+        while len(members(process.pid)) < 3:
             time.sleep(0.01)
     else:
         running(process)
     os.killpg(process.pid, signal.SIGINT)
-    errors = assert_all_ended(process)
+    errors = errors_of(process)
     assert process.returncode == -signal.SIGINT
     assert errors.count("Traceback") == errors.count("KeyboardInterrupt\n") == 1
 
@@ -151,7 +136,7 @@ def test_workers_serve_on_after_sigterm(start):
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGTERM)
     assert process.stdout.readline() == "finished 10\n"
-    assert assert_all_ended(process) == ""
+    assert errors_of(process) == ""
 
 
 def test_peak_memory_does_not_grow_with_the_dataset(start):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pickle
 import secrets
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from training_helpers import write_dataset
+from main_runs import log_of, only_run, write_dataset
 
 from tasks.runs import checkpoints_of, find_checkpoint
 
@@ -129,11 +128,10 @@ class Together:
 
     def run_id(self):
         """Return the id of the only run."""
-        (log,) = self.root.glob("logs/*.log")
-        return log.stem
+        return only_run(self.root)
 
     def log(self):
-        return (self.root / "logs" / f"{self.run_id()}.log").read_text()
+        return log_of(self.root)
 
     def steps(self):
         """Return the steps of the checkpoints, which are whole."""
@@ -151,13 +149,6 @@ def arrays_of(path):
 
 def distance(one, other):
     return np.sqrt(sum(np.sum((one[name] - other[name]) ** 2.0) for name in one))
-
-
-def moments_of(checkpoint):
-    """Return the bytes of Adam's moments and the numbers of updates."""
-    states, optimizer = pickle.loads(checkpoint.states.read_bytes())
-    moments = {key: [one.asnumpy().tobytes() for one in pair] for key, pair in states.items()}
-    return moments, optimizer.num_update, optimizer._all_index_update_counts
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from output.video import write_video
 from reader.flow_files import read_flo
 from tasks.new_data.files import place_results
 
@@ -23,6 +24,12 @@ def write_frames(folder, numbers, name="frame_{}.png"):
     for number in numbers:
         cv2.imwrite(str(folder / name.format(number)), frame(number))
     return folder
+
+
+def video_of(path, numbers, rate=10, size_hw=(32, 48)):
+    """Write a video of grey frames; the grey that is read back is near 20 times the number."""
+    write_video(path, (np.full((*size_hw, 3), 20 * n, np.uint8) for n in numbers), rate)
+    return path
 
 
 class FakePrediction(NamedTuple):
@@ -64,6 +71,10 @@ def numbers_in(path):
     flow = read_flo(path)
     assert (flow == flow[0, 0]).all()
     return tuple(flow[0, 0].astype(int).tolist())
+
+
+def flow_numbers(folder):
+    return {path.stem: numbers_in(path) for path in folder.glob("*.flo")}
 
 
 def listing(folder):

@@ -1,6 +1,7 @@
 """The comparison of variants: what is trained, skipped, continued, refused and written."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -38,14 +39,22 @@ class FakePrograms:
     """Stands in for main.py: notes what is asked for and writes what it would write."""
 
     def __init__(self, steps):
-        self.steps, self.asked = steps, []
+        self.steps, self.asked, self.fails_at = steps, [], None
 
     def __call__(self, program, config, *flags):
         assert program == "main.py"
         flags = " ".join(flags)
         root = Path(flags.split("--root ")[1].split()[0])
         kind = "valid" if "--valid" in flags else "continue" if "-c" in flags else "begin"
+        variant, seed = root.name.rsplit("-", 1)
+        assert config == f"ablation/{variant}"
+        assert f"--dataset_cfg {root.parent / 'scenes.yaml'} " in flags
+        assert (f"--seed {seed}" in flags) == (kind == "begin")
+        if kind == "valid":
+            assert f"-c abcJan01-0000:{self.steps} " in flags
         self.asked.append((kind, root.name))
+        if root.name == self.fails_at:
+            raise SystemExit(130)
         if kind != "valid":
             (root / "weights").mkdir(parents=True, exist_ok=True)
             (root / "weights" / f"abcJan01-0000_{self.steps}.params").touch()
@@ -110,6 +119,38 @@ def test_more_steps_continue_and_fewer_are_refused(scenes, programs, tmp_path, c
     assert "expected a run of at most 5 steps, got 9" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("steps", "schedule"),
+    [
+        (20, ((20, 2e-5),)),
+        (60, ((20, 2e-5), (50, 5e-5), (60, 1e-4))),
+        (4000, ((20, 2e-5), (50, 5e-5), (100, 1e-4), (4000, 2e-4))),
+    ],
+)
+def test_the_schedule_ends_where_it_is_told_to(tmp_path, steps, schedule):
+    path, said = ablation.write_scenes(tmp_path, steps)
+    assert (said, load_dataset_config(path).optimizer.learning_rate) == (steps, schedule)
+
+
+def test_a_full_disk_leaves_the_config_and_the_table_as_they_were(scenes, tmp_path, monkeypatch):
+    path, _ = ablation.write_scenes(tmp_path / "out", 5)
+    ablation.write_table([ablation.no_motion_row(path)], tmp_path / "out")
+    before = {file: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert {file.name for file in before} == {"scenes.yaml", "table.csv", "table.md"}
+
+    def fill_up(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill_up)
+    for write in (
+        lambda: ablation.write_scenes(tmp_path / "out", 9),
+        lambda: ablation.write_table([], tmp_path / "out"),
+    ):
+        with pytest.raises(OSError, match="No space"):
+            write()
+    assert {file: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
 def test_other_scenes_are_refused(scenes, programs, tmp_path, capsys):
     out = tmp_path / "out"
     assert compare(out, "--steps", "5", "--variants", "fmm") == 0
@@ -118,14 +159,14 @@ def test_other_scenes_are_refused(scenes, programs, tmp_path, capsys):
     assert "expected the scenes of" in capsys.readouterr().err
 
 
-def test_a_failed_training_ends_it_with_its_code(scenes, monkeypatch, tmp_path):
-    def stopped(*command):
-        raise SystemExit(130)
-
-    monkeypatch.setattr("tasks.programs.run", stopped)
+def test_a_failed_training_ends_it_with_its_code(scenes, programs, tmp_path):
+    out = tmp_path / "out"
+    programs.fails_at = "ofmm-0"
     with pytest.raises(SystemExit) as caught:
-        compare(tmp_path / "out", "--variants", "fmm")
+        compare(out, "--steps", "5", "--variants", "fmm,ofmm")
     assert caught.value.code == 130
+    # What is finished is in the table already.
+    assert [row["matching"] for row in table_in(out)] == ["no motion", "fmm"]
 
 
 def test_wrong_variants_list_the_right_ones(capsys):

@@ -139,6 +139,12 @@ def test_each_gpu_and_whether_mxnet_runs_on_it(tmp_path, driver, monkeypatch, ca
     assert printed["checkpoints"].endswith("--fetch dbbSep30")
 
 
+def test_a_driver_without_gpus_is_no_mistake(tmp_path, driver, caplog):
+    driver(lambda: Driver((12, 4), ()))
+    assert check(UNSET, tmp_path) == 0
+    assert lines(caplog)["GPU"].endswith("none that this process may use")
+
+
 def test_a_driver_that_does_not_work_does_not_end_the_check(tmp_path, driver, caplog):
     def fail():
         raise InputError("NVIDIA's driver does not work")

@@ -40,6 +40,21 @@ def test_workers_share_the_cores_of_their_machine_alone():
     assert cluster.SHARED_BY == runtime.SHARED_BY
 
 
+def test_a_process_is_told_its_place_and_where_all_meet():
+    roles = make_roles(3, 2, [Host("a", "10.0.0.1"), Host("b", "10.0.0.2")])
+    told = cluster.environment(roles[4], roles, 1234)  # worker 1, on the second machine
+    assert told == {
+        "DMLC_ROLE": "worker",
+        "DMLC_TASK_ID": "1",
+        "DMLC_NUM_WORKER": "3",
+        "DMLC_NUM_SERVER": "2",
+        "DMLC_PS_ROOT_URI": "10.0.0.1",
+        "DMLC_PS_ROOT_PORT": "1234",
+        "DMLC_NODE_HOST": "10.0.0.2",
+        cluster.SHARED_BY: "1",
+    }
+
+
 def test_a_machine_that_hears_no_more_of_the_launcher_ends_its_process(tmp_path):
     """The pipe stays open, as that of a connection whose other end has lost its power."""
     guard = [sys.executable, "-m", "tasks.guard", "--grace", "0.2", "--silence", "0.5", "--"]
@@ -127,3 +142,12 @@ def test_a_port_that_is_taken(tmp_path, capsys):
         )
         check_port("192.0.2.1", port)  # that of another machine
     check_port("127.0.0.1", port)
+
+
+def test_a_port_that_a_training_has_just_left():
+    with socket.create_server(("127.0.0.1", 0)) as scheduler:
+        address = scheduler.getsockname()
+        with socket.create_connection(address):
+            connection, _ = scheduler.accept()
+            connection.close()  # first, so that the system keeps this end for a minute
+    check_port(*address)

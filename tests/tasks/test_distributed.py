@@ -14,6 +14,7 @@ from config import InputError
 from main import main
 from network import Peers, PeersLostError
 from tasks.distributed import Place, check_agreement, join, noting_loss, place_of
+from tasks.meter import Meter
 from tasks.train import train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,6 +75,14 @@ def test_workers_that_begin_alike_agree():
     check_agreement(Others(lambda _, said: said), "configs", 3)
     with pytest.raises(InputError, match="do not begin alike"):
         check_agreement(Others(lambda _, said: np.add(said, 1)), "configs", 3)
+
+
+def test_what_decides_over_the_numbers_is_compared():
+    one = Others(lambda _, said: said)
+    for facts in (("configs", 3), ("configs", 3), ("configs", 4), ("config", 3)):
+        check_agreement(one, *facts)
+    same, again, *others = one.heard
+    assert same == again and same not in others
 
 
 def test_the_loss_of_another_is_noted_within_the_block():
@@ -137,6 +146,15 @@ def test_the_first_alone_writes(tmp_path):
     code, pipe = run(other, lambda *_: [0, 0, 0], rank=1)
     assert code == 0 and pipe.step == 10
     assert [path.name for path in other.iterdir()] == ["tiny.yaml"]
+
+
+def test_the_samples_of_all_workers_are_counted(tmp_path, monkeypatch):
+    counted, take = [], Meter.take
+    monkeypatch.setattr(
+        Meter, "take", lambda meter, batch: counted.append(batch) or take(meter, batch)
+    )
+    run(tmp_path, lambda *_: [0, 0, 0])
+    assert set(counted) == {4}
 
 
 @pytest.mark.parametrize(("flags", "code"), [([1, 0, 0], 130), ([0, 1, 0], 143)])

@@ -75,9 +75,16 @@ def folder(tmp_path):
     return tmp_path / "weights"
 
 
-def assert_fetched(folder):
+def assert_holds(folder, content):
     assert [path.name for path in folder.iterdir()] == [FILE]
-    assert (folder / FILE).read_bytes() == CONTENT
+    assert (folder / FILE).read_bytes() == content
+
+
+def assert_fetched(server, folder, *answers, name="dbbSep30", limits=LIMITS):
+    """Check that fetching from `answers` leaves the right file and nothing else."""
+    server.answers = list(answers)
+    assert fetch(name, folder, server.url, limits) == folder / FILE
+    assert_holds(folder, CONTENT)
 
 
 def assert_refused(error, server, folder, *answers, limits=LIMITS):
@@ -106,27 +113,9 @@ def test_blob_id_is_gits(tmp_path, content, expected):
     assert git_blob_id(path) == expected
 
 
-@pytest.mark.parametrize("entry", RELEASED, ids=lambda entry: entry.run)
-def test_table_and_the_readme_of_weights_agree(entry):
-    assert re.fullmatch("[0-9a-f]{40}", entry.blob_id)
-    assert re.fullmatch(rf"{entry.run}_[0-9]+\.params", entry.file)
-    lines = (ROOT / "weights" / "README.md").read_text().splitlines()
-    rows = [line for line in lines if line.startswith(f"| {entry.run} ")]
-    assert f"`{entry.config}`" in rows[0]
-    assert entry.trained_on in rows[0]
-    run_id = entry.run.split("-")[0]
-    assert f"python main.py {entry.config} -c {run_id} --valid" in rows[1]
-
-
-def test_every_blob_id_is_another():
-    assert len({entry.blob_id for entry in RELEASED}) == 4
-
-
 @pytest.mark.parametrize("name", ["dbbSep30", "dbbSep30-1206", "dbb", FILE])
 def test_honest_server(server, folder, name):
-    server.answers = [honest]
-    assert fetch(name, folder, server.url, LIMITS) == folder / FILE
-    assert_fetched(folder)
+    assert_fetched(server, folder, honest, name=name)
     assert server.asked == [(f"/weights/{FILE}", None)]
 
 
@@ -152,11 +141,9 @@ def test_right_file_is_not_downloaded_again(server, folder, caplog):
 
 
 def test_wrong_file_is_replaced_by_the_right_one(server, folder):
-    server.answers = [honest]
     folder.mkdir()
     (folder / FILE).write_bytes(CONTENT[:HALF])
-    fetch("dbbSep30", folder, server.url, LIMITS)
-    assert_fetched(folder)
+    assert_fetched(server, folder, honest)
     assert server.asked == [(f"/weights/{FILE}", None)]
 
 
@@ -167,14 +154,11 @@ def test_wrong_file_is_kept_if_no_right_one_comes(server, folder, answer):
     (folder / FILE).write_bytes(b"mine")
     with pytest.raises((InputError, ConnectionError)):
         fetch("dbbSep30", folder, server.url, LIMITS)
-    assert [path.name for path in folder.iterdir()] == [FILE]
-    assert (folder / FILE).read_bytes() == b"mine"
+    assert_holds(folder, b"mine")
 
 
 def test_broken_line_is_taken_up_where_it_broke(server, folder, caplog):
-    server.answers = [half, honest]
-    fetch("dbbSep30", folder, server.url, LIMITS)
-    assert_fetched(folder)
+    assert_fetched(server, folder, half, honest)
     first, second = (span for _, span in server.asked)
     assert first is None
     assert 0 < int(re.fullmatch(r"bytes=(\d+)-", second)[1]) <= HALF
@@ -198,12 +182,10 @@ def test_broken_line_is_taken_up_where_it_broke(server, folder, caplog):
     ids=lambda answers: "-".join(getattr(answer, "__name__", "") for answer in answers),
 )
 def test_mended_in_the_end(server, folder, answers):
-    server.answers = list(answers)
     # A try more than needed: on a busy machine an honest answer too may come late.
     impatient = stall in answers or half_then_stall in answers
     limits = IMPATIENT._replace(tries=6) if impatient else LIMITS
-    fetch("dbbSep30", folder, server.url, limits)
-    assert_fetched(folder)
+    assert_fetched(server, folder, *answers, limits=limits)
 
 
 @pytest.mark.parametrize("answer", [half, nothing, length_too_long, status(500), status(429)])
@@ -230,27 +212,21 @@ def test_wrong_bytes(server, folder, small_release):
     assert len(server.asked) == 1
 
 
-def test_length_too_short(server, folder):
-    message = assert_refused(InputError, server, folder, length_too_short)
-    assert f"gave {len(CONTENT) - 1} bytes" in message
-
-
-def test_endless_data_is_stopped(server, folder):
-    message = assert_refused(InputError, server, folder, endless)
-    assert f"more than {LIMITS.size} bytes" in message
-    assert len(server.asked) == 1
-
-
-@pytest.mark.parametrize("code", [403, 404, 416, 206])
-def test_final_answers_are_not_asked_for_again(server, folder, code):
-    message = assert_refused(InputError, server, folder, status(code))
-    assert f"answered {code}" in message
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (length_too_short, f"gave {len(CONTENT) - 1} bytes"),
+        (endless, f"more than {LIMITS.size} bytes"),
+        *((status(code), f"answered {code}") for code in (403, 404, 416, 206)),
+    ],
+)
+def test_final_answers_are_not_asked_for_again(server, folder, answer, said):
+    assert said in assert_refused(InputError, server, folder, answer)
     assert len(server.asked) == 1
 
 
 def test_redirect_is_followed(server, folder):
-    server.answers = [redirect, honest]
-    fetch("dbbSep30", folder, server.url, LIMITS)
+    assert_fetched(server, folder, redirect, honest)
     assert [path for path, _ in server.asked] == [f"/weights/{FILE}", "/elsewhere"]
 
 
@@ -276,21 +252,22 @@ def test_bad_address(folder, base_url):
     assert list(folder.iterdir()) == []
 
 
-def test_an_unknown_host_is_not_asked_for_again(folder, monkeypatch, caplog):
-    def unknown(*args, **kwargs):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+def resolve_no_name(monkeypatch, *reason):
+    def fail(*args, **kwargs):
+        raise socket.gaierror(*reason)
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+
+def test_an_unknown_host_is_not_asked_for_again(folder, monkeypatch, caplog):
+    resolve_no_name(monkeypatch, socket.EAI_NONAME, "Name or service not known")
     with pytest.raises(InputError, match=r"http://mirror\.test/\S+ cannot be fetched .*not known"):
         fetch("dbbSep30", folder, "http://mirror.test", LIMITS)
     assert "trying again" not in caplog.text
 
 
 def test_lines_about_another_try_are_short(folder, monkeypatch, caplog):
-    def busy(*args, **kwargs):
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", busy)
+    resolve_no_name(monkeypatch, socket.EAI_AGAIN, "Temporary failure in name resolution")
     with pytest.raises(ConnectionError, match=r"http://mirror\.test/\S+: .*gave up after 3 tries"):
         fetch("dbbSep30", folder, "http://mirror.test", LIMITS)
     retries = [line for line in caplog.messages if "trying again" in line]
@@ -302,7 +279,7 @@ def test_mirror_by_environment_variable(server, folder, monkeypatch):
     server.answers = [honest]
     monkeypatch.setenv(fetch_module.RELEASE_URL_VARIABLE, server.url.rstrip("/"))
     fetch("dbbSep30", folder, limits=LIMITS)
-    assert_fetched(folder)
+    assert_holds(folder, CONTENT)
     assert server.asked == [(f"/weights/{FILE}", None)]
 
 
@@ -347,10 +324,9 @@ def test_progress_is_a_bar_on_a_terminal(server, folder, monkeypatch):
         def isatty(self):
             return True
 
-    server.answers = [honest]
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    fetch("dbbSep30", folder, server.url, LIMITS)
+    assert_fetched(server, folder, honest)
     assert "100%" in terminal.getvalue()
     assert "200k/200k" in terminal.getvalue()
 
@@ -358,8 +334,7 @@ def test_progress_is_a_bar_on_a_terminal(server, folder, monkeypatch):
 def test_progress_is_logged_elsewhere(server, folder, monkeypatch, caplog, capsys):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(fetch_module, "LOG_EVERY", 100_000)
-    server.answers = [honest]
-    fetch("dbbSep30", folder, server.url, LIMITS)
+    assert_fetched(server, folder, honest)
     assert caplog.text.count("MB have come") == 2
     assert f"fetching {server.url}{FILE}" in caplog.text
     assert capsys.readouterr().err == ""

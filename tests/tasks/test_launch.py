@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import group_of
 
 import runtime
 from tasks import cluster, launch
@@ -184,16 +185,9 @@ def test_a_server_that_ends_first_does_not_hide_that_workers_were_stopped(run, m
 
 def assert_gone(pid, seconds=10):
     deadline = time.monotonic() + seconds
-    while is_there(pid):
+    while group_of(pid) is not None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def is_there(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

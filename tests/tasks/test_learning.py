@@ -5,7 +5,7 @@ import itertools
 import mxnet as mx
 import numpy as np
 import pytest
-from training_helpers import write_dataset
+from main_runs import write_dataset
 
 from config import load_config, load_dataset_config
 from reader.datasets import make_dataset

@@ -5,11 +5,13 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
-from training_helpers import write_dataset
+from main_runs import write_dataset
 
-from config import load_config
+from config import load_config, load_dataset_config
 from network import Prediction, get_pipeline
 from network.matching import Matched
+from output import flow_to_color
+from reader.datasets import make_dataset
 from reader.images import read_image
 from reader.synthetic import generate
 from tasks import mask_sheet
@@ -27,8 +29,10 @@ def save(config, folder: Path):
 
 
 @pytest.mark.parametrize("config", ["MaskFlownet_S", "MaskFlownet"])
-def test_the_sheet_is_written(config, tmp_path):
-    save(config, tmp_path / "weights")
+def test_the_sheet_is_written(config, tmp_path, monkeypatch):
+    shown, draw = [], mask_sheet.pictures
+    monkeypatch.setattr(mask_sheet, "pictures", lambda *pair: shown.append(pair) or draw(*pair))
+    pipe = save(config, tmp_path / "weights")
     dataset = str(write_dataset(tmp_path))
     arguments = [config, "-c", "abc", "--dataset_cfg", dataset, "--root", str(tmp_path)]
     assert mask_sheet.main([*arguments, "-o", str(tmp_path / "out")]) == 0
@@ -36,6 +40,12 @@ def test_the_sheet_is_written(config, tmp_path):
     row = mask_sheet.WIDTH * SIZE_HW[0] // SIZE_HW[1] + mask_sheet.GUTTER
     columns = 7 * (mask_sheet.WIDTH + mask_sheet.GUTTER)
     assert picture.shape == (mask_sheet.TITLE + 2 * row, columns, 3)
+    held_out = make_dataset(load_dataset_config(dataset), "valid")
+    for wanted, (sample, _, prediction, matched) in zip(held_out, shown, strict=True):
+        np.testing.assert_array_equal(sample.image1, wanted.image1)
+        (flow,) = (each.flow for each in pipe.predict([wanted.image1], [wanted.image2]))
+        np.testing.assert_allclose(prediction.flow, flow, atol=1e-4)
+        assert matched.visible.shape == (1, 32, 16, 32)  # the finest level's, enlarged to 64x128
 
 
 def test_a_network_without_a_mask_is_refused_by_name(tmp_path, capsys):
@@ -61,7 +71,7 @@ def test_what_is_watched_is_what_the_network_computes(tmp_path):
 def fakes(tradeoff=True):
     sample = generate(0, 0, SIZE_HW)
     mask = np.linspace(0, 1, 64 * 96, dtype=np.float32).reshape(64, 96, 1)
-    prediction = Prediction(sample.flow, mask, None)
+    prediction = Prediction(-sample.flow, mask, None)
     brought = mx.nd.ones((1, 4, 16, 24))
     term = brought / 4 if tradeoff else None
     return sample, prediction, Matched(None, None, brought, brought / 2, term)
@@ -75,6 +85,7 @@ def test_each_picture_shows_what_its_title_says():
         *("features 2", "times the mask", "trade-off term"),
     ]
     assert (shown["image 1"] == sample.image1).all()
+    assert (shown["flow"] == flow_to_color(-sample.flow)).all()
     assert ((shown["visible (truth)"][..., 0] == 0) == sample.occluded).all()
     assert shown["mask"][0, 0, 0] == 0 and shown["mask"][-1, -1, 0] == 255
     greys = [shown[title][3, 3, 0] for title in list(shown)[4:]]

@@ -59,14 +59,23 @@ def test_a_checkpoint_is_found_only_where_there_is_one(tmp_path):
     assert programs.newest(tmp_path) == newest
 
 
-@pytest.mark.parametrize("code", [1, 2, 130])
-def test_a_programs_exit_code_is_passed_on(code):
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        *((f"raise SystemExit({code})", code) for code in (1, 2, 130)),
+        ("import os; os.kill(os.getpid(), 9)", 137),
+    ],
+)
+def test_a_programs_exit_code_is_passed_on(end, code):
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:
-        programs.run("-c", f"raise SystemExit({code})")
+        programs.run("-c", end)
     assert caught.value.code == code
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_program_that_is_well_is_shown_and_run_in_the_repository(tmp_path, caplog):
+def test_a_program_that_is_well_is_shown_and_run_in_the_repository(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
     caplog.set_level("INFO")
     out = tmp_path / "a b"
     programs.run("-c", "import os, sys; open(sys.argv[1], 'w').write(os.getcwd())", str(out))
@@ -74,27 +83,32 @@ def test_a_program_that_is_well_is_shown_and_run_in_the_repository(tmp_path, cap
     assert caplog.messages[0].startswith("$ python -c ") and f"'{out}'" in caplog.messages[0]
 
 
-def test_ctrl_c_waits_until_the_program_has_ended(tmp_path):
-    """As in a terminal, both get the signal; the program takes its time, as for a checkpoint."""
+@pytest.mark.parametrize(
+    ("number", "send", "code"),
+    [(signal.SIGINT, os.killpg, 3), (signal.SIGTERM, os.kill, 4)],
+    ids=["Ctrl-C comes to both", "SIGTERM to the first alone"],
+)
+def test_a_stop_waits_until_the_program_has_ended(tmp_path, number, send, code):
+    """The program takes its time, as for a checkpoint."""
     ready, saved = tmp_path / "ready", tmp_path / "saved"
     program = f"""
-import pathlib, sys, time
-try:
-    pathlib.Path({str(ready)!r}).touch()
-    time.sleep(60)
-except KeyboardInterrupt:
+import pathlib, signal, sys, time
+def stop(*_):
     time.sleep(0.5)
     pathlib.Path({str(saved)!r}).touch()
-    sys.exit(130)
+    sys.exit({code})
+signal.signal({int(number)}, stop)
+pathlib.Path({str(ready)!r}).touch()
+time.sleep(60)
 """
-    code = f"from tasks import programs; programs.run('-c', {program!r}); print('went on')"
-    command = [sys.executable, "-c", code]
+    caller = f"from tasks import programs; programs.run('-c', {program!r}); print('went on')"
+    command = [sys.executable, "-c", caller]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options) as process:
         while not ready.exists():
             assert process.poll() is None
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid, number)
         output, errors = process.communicate(timeout=60)
     assert saved.exists()
-    assert (process.returncode, output, errors) == (130, "", "")
+    assert (process.returncode, output, errors) == (code, "", "")

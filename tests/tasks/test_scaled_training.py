@@ -8,23 +8,18 @@ import mxnet as mx
 import numpy as np
 import pytest
 from golden import recipe_pipeline
-from training_helpers import write_dataset
+from main_runs import write_dataset
 
+from config import load_dataset_config
 from main import main
 from network import Pipeline
+from reader.datasets import make_dataset
 from tasks import start
 from tasks.runs import find_checkpoint
 
 SCALED = {"start": "scaled", "learning_rate": [[6, 1e-4]]}
 SAID = "the random weights are scaled by what they make of 5 pairs\n"
 FIRST_STAGE = "5abJan01-0000"
-
-
-@pytest.fixture
-def root():
-    """A folder that goes at once: checkpoints are large."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
@@ -77,6 +72,17 @@ def test_a_new_training_is_scaled_where_its_data_says_so(root, begun, capsys):
     assert (first != other).any()
     assert train(root, start="reference") == 0
     assert SAID not in capsys.readouterr().out and not is_identity(begun[-1].network)
+
+
+def test_the_first_pairs_tell_cropped_as_for_training(root, begun, monkeypatch):
+    given = []
+    monkeypatch.setattr(Pipeline, "scale_start", lambda pipe, *images: given.extend(images))
+    dataset = write_dataset(root, optimizer=SCALED, orig_shape=[64, 80])
+    assert main(["MaskFlownet_S", "--dataset_cfg", str(dataset), "--root", str(root)]) == 0
+    pairs = make_dataset(load_dataset_config(dataset), "train")
+    for images, name in zip(given, ("image1", "image2"), strict=True):
+        wanted = [getattr(pair, name)[:64, :80] for pair in pairs]
+        np.testing.assert_array_equal(images, wanted)
 
 
 def test_a_new_run_from_a_checkpoint_is_not_scaled(root, begun, first_stage, capsys):

@@ -2,22 +2,16 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 import pytest
 from golden import recipe_pipeline
-from training_helpers import write_dataset
+from main_runs import error_of, write_dataset, write_pairs
 
 import main as program
 from config import load_config
-from reader.flow_files import write_flo
-from reader.images import write_image
 from tasks import memory, start
 from tasks.run_record import RunRecord, read_record, record_path, write_record
 
@@ -70,18 +64,6 @@ def files(root):
     return sorted(path for path in root.rglob("*"))
 
 
-def error_of(capsys, argv):
-    """Run the program, which must fail with 2 and one line; return that line."""
-    try:
-        code = program.main(argv)
-    except SystemExit as stop:
-        code = stop.code
-    error = capsys.readouterr().err
-    assert code == 2, error
-    assert error.startswith("main.py: error: ") and error.count("\n") == 1
-    return error
-
-
 def weight(pipe, name="conv3a"):
     return getattr(pipe.network, name)[0].weight.data(pipe.ctx[0]).asnumpy()
 
@@ -109,28 +91,6 @@ def test_flags_count_before_the_configs(root, trained):
     assert read_record(record_path(root, run)).said_batch == 6
 
 
-def test_beside_pytorch_the_same_numbers_are_drawn(tmp_path):
-    """PyTorch 2 is stood in for by what gluoncv asks of it: its version."""
-    code = (
-        "import random, runtime, mxnet as mx, numpy as np; from tasks import weights; "
-        "weights.seed_generators(5); "
-        "print(random.random(), np.random.rand(), mx.nd.random.uniform().asscalar())"
-    )
-    (tmp_path / "torch.py").write_text("__version__ = '2.1.0'")
-    drawn = []
-    for path in ("", str(tmp_path)):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=Path(start.__file__).parents[1],
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        drawn.append(done.stdout)
-    assert drawn[0] == drawn[1]
-
-
 def test_the_seed_decides_the_weights(root, trained):
     for seed in (0, 0, 1, 2**40 + 1):
         program.main(arguments(root, "--dataset_cfg", write_dataset(root), "--seed", seed))
@@ -149,10 +109,8 @@ def test_a_dataset_may_bring_its_own_schedule(root, trained):
 
 
 def test_clear_steps_begins_a_new_run_at_a_checkpoints_weights(root, trained):
-    dataset = write_dataset(root)
-    assert (
-        program.main(arguments(root, "-c", S_RUN, "--clear_steps", "--dataset_cfg", dataset)) == 0
-    )
+    flags = ["-c", S_RUN, "--clear_steps", "--dataset_cfg", write_dataset(root)]
+    assert program.main(arguments(root, *flags)) == 0
     ((pipe, run, step, _, settings),) = trained
     assert run != S_RUN and (step, settings.seed) == (0, 0)
     np.testing.assert_array_equal(weight(pipe), weight(recipe_pipeline("MaskFlownet_S")))
@@ -301,14 +259,8 @@ def test_an_older_step_is_not_continued(root, trained, capsys):
     for name in (f"{S_RUN}:3", root / "weights" / f"{S_RUN}_3.params"):
         error = error_of(capsys, arguments(root, "-c", name))
         assert "has gone on to step 4" in error and "--clear_steps" in error
-    assert (
-        program.main(
-            arguments(
-                root, "-c", f"{S_RUN}:3", "--clear_steps", "--dataset_cfg", root / "tiny.yaml"
-            )
-        )
-        == 0
-    )
+    flags = ["-c", f"{S_RUN}:3", "--clear_steps", "--dataset_cfg", root / "tiny.yaml"]
+    assert program.main(arguments(root, *flags)) == 0
 
 
 @pytest.mark.parametrize("has_record", [True, False])
@@ -362,14 +314,8 @@ def test_folders_that_cannot_be_written_are_told_before_the_first_step(root, tra
 
 
 def test_images_smaller_than_the_crop_are_named(root, capsys):
-    lines = []
-    for pair in range(4):
-        names = [root / f"{pair}_{part}" for part in ("1.png", "2.png", "flow.flo")]
-        write_image(names[0], np.zeros((64, 80, 3), np.uint8))
-        write_image(names[1], np.zeros((64, 80, 3), np.uint8))
-        write_flo(names[2], np.zeros((64, 80, 2), np.float32))
-        lines.append(" ".join(path.name for path in names))
-    (root / "list.txt").write_text("\n".join(lines))
-    dataset = write_dataset(root, dataset="list", synthetic=None, train_list="list.txt")
+    image = np.zeros((64, 80, 3), np.uint8)
+    write_pairs(root, 4 * [(image, image, np.zeros((64, 80, 2), np.float32))])
+    dataset = write_dataset(root, dataset="list", synthetic=None, train_list="pairs.txt")
     error = error_of(capsys, arguments(root, "--dataset_cfg", dataset, "--workers", 1))
     assert "expected at least 96x64 pixels (orig_shape), got 80x64" in error

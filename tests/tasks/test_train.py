@@ -5,7 +5,8 @@ import re
 import signal
 
 import pytest
-from training_helpers import RATE, FakeLoader, FakePipe, FakeSet, fake_data
+from main_runs import RATE
+from training_helpers import FakeLoader, FakePipe, FakeSet, fake_data
 
 from config.errors import InputError
 from tasks.meter import Meter, duration

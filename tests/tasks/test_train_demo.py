@@ -1,6 +1,8 @@
 """`make train-demo`: its parts, where it goes on, its curve and what that is compared with."""
 
 import csv
+import errno
+import os
 from pathlib import Path
 
 import cv2
@@ -103,6 +105,33 @@ def test_it_goes_on_where_it_was_stopped(parts, programs, tmp_path):
     assert demo(out) == demo(out) == 0
     assert [part for part, _ in programs.asked] == ["1_a", "2_b", "2_b"]
     assert len(curve_in(out)) == 5
+
+
+def test_what_is_wrong_with_a_part_is_one_line_and_code_2(parts, programs, tmp_path, capsys):
+    (parts / "2_b.yaml").write_text("dataset: nowhere\n")
+    assert demo(tmp_path / "out") == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("train_demo: error: ") and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["curve.csv", "curve.png"])
+def test_what_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, place):
+    files = tmp_path / "curve.csv", tmp_path / "curve.png"
+    references = {train_demo.NO_MOTION: 5.0, train_demo.DIS: 1.0}
+    train_demo.write_curve([(1, 4.0)], references, tmp_path)
+    before = files[place].read_bytes()
+    synced = []
+
+    def fill_up(descriptor):
+        synced.append(descriptor)
+        if len(synced) > place:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fill_up)
+    with pytest.raises(OSError, match="No space"):
+        train_demo.write_curve([(1, 4.0), (2, 3.0)], references, tmp_path)
+    assert files[place].read_bytes() == before
+    assert set(tmp_path.iterdir()) == set(files)
 
 
 def test_the_real_programs_train_part_after_part(parts, tmp_path):

@@ -3,12 +3,11 @@
 import mxnet as mx
 import numpy as np
 import pytest
-from training_helpers import FakeLoader, fake_data, write_dataset
+from main_runs import write_dataset, write_pairs
+from training_helpers import FakeLoader, fake_data
 
 from augmentation import Augmentation
 from config import InputError, MissingDataError, load_dataset_config
-from reader.flow_files import write_flo
-from reader.images import write_image
 from tasks.training_data import TrainSettings, augmented_batches, open_data
 
 SEED = 5
@@ -63,10 +62,7 @@ def test_whatever_ends_the_block_the_loader_is_closed(tmp_path, error):
 def own_data(folder, **lists):
     """Write a dataset config of a person's own pair."""
     image = np.zeros((64, 96, 3), np.uint8)
-    for name in ("1.png", "2.png"):
-        write_image(folder / name, image)
-    write_flo(folder / "1.flo", np.zeros((64, 96, 2), np.float32))
-    (folder / "pairs.txt").write_text("1.png 2.png 1.flo\n")
+    write_pairs(folder, [(image, image, np.zeros((64, 96, 2), np.float32))])
     return load_dataset_config(write_dataset(folder, dataset="list", synthetic={}, **lists))
 
 

@@ -14,21 +14,14 @@ from pathlib import Path
 
 import pytest
 from golden import recipe_pipeline
-from launch_helpers import Together, arrays_of, distance, moments_of, two_namespaces
+from launch_helpers import Together, arrays_of, distance, two_namespaces
+from main_runs import moments_of, rows_of
 
 from main import main
-from tasks.run_log import read_rows
 
 STEPS = 8
 # A step at most, and what the launcher gives: it is told of a death at once.
 BOUND_S = 60
-
-
-@pytest.fixture
-def root():
-    """A folder that goes at once: checkpoints are large."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +32,6 @@ def start():
         recipe_pipeline("MaskFlownet_S").save(path)
         path.with_suffix(".states").unlink()
         yield path.with_suffix(".params")
-
-
-def rows_of(training, column):
-    rows = read_rows(training.root / "logs" / f"{training.run_id()}.csv")
-    return {int(row["steps"]): row[column] for row in rows if column in row}
 
 
 # Equal to one process.
@@ -60,9 +48,9 @@ def assert_equal_to_one_process(training, alone, weights, start, steps):
     own = arrays_of(training.checkpoint(steps).path)
     assert distance(own, weights) < 1e-3 * distance(weights, arrays_of(start))
     for column in ("epe", "loss", "val_epe"):
-        wanted = rows_of(alone, column)
-        assert list(rows_of(training, column)) == list(wanted)
-        assert rows_of(training, column) == pytest.approx(wanted, rel=1e-4)
+        wanted = rows_of(alone.root, column)
+        assert list(rows_of(training.root, column)) == list(wanted)
+        assert rows_of(training.root, column) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_two_workers_equal_one_process_with_twice_the_batch(root, start):
@@ -71,7 +59,7 @@ def test_two_workers_equal_one_process_with_twice_the_batch(root, start):
     code, output, errors = training.wait()
     assert (code, errors) == (0, "")
     assert_equal_to_one_process(training, alone, weights, start, 4)
-    assert sorted(rows_of(training, "val_epe")) == [1, 3]
+    assert sorted(rows_of(training.root, "val_epe")) == [1, 3]
     assert "val=3, " in training.log() and "batch=4" in training.log()
     assert output.count("steps=4, epe=") == 1  # one of them tells
     assert all(line.startswith("[worker ") for line in output.splitlines())
@@ -116,9 +104,10 @@ def assert_goes_on_as_if_never_stopped(training, whole):
     ends = [one.checkpoint(STEPS) for one in (training, whole)]
     assert ends[0].path.read_bytes() == ends[1].path.read_bytes()
     assert moments_of(ends[0]) == moments_of(ends[1])
-    assert rows_of(training, "epe") == rows_of(whole, "epe")
-    validated = rows_of(training, "val_epe")
-    assert validated.items() <= rows_of(whole, "val_epe").items()  # one may have been broken off
+    assert rows_of(training.root, "epe") == rows_of(whole.root, "epe")
+    validated = rows_of(training.root, "val_epe")
+    # One may have been broken off.
+    assert validated.items() <= rows_of(whole.root, "val_epe").items()
     assert validated[6]
 
 
@@ -151,7 +140,7 @@ def test_whichever_process_is_killed_all_end_and_a_restart_continues(
     if (kind, number) == ("worker", 0):
         assert newest >= 2  # the last in its interval
     else:  # worker 0 wrote what it had when it was told
-        assert newest == max(rows_of(training, "epe"))
+        assert newest == max(rows_of(training.root, "epe"))
     assert_goes_on_as_if_never_stopped(training, whole)
 
 
@@ -164,7 +153,7 @@ def test_a_stopped_launcher_stops_all_at_the_same_step(root, start, whole, numbe
     code, _, errors = training.wait()
     assert code == 128 + number, errors
     assert errors.count("stopping after this step and its checkpoint") == 2
-    assert training.steps()[-1] == max(rows_of(training, "epe")) < STEPS
+    assert training.steps()[-1] == max(rows_of(training.root, "epe")) < STEPS
     assert_goes_on_as_if_never_stopped(training, whole)
 
 
@@ -177,7 +166,7 @@ def test_one_worker_that_is_asked_to_stop_stops_all(root, start, whole, worker):
     code, _, errors = training.wait()
     assert code == 143
     assert "killed" not in errors and "Traceback" not in errors
-    assert training.steps()[-1] == max(rows_of(training, "epe")) < STEPS
+    assert training.steps()[-1] == max(rows_of(training.root, "epe")) < STEPS
     assert_goes_on_as_if_never_stopped(training, whole)
 
 
@@ -199,7 +188,7 @@ def test_a_launcher_that_is_killed_leaves_a_checkpoint_and_no_process(root, star
     training.process.kill()
     training.process.communicate()
     assert training.wait_for_nothing_left(BOUND_S) == []
-    assert training.steps()[-1] == max(rows_of(training, "epe"))
+    assert training.steps()[-1] == max(rows_of(training.root, "epe"))
     assert_goes_on_as_if_never_stopped(training, whole)
 
 
@@ -212,7 +201,7 @@ def test_a_process_that_stands_still_is_killed_after_its_grace(root, start):
     code, _, errors = training.wait()
     assert code == 143
     assert "worker 1 did not end in time and is killed" in errors
-    assert training.steps()[-1] == max(rows_of(training, "epe"))
+    assert training.steps()[-1] == max(rows_of(training.root, "epe"))
 
 
 # What only one worker meets.
@@ -261,7 +250,7 @@ def test_a_loss_that_is_not_finite_on_one_worker_is_an_update_on_none(root, star
     )
     code, output, errors = training.launch().wait()
     assert (code, errors) == (0, "")
-    assert sorted(rows_of(training, "epe")) == [1, 3, 4]
+    assert sorted(rows_of(training.root, "epe")) == [1, 3, 4]
     bad = [line for line in output.splitlines() if "steps=2, loss=nan, no update" in line]
     assert {line.split("]")[0] for line in bad} == {"[worker 0", "[worker 1"}
     _, updates, _ = moments_of(training.checkpoint(4))
@@ -286,7 +275,7 @@ def test_data_that_fails_on_one_worker_does_not_cost_the_steps_made(root, start)
     code, _, errors = training.launch().wait()
     assert code == 2
     assert "[worker 1] main.py: error: 9 of 10 pairs cannot be used" in errors
-    assert training.steps() == [max(rows_of(training, "epe"))]
+    assert training.steps() == [max(rows_of(training.root, "epe"))]
 
 
 @pytest.mark.long
@@ -340,4 +329,4 @@ def test_a_death_on_another_machine_ends_all(root, start, machines):
     code, _, errors = training.wait()
     assert code == 1
     assert "worker 1 on " in errors and "was killed by SIGKILL" in errors
-    assert training.steps()[-1] == max(rows_of(training, "epe"))
+    assert training.steps()[-1] == max(rows_of(training.root, "epe"))

@@ -1,19 +1,17 @@
 """A training loop's surroundings without a network and without processes."""
 
-import json
 import os
 import signal
 from types import SimpleNamespace
 
 import numpy as np
+from main_runs import RATE, write_dataset
 
 from config import load_dataset_config
 from network import Peers, Pipeline
 from reader.loading import Batch
 from reader.sample import FlowSample
 from tasks.training_data import TrainingData, TrainSettings
-
-RATE = 1e-4
 
 
 class FakePipe:
@@ -101,25 +99,6 @@ class FakeSet:
             os.kill(os.getpid(), signal.SIGTERM)
         image = np.zeros((64, 64, 3), np.uint8)
         return FlowSample(image, image, np.zeros((64, 64, 2), np.float32), image[..., :1])
-
-
-def write_dataset(folder, **changes):
-    """Write a dataset config of generated 64x64 pairs and return its path."""
-    settings = {
-        "dataset": "synthetic",
-        "batch": 2,
-        "orig_shape": [64, 96],
-        "target_shape": [64, 64],
-        "validation_steps": 3,
-        "checkpoint_steps": 4,
-        "synthetic": {"size": [64, 96], "pairs": 5, "valid_pairs": 2},
-        "optimizer": {"learning_rate": [[6, RATE]]},
-        **changes,
-    }
-    path = folder / "tiny.yaml"
-    lines = (f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
-    path.write_text("".join(lines))
-    return path
 
 
 def fake_data(folder, loader=None, validation_set=None, **changes):
