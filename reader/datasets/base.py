@@ -3,7 +3,7 @@
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -209,3 +209,47 @@ def root_of(dataset: str, paths: Mapping[str, Path | None], *inside: str) -> Pat
                 f"{dataset}: {root / part} is missing; {remedy}, to the folder that holds {part}"
             )
     return root
+
+
+def open_sets(
+    openers: Mapping[str, tuple[str, Callable]], paths: Mapping[str, Path | None], purpose: str
+) -> tuple[dict, list[tuple[str, str]]]:
+    """Return the sets that are there, and those that are left out.
+
+    Parameters
+    ----------
+    openers : mapping
+        Name to the dataset under whose root the set lies, and what opens it from the roots.
+    paths : mapping
+        Dataset names to root folders or None, as `config.load_paths` gives them.
+    purpose : str
+        What there is nothing for if no set is there, such as "test set to predict".
+
+    Returns
+    -------
+    sets : dict
+        Name to what was opened.
+    skipped : list of (str, str)
+        Name and reason, which says how to set the root.
+
+    Raises
+    ------
+    MissingDataError
+        A root that is set is no folder, or no set is there.
+    """
+    sets, skipped = {}, []
+    for name, (dataset, open_set) in openers.items():
+        root = paths.get(dataset)
+        if root is not None and not root.is_dir():
+            raise MissingDataError(
+                f"{dataset}: its folder {root} is missing; correct "
+                f"{ROOT_VARIABLES[dataset]} or config/{PATHS_FILE.name}"
+            )
+        try:
+            sets[name] = open_set(paths)
+        except MissingDataError as error:
+            skipped.append((name, str(error)))
+    if not sets:
+        reasons = "; ".join(dict.fromkeys(reason for _, reason in skipped))
+        raise MissingDataError(f"there is no {purpose}: {reasons}")
+    return sets, skipped

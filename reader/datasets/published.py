@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from config import MissingDataError, load_paths
-from config.paths import PATHS_FILE, ROOT_VARIABLES
+from config import load_paths
 from reader.datasets import chairs, sintel
-from reader.datasets.base import FlowDataset
+from reader.datasets.base import FlowDataset, open_sets
 from reader.datasets.chairs import FlyingChairs
 from reader.datasets.hd1k import HD1K
 from reader.datasets.kitti import YEARS, Kitti
@@ -106,19 +105,6 @@ def evaluation_sets(
         Where a root that is set is no folder, or where there is nothing to evaluate on.
     """
     paths = load_paths() if paths is None else paths
-    sets, skipped = [], []
-    for name, published in EVALUATION.items():
-        root = paths.get(published.dataset)
-        if root is not None and not root.is_dir():
-            raise MissingDataError(
-                f"{published.dataset}: its folder {root} is missing; correct "
-                f"{ROOT_VARIABLES[published.dataset]} or config/{PATHS_FILE.name}"
-            )
-        try:
-            sets.append((name, published.open(paths)))
-        except MissingDataError as error:
-            skipped.append((name, str(error)))
-    if not sets:
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in skipped))
-        raise MissingDataError(f"there is no dataset to evaluate on: {reasons}")
-    return sets, skipped
+    openers = {name: (published.dataset, published.open) for name, published in EVALUATION.items()}
+    sets, skipped = open_sets(openers, paths, "dataset to evaluate on")
+    return list(sets.items()), skipped

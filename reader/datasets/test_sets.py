@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config import MissingDataError
-from config.paths import PATHS_FILE, ROOT_VARIABLES
-from reader.datasets.base import complete_pairs, names_in, root_of
+from reader.datasets.base import complete_pairs, names_in, open_sets, root_of
 from reader.datasets.kitti import YEARS
 from reader.images import read_pair
 
@@ -183,19 +181,5 @@ def open_test_sets(paths: Paths) -> tuple[list[UnlabelledSet], list[tuple[str, s
     MissingDataError
         A root that is set is no folder, or there is no test half at all.
     """
-    sets, skipped = [], []
-    for name, (dataset, open_set) in TEST_SETS.items():
-        root = paths.get(dataset)
-        if root is not None and not root.is_dir():
-            raise MissingDataError(
-                f"{dataset}: its folder {root} is missing; correct "
-                f"{ROOT_VARIABLES[dataset]} or config/{PATHS_FILE.name}"
-            )
-        try:
-            sets.append(open_set(paths))
-        except MissingDataError as error:
-            skipped.append((name, str(error)))
-    if not sets:
-        reasons = "; ".join(dict.fromkeys(reason for _, reason in skipped))
-        raise MissingDataError(f"there is no test set to predict: {reasons}")
-    return sets, skipped
+    sets, skipped = open_sets(TEST_SETS, paths, "test set to predict")
+    return list(sets.values()), skipped
