@@ -18,7 +18,7 @@ venv: .venv/ready ## make the environment .venv (MXNet for CPUs; 250 MB to downl
 gpu: .venv-gpu/ready ## make the environment .venv-gpu (MXNet for GPUs; 1.8 GB to download)
 
 kernels: .venv/ready ## build the fast CPU operators, if there is a C++ compiler
-	@$(MAKE) --no-print-directory -C kernels RUN=$(CURDIR)/$(RUN)
+	@$(MAKE) --no-print-directory -C kernels RUN="$(CURDIR)/$(RUN)"
 
 demo: kernels ## show the whole path on a few generated pairs
 	@$(RUN) -m tasks.demo

@@ -159,7 +159,10 @@ def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
         _, controllers, name = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        top = root / "sys/fs/cgroup" / controllers  # version 2 has one hierarchy, without a name
+        # Version 2 has one hierarchy, without a name; in version 1 the folder of several controllers
+        # may list them in another order than here, and each has a link to it.
+        top = root / "sys/fs/cgroup"
+        top = next((top / name for name in (controllers, controller) if (top / name).is_dir()), top)
         group = top / name.strip("/")
         for folder in (group, *group.parents):
             yield folder

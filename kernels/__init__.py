@@ -11,6 +11,7 @@ their gradients and cannot add to one that is there, since MXNet does not tell t
 
 import ctypes
 import functools
+import hashlib
 import logging
 import os
 import struct
@@ -24,6 +25,7 @@ import mxnet as mx
 from config.errors import InputError
 
 LIBRARY = Path(__file__).parent / "build" / "libmaskflownet.so"
+SOURCE = Path(__file__).parent / "source"
 VARIABLE = "MASKFLOWNET_KERNELS"
 CHOICES = ("auto", "builtin")
 
@@ -76,14 +78,30 @@ def _obstacle():
     try:
         _check_length(LIBRARY)
         library = ctypes.CDLL(str(LIBRARY))
-        library.maskflownet_vector_unit.restype = ctypes.c_char_p
-        unit = library.maskflownet_vector_unit().decode()
-        if not unit:
+        if _answer(library.maskflownet_sources) != _hash_of_sources():
+            return "the fast ones were built from other sources: `make kernels` builds them anew"
+        if not _answer(library.maskflownet_vector_unit):
             return "the fast ones need a processor with AVX2 and FMA, or AVX-512"
         mx.library.load(str(LIBRARY), verbose=False)
     except (OSError, AttributeError, mx.base.MXNetError) as error:
-        return f"{LIBRARY} cannot be loaded: {str(error).splitlines()[0]}; `make kernels` mends it"
+        reason = str(error).splitlines()[0]
+        return (
+            f"{LIBRARY} cannot be loaded: {reason}; remove {LIBRARY.parent}, then `make kernels` "
+            "builds it anew"
+        )
     return None
+
+
+def _answer(function):
+    """Call a function of the library that returns a text."""
+    function.restype = ctypes.c_char_p
+    return function().decode()
+
+
+def _hash_of_sources():
+    """Return the same text as kernels/Makefile gives to the library."""
+    files = sorted(SOURCE.glob("[!.]*"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _check_length(library):

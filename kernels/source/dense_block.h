@@ -83,9 +83,10 @@ struct BlockWork {
 
   BlockWork(const DenseBlock& a, const BlockSizes& s, Arena& arena) {
     tiles = arena.take(Tiles::size(s.extent, s.most_dilation));
-    transformed = arena.take(kFrequencies * s.width * s.widest_kernel(a));
     // On a gradient's way back, the block's whole width are the outputs.
-    products = arena.take(omp_get_max_threads() * convolve_size(s.width));
+    const long widest = s.widest_kernel(a) > s.width ? s.widest_kernel(a) : s.width;
+    transformed = arena.take(kFrequencies * widest * s.widest_kernel(a));
+    products = arena.take(omp_get_max_threads() * convolve_size(widest));
     head_weight = arena.take(s.heads * s.channels() * 9);
     head_bias = arena.take(s.padded_heads());
   }
@@ -295,7 +296,8 @@ struct Backward {
   // Leaves the gradient of the first layer's output in its place among the heads.
   void context() {
     const Extent& e = s.extent;
-    float* gradient = work.heads;  // the flow's; other channels of its block are zero: no mask here
+    // The flow's; other channels of its block meet the zeros that pad the kernel.
+    float* gradient = work.heads;
     for (int i = kContextLayers - 1; i >= 1; --i) {
       const Layer& own = a.context[i];
       const bool last = i == kContextLayers - 1;

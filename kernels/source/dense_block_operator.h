@@ -93,7 +93,9 @@ MXReturnValue dense_block_backward(const Attributes& attributes, Tensors in, Ten
                                    const OpResource& resource) {
   const BlockForm form(attributes);
   if (!form.keep)
-    return fail("maskflownet_dense_block: no gradient of a frozen network or without keep=1");
+    return fail(
+        "maskflownet_dense_block: a network whose parameters are all frozen has no gradients here; "
+        "leave one of them to be trained, or use MXNet's own operators (kernels='builtin')");
   MXTensor* inputs = in->data() + form.outputs();
   auto a = dense_block_of(attributes, form, inputs, inputs + form.inputs(), out->data());
   int next = 0;
@@ -109,7 +111,8 @@ MXReturnValue dense_block_backward(const Attributes& attributes, Tensors in, Ten
 MXReturnValue dense_block_count(const Attributes& attributes, int* inputs, int* outputs) {
   const BlockForm form(attributes);
   if (form.maps < 1 || form.maps > maskflownet::DenseBlock::kMostMaps)
-    return fail("maskflownet_dense_block: too many maps");
+    return fail("maskflownet_dense_block: expected 1 to " +
+                std::to_string(maskflownet::DenseBlock::kMostMaps) + " maps");
   if (form.feat && form.context)
     return fail("maskflownet_dense_block: either feat or context, not both");
   *inputs = form.inputs();

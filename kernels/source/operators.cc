@@ -15,6 +15,9 @@ extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
   return std::strcmp(unit, "avx512") == 0 ? &maskflownet::kAvx512 : &maskflownet::kAvx2;
 }
 
+// What this was built from, as `kernels/__init__.py` finds it in the sources that lie there.
+extern "C" const char* maskflownet_sources() { return SOURCES; }
+
 MXReturnValue initialize(int version) {
   if (version >= 10900) return MXReturnValue::MX_SUCCESS;
   return fail("the kernels need MXNet 1.9 or newer");

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import resource
+import tempfile
 from contextlib import nullcontext
 
 import mxnet as mx
@@ -191,6 +192,15 @@ def test_both_sides_of_a_prediction_agree(fast, name):
         assert network.check_agreement(case, runners) < network.AGREEMENT_PX
 
 
+def test_a_forward_pass_is_over_when_its_run_returns(monkeypatch):
+    """MXNet returns at once and computes behind; a clock would see nothing of it."""
+    run = cases.runner(Case("S", "forward", (64, 64)), "builtin")
+    waited, wait = [], mx.nd.waitall
+    monkeypatch.setattr(mx.nd, "waitall", lambda: waited.append(wait()))
+    run()
+    assert waited
+
+
 def test_a_training_step_of_the_cascade_leaves_its_first_stage_alone(monkeypatch):
     pipes = []
     make = cases.make_pipeline
@@ -205,13 +215,30 @@ def test_a_training_step_of_the_cascade_leaves_its_first_stage_alone(monkeypatch
     assert changed and not any("maskflownet_s" in key for key in changed)
 
 
-def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, caplog):
+def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(cases, "PAIRS", 2)
     with cases.folder_runners(Case("S", "folder", (64, 64))) as (memory, folder):
         assert [flow.shape for flow in memory()] == 2 * [(64, 64, 2)]
         folder()
+        flows = {path: path.read_bytes() for path in tmp_path.rglob("*.flo")}
+        assert len(flows) == 2
+        for path in flows:
+            path.write_bytes(b"")
         folder()
+        assert {path: path.read_bytes() for path in flows} == flows
     assert caplog.messages == []
+
+
+def test_a_folders_figures_say_how_many_pairs_it_has(monkeypatch):
+    sides = dict.fromkeys(report.FOLDER, lambda: None)
+    monkeypatch.setattr(network, "runners_of", lambda case: nullcontext(sides))
+    figures = network.measure_case(Case("S", "folder", (64, 64)), rounds=2, profile=False)
+    assert figures["pairs"] == cases.PAIRS and set(figures) == {"pairs", "seconds"}
+    assert {side: len(rounds) for side, rounds in figures["seconds"].items()} == {
+        "memory": 2,
+        "folder": 2,
+    }
 
 
 def test_memory_is_in_megabytes_beyond_what_was_imported(monkeypatch):
@@ -293,3 +320,18 @@ def test_growth_leaves_out_the_plain_graph_of_large_images_and_draws_the_rest(
     np.testing.assert_allclose(seconds.lines[1].get_ydata(), [2, 2])
     assert memory.lines[1].get_ydata()[0] == pytest.approx(100 / (256 * 448 / 1e6))
     assert (tmp_path / "images" / "cost.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_growth_that_is_stopped_draws_what_there_is(tmp_path, monkeypatch, known_machine):
+    answers = iter([Alone(seconds=1, peak_mb=100, shares={})])
+
+    def measure(case, side):
+        for answer in answers:
+            return answer
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(alone, "measure_alone", measure)
+    path = tmp_path / "speed.json"
+    assert growth.main(["--json", str(path), "--sizes", "256,448"]) == 130
+    assert len(Report(path).section("growth")) == 1
+    assert (tmp_path / "images" / "cost.png").exists()

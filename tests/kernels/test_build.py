@@ -43,8 +43,43 @@ def compiler():
 @pytest.mark.parametrize("compiler_name", ["/nonexistent", "no-such-compiler"])
 def test_without_a_compiler_a_line_says_so(tmp_path, compiler_name):
     said = make(tmp_path, f"CXX={compiler_name}")
-    assert f"No C++ compiler ({compiler_name}): MXNet's own operators will run" in said
+    assert f"No C++ compiler ({compiler_name}) for C++17 with OpenMP: MXNet's own" in said
     assert not (tmp_path / "build").exists()
+
+
+def compiler_that(tmp_path, script):
+    """Return a stand-in for a compiler."""
+    path = tmp_path / "compiler"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_compiler_without_openmp_is_none(tmp_path):
+    compiler = compiler_that(tmp_path, 'case "$*" in *-fopenmp*) exit 1;; esac')
+    said = make(tmp_path / "kernels", f"CXX={compiler}")
+    assert f"No C++ compiler ({compiler}) for C++17 with OpenMP: MXNet's own" in said
+
+
+def test_folders_may_have_spaces_in_their_names(tmp_path):
+    """Here that of the environment, which holds MXNet."""
+    environment = tmp_path / "an environment"
+    environment.symlink_to(sys.prefix)
+    compiler = compiler_that(
+        tmp_path, f'printf "%s\\n" "$@" > {tmp_path}/said; touch build/lib_api.o.part'
+    )
+    python = environment / "bin" / "python"
+    make(tmp_path / "kernels", f"CXX={compiler}", f"RUN={python}", "build/lib_api.o")
+    said = (tmp_path / "said").read_text().splitlines()
+    (include,) = (Path(word[2:]) for word in said if word.startswith("-I"))
+    assert include.is_relative_to(environment) and (include / "mxnet" / "lib_api.h").exists()
+
+
+def test_a_compile_that_fails_leaves_no_object(tmp_path):
+    compiler = compiler_that(tmp_path, "echo half > build/lib_api.o.part; exit 1")
+    with pytest.raises(AssertionError, match="lib_api"):
+        make(tmp_path / "kernels", f"CXX={compiler}", "build/lib_api.o")
+    assert not (tmp_path / "kernels" / "build" / "lib_api.o").exists()
 
 
 @pytest.mark.parametrize(("unit", "table"), [("avx2", "kAvx2"), ("avx512", "kAvx512")])

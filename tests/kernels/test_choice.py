@@ -6,6 +6,7 @@ import runtime  # noqa: F401  (before MXNet)
 import ctypes
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -117,8 +118,20 @@ def test_a_library_that_is_cut_short(tmp_path, built, share, monkeypatch):
 def test_a_library_of_something_else(tmp_path, monkeypatch):
     path = tmp_path / "other.so"
     path.write_text("This is no library.\n" * 1000)
-    assert "`make kernels` mends it" in obstacle(path, monkeypatch)
+    assert f"remove {tmp_path}, then `make kernels`" in obstacle(path, monkeypatch)
     assert "undefined symbol" in obstacle(compile_library(tmp_path / "empty.so"), monkeypatch)
+
+
+def test_a_library_of_other_sources(tmp_path, built, monkeypatch):
+    """Such as those before an update: it may read the same inputs in another order."""
+    sources = tmp_path / "source"
+    shutil.copytree(kernels.SOURCE, sources)
+    monkeypatch.setattr(kernels, "SOURCE", sources)
+    (sources / ".layout.h.swp").write_text("an editor's")
+    assert "other sources" not in str(obstacle(BUILT, monkeypatch))
+    with (sources / "layout.h").open("a") as file:
+        file.write("// A change.\n")
+    assert obstacle(BUILT, monkeypatch).startswith("the fast ones were built from other sources")
 
 
 def test_a_processor_without_avx2(built):

@@ -1,6 +1,6 @@
 """The kernels of each vector unit against formulas in float64, and their derivatives.
 
-No MXNet here: test_sanitizers.py runs this file against a build with sanitizers too.
+No MXNet here: test_build.py runs this file against a build with sanitizers too.
 """
 
 import ctypes
@@ -77,17 +77,31 @@ def test_any_number_of_threads_does_the_same(unit, threads):
     own = [random(rng, *one) for one in form.output_shapes(2, 11, 13)]
     warped = [random(rng, *one) for one in (shape, shape, (2, 2, 11, 13), (7, 7, 3, 3))]
     features, gradients = [random(rng, *shape) for _ in "12"], [random(rng, *volume)]
+    assert_threads_agree(
+        threads,
+        lambda: [
+            *caller.cost_volume(features, gradients, 4, 0.1),
+            *caller.tied_warp(warped, [random(np.random.default_rng(1), *shape)]),
+            *caller.dense_block(block, own, form, 1),
+        ],
+    )
+
+
+def test_heads_may_be_wider_than_the_block(unit):
+    """As those of a network with many `upfeat_ch`; each thread has a working memory of its own."""
+    rng = np.random.default_rng(0)
+    form = Form((81,), (16,) * 5, True, 200)
+    block = reference.random_block(rng, form, 1, 24, 30)
+    own = [random(rng, *one) for one in form.output_shapes(1, 24, 30)]
+    assert_threads_agree(4, lambda: Caller(unit).dense_block(block, own, form, 1))
+
+
+def assert_threads_agree(threads, run):
     gomp = ctypes.CDLL("libgomp.so.1")
     results = []
     for count in (1, threads):
         gomp.omp_set_num_threads(count)
-        results.append(
-            [
-                *caller.cost_volume(features, gradients, 4, 0.1),
-                *caller.tied_warp(warped, [random(np.random.default_rng(1), *shape)]),
-                *caller.dense_block(block, own, form, 1),
-            ]
-        )
+        results.append(run())
     gomp.omp_set_num_threads(1)
     for one, other in zip(*results, strict=True):
         for got, wanted in zip(one, other, strict=True):

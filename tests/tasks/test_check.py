@@ -6,7 +6,9 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import mxnet as mx
 import pytest
 
 from config import InputError
@@ -67,6 +69,14 @@ def test_the_first_missing_file(kitti, caplog):
     printed = lines(caplog)
     assert printed["kitti.2015"].endswith(f": 198 of 200 pairs; first missing: {missing}")
     assert printed["kitti.2012"].endswith("194 of 194 pairs")
+
+
+def test_what_is_missing_counts_before_a_set_that_is_complete(kitti, caplog):
+    (kitti / "2012/training/flow_occ/000003_10.png").unlink()
+    assert not check_datasets(UNSET | {"kitti": kitti})
+    printed = lines(caplog)
+    assert ": 193 of 194 pairs; " in printed["kitti.2012"]
+    assert printed["kitti.2015"].endswith("200 of 200 pairs")
 
 
 def test_missing_folders_and_a_bad_split_file(tmp_path, caplog):
@@ -137,6 +147,13 @@ def test_each_gpu_and_whether_mxnet_runs_on_it(tmp_path, driver, monkeypatch, ca
     printed = lines(caplog)
     assert printed["driver"].endswith("serves CUDA up to 12.4")
     assert printed["checkpoints"].endswith("--fetch dbbSep30")
+
+
+def test_mxnet_for_gpus_is_said(tmp_path, driver, monkeypatch, caplog):
+    features = SimpleNamespace(is_enabled=lambda name: name == "CUDA")
+    monkeypatch.setattr(mx.runtime, "Features", lambda: features)
+    check(UNSET, tmp_path)
+    assert "1.9.1, built for GPUs; " in lines(caplog)["MXNet"]
 
 
 def test_a_driver_without_gpus_is_no_mistake(tmp_path, driver, caplog):

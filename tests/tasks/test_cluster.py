@@ -1,9 +1,12 @@
 """Which processes the launcher starts and where, the guard's patience, mistakes in what is said."""
 
+import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,56 @@ def test_a_machine_that_hears_no_more_of_the_launcher_ends_its_process(tmp_path)
         assert process.wait(20) == 128 + signal.SIGKILL
 
 
+STOPPABLE = """
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+def stop(*_):
+    time.sleep(0.5)
+    (folder / "saved").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+(folder / "new").write_text(str(os.getpid()))
+(folder / "new").rename(folder / "pid")
+time.sleep(60)
+"""
+
+
+def start_guarded(folder, role, grace):
+    """Start a process that takes its time to stop, behind its guard; return guard and pid."""
+    guard = [sys.executable, "-m", "tasks.guard", "--grace", grace, "--"]
+    process = subprocess.Popen(
+        [*guard, sys.executable, "-c", STOPPABLE, str(folder)],
+        **{"cwd": REPOSITORY, "stdin": subprocess.PIPE, "env": os.environ | {"DMLC_ROLE": role}},
+    )
+    while not (folder / "pid").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process, int((folder / "pid").read_text())
+
+
+@pytest.mark.parametrize(
+    ("role", "grace", "code"),
+    [("worker", "30", 143), ("worker", "0.1", 137), ("server", "2", 137)],
+)
+def test_without_a_launcher_workers_may_finish_and_servers_serve_on(tmp_path, role, grace, code):
+    process, _ = start_guarded(tmp_path, role, grace)
+    process.stdin.close()
+    assert process.wait(20) == code
+    assert (tmp_path / "saved").exists() == (code == 143)
+
+
+def test_a_guard_that_is_killed_leaves_nothing(tmp_path):
+    process, pid = start_guarded(tmp_path, "worker", "30")
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    until = time.monotonic() + 20
+    with contextlib.suppress(OSError):  # it is gone
+        while "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
 # Mistakes.
 
 
@@ -91,6 +144,7 @@ def test_a_machine_that_hears_no_more_of_the_launcher_ends_its_process(tmp_path)
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, flags, said):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, "_Process", None)  # nothing is started
     files = {
         "empty": b"# nobody\n\n",
         "words": b"127.0.0.1\na b c\n",

@@ -15,7 +15,7 @@ from main import main
 from network import Peers, PeersLostError
 from tasks.distributed import Place, check_agreement, join, noting_loss, place_of
 from tasks.meter import Meter
-from tasks.train import train
+from tasks.train import train, validation_epe
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "abcJan01-0000"
@@ -202,6 +202,18 @@ def test_the_first_saves_where_another_has_died(tmp_path, place):
     with pytest.raises(PeersLostError):
         train(pipe, RUN, 0, data, settings, tmp_path)
     assert steps_saved(tmp_path) == [3]
+
+
+def test_validation_errors_are_weighted_by_pairs_with_a_valid_pixel():
+    pipe = FakePipe()
+    pipe.peers = Others(lambda *_: [2.0 * 4, 4])
+    pipe.peers.store = "any"
+    blank = FakeSet(1)[0]
+    known = blank._replace(valid=blank.valid + 255)
+    # FakePipe's error is 3 px.
+    epe = validation_epe(pipe, [known, blank, known])
+    assert pipe.peers.heard == [[3.0 * 2, 2]]
+    assert epe == pytest.approx((3 * 2 + 2 * 4) / 6)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -10,15 +10,16 @@ from tasks.memory import BESIDES, BYTES_PER_PIXEL, SHARE, micro_batch, shortage
 GB = 10**9
 
 
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize(
     ("samples", "batch", "devices", "wanted"),
-    [(8, 8, 1, 8), (7.9, 8, 1, 4), (3.9, 8, 1, 2), (1, 8, 1, 1), (4, 8, 2, 4), (5, 6, 2, 2)],
+    [(8, 8, 1, 8), (7.99, 8, 1, 4), (3.9, 8, 1, 2), (1, 8, 1, 1), (4, 8, 2, 4), (5, 6, 2, 2)],
 )
-def test_the_most_that_fits_and_divides(monkeypatch, caplog, samples, batch, devices, wanted):
+def test_the_most_that_fits_and_divides(monkeypatch, caplog, samples, batch, devices, wanted, fast):
     pixels = 320 * 448
-    free = (BESIDES + samples * BYTES_PER_PIXEL["MaskFlownet_S", False] * pixels + 1) / SHARE
+    free = (BESIDES + samples * BYTES_PER_PIXEL["MaskFlownet_S", fast] * pixels + 1) / SHARE
     monkeypatch.setattr(memory, "free_bytes", lambda: free)
-    assert micro_batch(batch, "MaskFlownet_S", False, (320, 448), devices) == wanted
+    assert micro_batch(batch, "MaskFlownet_S", fast, (320, 448), devices) == wanted
     assert caplog.messages == []
 
 
