@@ -159,8 +159,8 @@ def control_groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
         _, controllers, name = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        # Version 2 has one hierarchy, without a name; in version 1 the folder of several controllers
-        # may list them in another order than here, and each has a link to it.
+        # Version 2 has one hierarchy, without a name. In version 1 the folder of several
+        # controllers may list them in another order than here; each has a link to it.
         top = root / "sys/fs/cgroup"
         top = next((top / name for name in (controllers, controller) if (top / name).is_dir()), top)
         group = top / name.strip("/")

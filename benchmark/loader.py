@@ -203,7 +203,7 @@ def peak_memory(folder: Path, pairs: int) -> dict[str, float]:
 def _high_water_mark(pid):
     """Return the peak memory of a process in MB, as Linux tells it."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 def measure_memory() -> dict[int, dict[str, float]]:

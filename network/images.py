@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import mxnet as mx
 import numpy as np
 
@@ -49,9 +50,11 @@ def checked_pair(image1, image2, resize):
 def network_inputs(pairs, ctx):
     """Return the two images of pairs as the network wants them, two NDArrays (N, 3, H, W)."""
     inputs = []
-    for image1, image2, size in pairs:
-        centred = centralise(to_device(image1[None], ctx), to_device(image2[None], ctx))
-        inputs.append([size.to_network(image) for image in centred])
+    for *images, size in pairs:
+        # As in `centralise`; of bytes OpenCV has it exactly, and in a fraction of MXNet's time.
+        mean = np.mean([cv2.mean(image)[:3] for image in images], axis=0) / 255
+        mean = mx.nd.array(mean, ctx, np.float32).reshape((1, 3, 1, 1))
+        inputs.append([size.to_network(to_device(image[None], ctx) - mean) for image in images])
     return [mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True)]
 
 
@@ -63,7 +66,8 @@ def centralise(image1, image2):
 
 def to_device(image, ctx):
     """Bring uint8 (N, H, W, 3) to a device as float32 (N, 3, H, W) in [0, 1]."""
-    return mx.nd.array(image, ctx, np.uint8).transpose((0, 3, 1, 2)).astype(np.float32) / 255
+    # Not transposed first: MXNet takes ten times as long for that of bytes.
+    return mx.nd.array(image, ctx, np.uint8).astype(np.float32).transpose((0, 3, 1, 2)) / 255
 
 
 def to_numpy(output):
