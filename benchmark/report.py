@@ -16,7 +16,7 @@ DEFAULT = ROOT / "docs" / "speed.json"
 BEGIN, END = "<!-- figures: written by `make benchmark` -->", "<!-- end of figures -->"
 SECTIONS = {
     "native": "",
-    "avx2": "Both sides limited to AVX2 (`--isa avx2`):",
+    "avx2": "Both sides limited to AVX2 (`--isa avx2`), all but plain's OpenBLAS:",
 }
 SHOWN_SHARES = 6  # operators of a profile
 
