@@ -1,8 +1,9 @@
 """How fast the networks are on a CPU, and with how much memory: the tables of docs/speed.md.
 
 `python -m benchmark.network` compares MXNet's own operators (the plain graph) with the fast ones of
-`kernels`, in one process, on the same threads and in turn, round after round: what else the machine
-does meanwhile hits both alike. A ratio is the median of the rounds' ratios, with their quartiles.
+`kernels`, each in a process of its own, on the same threads and in turn, round after round: what
+else the machine does meanwhile hits both alike. A ratio is the median of the rounds' ratios, with
+their quartiles.
 Memory is the peak of a process that does nothing else, without what it held once all was imported.
 Weights are random and scenes generated, so nothing needs to be downloaded.
 """
@@ -12,11 +13,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmark.quiet import warnings_alone
 from benchmark.report import DEFAULT, FOLDER, SIDES, Report, folder_line, ratio_text, shares_line
+from benchmark.turns import side_by_itself
 from config.errors import InputError
 from tasks.command_line import OneLineParser, positive, run_program, set_threads
 
@@ -79,13 +80,14 @@ def measure_rounds(runners: dict, rounds: int) -> dict[str, list[float]]:
 @contextmanager
 def runners_of(case) -> Iterator[dict]:
     """Give what is compared in a case, by the names of the sides."""
-    from benchmark.cases import folder_runners, runner
-
     if case.what == "folder":
+        from benchmark.cases import folder_runners
+
         with folder_runners(case) as runners:
             yield dict(zip(FOLDER, runners, strict=True))
     else:
-        yield {side: runner(case, side) for side in SIDES}
+        with ExitStack() as sides:
+            yield {side: sides.enter_context(side_by_itself(case, side)) for side in SIDES}
 
 
 def check_agreement(case, runners: dict) -> float:
@@ -96,7 +98,7 @@ def check_agreement(case, runners: dict) -> float:
     ArithmeticError
         They differ, so that a comparison of their speed means nothing.
     """
-    flow, other = (runners[side]() for side in SIDES)
+    flow, other = (runners[side](True) for side in SIDES)
     difference = float(abs(flow - other).max())
     if not difference < AGREEMENT_PX:
         raise ArithmeticError(f"{case.name}: both sides' flow differs by {difference} px")
@@ -162,8 +164,7 @@ def main(argv=None) -> int:
         require_fast()
         report = Report(arguments.json)
         for case in choose(arguments.cases):
-            with warnings_alone("kernels"):  # it would tell of each plain pipeline
-                figures = measure_case(case, arguments.rounds, arguments.profile)
+            figures = measure_case(case, arguments.rounds, arguments.profile)
             report.add(arguments.isa, case.name, figures)
             for line in summary(case, figures):
                 logger.info("%s", line)

@@ -16,7 +16,7 @@ TOOLS = ["awk", "chmod", "cp", "find", "make", "mkdir", "rm", "sh", "touch"]
 # stand-in; `-m pip install` only succeeds or fails. All but `-c` leaves a line in `calls`.
 FAKE_PYTHON = """#!/bin/sh
 case "$1 $2" in
-"-c "*) shift; exec {real} -S -c 'import sys; sys.version_info = ({version}, 1, "final", 0)
+"-c "*) shift; exec "{real}" -S -c 'import sys; sys.version_info = ({version}, 1, "final", 0)
 {extra}
 exec(sys.argv.pop(1))' "$@";;
 "--version "*) echo Python {version};;

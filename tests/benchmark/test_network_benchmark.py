@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import resource
 import tempfile
@@ -15,6 +16,7 @@ from benchmark import alone, cases, growth, network, report
 from benchmark.alone import Alone, measure_alone
 from benchmark.cases import CASES, Case
 from benchmark.report import BEGIN, END, Report, ratio_text, shares_line, tables
+from benchmark.turns import side_by_itself
 from config.errors import InputError
 from kernels import use_fast
 
@@ -146,7 +148,7 @@ def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
         }[side]
 
     flow = np.zeros((2, 2, 2), np.float32)
-    runners = {"builtin": lambda: flow, "auto": lambda: flow + 2e-4}
+    runners = {"builtin": lambda wanted=0: flow, "auto": lambda wanted=0: flow + 2e-4}
     monkeypatch.setattr(alone, "measure_alone", measure)
     monkeypatch.setattr(network, "runners_of", lambda case: nullcontext(runners))
     case = Case("S", "predict", (64, 64))
@@ -161,7 +163,7 @@ def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
         "peak_mb": {"builtin": 500, "auto": 300},
         "shares": {"builtin": {"Convolution": 1}, "auto": {"Concat": 1}},
     }
-    runners["auto"] = lambda: flow + 1
+    runners["auto"] = lambda wanted=0: flow + 1
     with pytest.raises(ArithmeticError, match="differs by"):
         network.measure_case(case, rounds=1, profile=False)
 
@@ -174,10 +176,10 @@ def test_what_takes_long_is_measured_in_fewer_rounds(monkeypatch):
 
 def test_sides_that_differ_are_not_compared():
     flow = np.zeros((2, 2, 2), np.float32)
-    runners = {"builtin": lambda: flow, "auto": lambda: flow + 0.5}
+    runners = {"builtin": lambda wanted: flow, "auto": lambda wanted: flow + 0.5}
     with pytest.raises(ArithmeticError, match=r"differs by 0\.5 px"):
         network.check_agreement(CASES[1], runners)
-    runners["auto"] = lambda: flow * np.nan
+    runners["auto"] = lambda wanted: flow * np.nan
     with pytest.raises(ArithmeticError):
         network.check_agreement(CASES[1], runners)
 
@@ -186,7 +188,8 @@ def test_sides_that_differ_are_not_compared():
 def test_both_sides_of_a_prediction_agree(fast, name):
     case = Case(name, "predict", (64, 128))
     with network.runners_of(case) as runners:
-        flow = runners["auto"]()
+        assert runners["auto"]() is None
+        flow = runners["auto"](True)
         assert flow.shape == (64, 128, 2)
         assert 0.01 < abs(flow).max() < 200
         assert network.check_agreement(case, runners) < network.AGREEMENT_PX
@@ -253,6 +256,23 @@ def test_a_process_that_fails_is_no_figure(capfd):
     with pytest.raises(ChildProcessError, match="S nothing 64x64, auto: exit code 1"):
         measure_alone(Case("S", "nothing", (64, 64)), "auto")
     assert "KeyError" in capfd.readouterr().err
+
+
+def test_a_side_that_fails_ends_the_comparison(capfd):
+    ended = pytest.raises(ChildProcessError, match="S nothing 64x64, auto: its process has ended")
+    with side_by_itself(Case("S", "nothing", (64, 64)), "auto") as run, ended:
+        run()
+    assert "KeyError" in capfd.readouterr().err
+
+
+def test_sides_have_processes_of_their_own_that_end_with_the_case():
+    with network.runners_of(Case("S", "forward", (64, 64))) as runners:
+        for run in runners.values():
+            run()
+        sides = multiprocessing.active_children()
+        assert len(sides) == 2
+    assert not multiprocessing.active_children()
+    assert [side.exitcode for side in sides] == [0, 0]
 
 
 def test_a_process_of_its_own_tells_memory_and_shares():
