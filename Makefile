@@ -38,7 +38,7 @@ test-long: kernels ## run the tests that take minutes
 test-gpu-wheel: .venv/ready .venv-gpu/ready ## try MXNet for GPUs without a GPU (1.8 GB to download)
 	@$(RUN) -m pytest -n 0 -m gpu_wheel tests/test_gpu_wheel.py
 
-benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (8 minutes)
+benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (10 minutes)
 	@$(RUN) -m benchmark.network
 	@$(RUN) -m benchmark.network --isa avx2 --cases "forward 448x1024"
 	@$(RUN) -m benchmark.growth
