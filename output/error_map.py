@@ -8,6 +8,7 @@ import metrics
 # io_flow.h; https://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow): up to these
 # multiples of what still counts as right, these colours (RGB). Blue is right, red is wrong.
 _UP_TO = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
+_FIRST_RED = _UP_TO.index(1) + 1
 _COLORS_RGB = (
     (49, 54, 149),
     (69, 117, 180),
@@ -40,9 +41,12 @@ def error_map(flow, truth, valid):
     numpy.ndarray
         uint8 (H, W, 3), BGR; black where the truth is not known.
     """
-    error = metrics.endpoint_error(flow, truth)
-    length = np.hypot(truth[..., 0], truth[..., 1])
-    allowed = np.maximum(metrics.OUTLIER_PX, metrics.OUTLIER_SHARE * length)
-    step = np.searchsorted(_UP_TO, error / allowed)
+    squared = metrics.squared_error(flow, truth)
+    share = metrics.squared_length(truth) / metrics.OUTLIER_PARTS**2
+    allowed = np.maximum(metrics.OUTLIER_PX**2, share)
+    step = np.searchsorted(_UP_TO, np.sqrt(squared / allowed))
+    # No rounding may paint an outlier blue, nor what is none red.
+    outlier = metrics.is_outlier(squared, truth)
+    step = np.where(outlier, np.maximum(step, _FIRST_RED), np.minimum(step, _FIRST_RED - 1))
     colors = np.array(_COLORS_RGB, np.uint8)[:, ::-1]
     return np.where(valid[..., None], colors[step], np.uint8(0))

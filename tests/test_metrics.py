@@ -14,17 +14,56 @@ def everywhere(flow):
     return np.ones(flow.shape[:2], bool)
 
 
-def test_endpoint_error_is_the_euclidean_distance():
-    error = metrics.endpoint_error(field((3, 4), (0, 0)), field((0, 0), (0, 2)))
-    np.testing.assert_allclose(error, [[5, 2]], atol=1e-6)
+def score(flow, truth):
+    return metrics.score_image(flow, truth, everywhere(flow))
+
+
+def test_the_error_is_the_euclidean_distance():
+    squared = metrics.squared_error(field((3, 4), (0, 0)), field((0, 0), (0, 2)))
+    assert squared.tolist() == [[25, 4]]
 
 
 def test_an_outlier_is_over_3_px_and_over_5_percent():
     truth = field((0, 0), (0, 0), (100, 0), (100, 0))
     flow = field((2.9, 0), (3.1, 0), (104.9, 0), (105.1, 0))
-    error = metrics.endpoint_error(flow, truth)
-    assert metrics.is_outlier(error, truth).tolist() == [[False, True, False, True]]
-    assert metrics.score_image(flow, truth, everywhere(flow)).fl == 0.5
+    outlier = metrics.is_outlier(metrics.squared_error(flow, truth), truth)
+    assert outlier.tolist() == [[False, True, False, True]]
+    assert score(flow, truth).fl == 0.5
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5])
+def test_an_error_of_exactly_a_limit_is_not_over_it(limit):
+    truth = field((0, 0), (0, 0), (7.5, -2))
+    exact = field((limit, 0), (0, -limit), (7.5, limit - 2))
+    assert getattr(score(exact, truth), f"over_{limit}px") == 0
+    beyond = np.nextafter(exact, np.float32(9) * np.sign(exact - truth), dtype=np.float32)
+    assert getattr(score(beyond, truth), f"over_{limit}px") == 1
+
+
+@pytest.mark.parametrize("length", [60, 100, 7777 / 64, 511.984375])
+def test_an_error_of_exactly_3_px_or_5_percent_is_no_outlier(length):
+    truth = field((0, 0), (length, 0), (0, length))
+    exact = field((0, 3), (length + length / 20, 0), (0, length - length / 20))
+    if length * 64 % 20:  # a 20th has no exact float32: a step of 1/64 px below and above it
+        steps = length * 64 // 20 / 64
+        exact = field((0, 3), (length + steps, 0), (0, length - steps))
+    assert score(exact, truth).outliers == 0
+    step = np.float32([[(0, 1 / 64), (1 / 64, 0), (0, -1 / 64)]])
+    assert score(exact + step, truth).outliers == 3
+
+
+BELOW_40 = np.nextafter(np.float32(40), np.float32(0))
+
+
+def test_speeds_of_exactly_10_and_40_px_belong_to_the_faster_class():
+    truth = field((6, 8), (24, 32), (-40, 0), (BELOW_40, 0))
+    scores = metrics.score_regions(truth, truth, everywhere(truth))
+    assert [scores[name].pixels for name in metrics.SPEEDS] == [0, 2, 2]
+
+
+def test_no_error_is_1e_minus_4_px_as_the_original_counts_it():
+    truth = field((3, 1))
+    assert score(truth, truth).epe == pytest.approx(1e-4, rel=1e-9)
 
 
 def test_only_valid_pixels_count():

@@ -29,6 +29,10 @@ def test_of_longer_flow_five_percent_count():
     assert (color(9.9, 200), color(10.1, 200)) == (BLUES[-1], REDS[0])
 
 
+def test_exactly_three_pixels_or_five_percent_are_blue():
+    assert [color(*case) for case in ((3,), (3, 60), (5, 100), (25, 500))] == [BLUES[-1]] * 4
+
+
 def test_black_where_the_truth_is_not_known():
     flow, truth = np.zeros((2, 3, 2), np.float32), np.full((2, 3, 2), 9, np.float32)
     valid = np.zeros((2, 3), bool)
