@@ -11,16 +11,16 @@
   so here it keeps one, unless MXNET_CPU_TEMP_COPY is already set.
 - CUDA: pip puts NVIDIA's libraries where the system does not look for them. Where MXNet's build for
   GPUs is installed they are loaded here, by their paths; MXNet then finds them loaded.
-- NumPy: MXNet 1.9.1 still says `np.bool`, which NumPy 1.24 removed. Nothing else is missing up to
-  NumPy 1.26, so that one alias is enough; it must stay, since MXNet looks it up later too.
+- NumPy: MXNet 1.9.1 looks up names that NumPy 1.24 and 2 removed. It finds them here, and it alone:
+  all other code sees NumPy as it is.
 """
 
 import contextlib
 import ctypes
+import math
 import os
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -49,6 +49,31 @@ CUDA_LIBRARIES = {
     "libnccl.so.2": "nvidia-nccl-cu11",
     "libnvToolsExt.so.1": "nvidia-nvtx-cu11",
     "libcudnn.so.8": "nvidia-cudnn-cu11",
+}
+
+# What MXNet 1.9.1 looks up in NumPy although it was removed, `bool` in NumPy 1.24 (2.0 has that
+# name again) and the others in 2.0 or later; each with what NumPy had there. All are looked up
+# while MXNet is imported, and `bool` later too.
+NUMPY_NAMES = {
+    "bool": bool,
+    # The constants of mxnet.numpy, and a default of its estimators.
+    "Inf": math.inf,
+    "NAN": math.nan,
+    "NINF": -math.inf,
+    "NZERO": -0.0,
+    "NaN": math.nan,
+    "PINF": math.inf,
+    "PZERO": 0.0,
+    # The functions of mxnet.numpy that it takes from NumPy. We use none of them: its import does.
+    "alltrue": np.all,
+    "in1d": np.isin,
+    "msort": lambda array: np.sort(array, axis=0),
+    "product": np.prod,
+    "round_": np.round,
+    "sometrue": np.any,
+    "trapz": lambda *arguments, **named: np.trapezoid(*arguments, **named),
+    # Functions for finance, which have raised an error since NumPy 1.20.
+    **dict.fromkeys(("mirr", "npv", "pmt", "ppmt", "pv", "rate")),
 }
 
 # Set by `tasks.launch`: so many workers of a training share this machine's cores.
@@ -233,6 +258,22 @@ def load_cuda_libraries(path: list[str] | None = None) -> None:
             ctypes.CDLL(str(file))
 
 
+def lend_names_to_mxnet() -> None:
+    """Let MXNet, and no other code, find NUMPY_NAMES in NumPy.
+
+    NumPy's own `__getattr__` is asked for what the module lacks, so what it has stays what it is.
+    """
+    ask_numpy = np.__getattr__
+
+    def ask(name):
+        caller = sys._getframe(1).f_globals.get("__name__") or ""
+        if name in NUMPY_NAMES and caller.partition(".")[0] == "mxnet":
+            return NUMPY_NAMES[name]
+        return ask_numpy(name)
+
+    np.__getattr__ = ask
+
+
 # An empty OMP_NUM_THREADS is none for MXNet.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
 if "OMP_WAIT_POLICY" not in os.environ:
@@ -241,8 +282,4 @@ os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
 
 load_cuda_libraries()
 
-with warnings.catch_warnings():
-    # From 1.20 to 1.23 NumPy has the alias and warns at any look at it.
-    warnings.simplefilter("ignore")
-    if not hasattr(np, "bool"):
-        np.bool = bool
+lend_names_to_mxnet()

@@ -19,7 +19,8 @@ _UNKNOWN_ABOVE = 1e9
 
 # OpenCV prints what it makes of a damaged file; the errors raised here say it, in one line.
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.setLogLevel(0)
+    # Where this lies: up to OpenCV 4.13, and in newer ones.
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 COPY_AGAIN = "copy or download the file again"
 
