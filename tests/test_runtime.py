@@ -72,7 +72,7 @@ def seen():
     return {{name: repr(getattr(np, name, "nothing")).partition(" at 0x")[0] for name in names}}
 before = seen()
 import runtime, mxnet
-print(set(before.items()) ^ set(seen().items()))
+print(set(before.items()) - set(seen().items()))
 """
     process = run_python(code)
     assert process.stdout == "set()\n", process.stderr
