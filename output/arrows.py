@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from reader.formats.common import known_flow
+
 ARROWS_ACROSS = 24  # along the longer side, if no spacing is given
 SMALLEST_SPACING = 16  # px
 COLOR = (0, 255, 255)  # BGR: yellow, which few scenes are full of ...
@@ -14,7 +16,8 @@ def draw_arrows(image, flow, spacing=None):
     """Draw an arrow at every `spacing`-th pixel, from the pixel to where it moves.
 
     Arrows have the flow's true length: the tip is where the pixel is in image 2. Where the flow is
-    shorter than half a pixel there is a dot, where it is not finite there is nothing.
+    shorter than half a pixel there is a dot, where it is unknown (not finite, or beyond 1e9 as in
+    a .flo file) there is nothing.
 
     Parameters
     ----------
@@ -51,10 +54,10 @@ def _arrows(flow, spacing):
     height, width = flow.shape[:2]
     for y in range(min(spacing, height) // 2, height, spacing):
         for x in range(min(spacing, width) // 2, width, spacing):
+            if not known_flow(flow[y, x]):
+                continue
             u, v = (float(component) for component in flow[y, x])
             length = np.hypot(u, v)
-            if not np.isfinite(length):
-                continue
             # Far outside of the picture nothing shows, and OpenCV's numbers would overflow.
             shortened = min(1, 2 * (height + width) / max(length, 1e-9))
             end = (x + u * shortened, y + v * shortened)

@@ -7,6 +7,8 @@ Methodology for Optical Flow" (IJCV 2011), whose coding is written down in the b
 
 import numpy as np
 
+from reader.formats.common import known_flow
+
 # Hues between one pure colour and the next: red, yellow, green, cyan, blue, magenta, (red).
 STEPS = (15, 6, 4, 11, 13, 6)
 _PURE = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]])
@@ -25,9 +27,9 @@ def color_wheel():
 
 
 def largest_length(flow):
-    """Return the length in pixels of the longest finite flow vector of (H, W, 2), 0 without any."""
+    """Return the length in pixels of the longest known vector of flow (H, W, 2), 0 without any."""
     length = np.hypot(flow[..., 0], flow[..., 1])
-    return float(length.max(initial=0, where=np.isfinite(length)))
+    return float(length.max(initial=0, where=known_flow(flow)))
 
 
 def flow_to_color(flow, max_flow=None):
@@ -36,10 +38,11 @@ def flow_to_color(flow, max_flow=None):
     Parameters
     ----------
     flow : numpy.ndarray
-        float (H, W, 2), (u, v) = (x, y) in pixels. What is not finite is painted black.
+        float (H, W, 2), (u, v) = (x, y) in pixels. Unknown flow, which is NaN,
+        infinite or beyond 1e9 as in a .flo file, is painted black.
     max_flow : float, optional
         The length in pixels at which a colour is full; longer flow is darker. By default the
-        longest vector in `flow`.
+        longest known vector in `flow`.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def flow_to_color(flow, max_flow=None):
         uint8 (H, W, 3), BGR as OpenCV writes it. No motion is white.
     """
     flow = np.asarray(flow, np.float32)
-    known = np.isfinite(flow).all(axis=-1)
+    known = known_flow(flow)
     flow = np.where(known[..., None], flow, np.float32(0))
     scale = max(largest_length(flow) if max_flow is None else max_flow, SMALLEST_SCALE)
     length = np.hypot(flow[..., 0], flow[..., 1]) / np.float32(scale)

@@ -1,5 +1,7 @@
 """Image files: read as OpenCV's ordinary colour reading does, but never wrong without a word."""
 
+import functools
+import logging
 import os
 from pathlib import Path
 
@@ -7,18 +9,49 @@ import cv2
 import numpy as np
 
 from config.errors import InputError
-from reader.formats import jpeg, png, pnm
-from reader.formats.common import bad_file, decode_image, read_bytes
+from reader.formats import jpeg, png, pnm, rare, tiff, webp
+from reader.formats.common import bad_file, check_image_size, decode_image, read_bytes
 from reader.whole_file import whole_file
+
+logger = logging.getLogger(__name__)
+
+# What OpenCV reads, by suffix: a file that should be an image and is not must not go unnoticed.
+_SUFFIXES = "avif bmp dib jp2 jpe jpeg jpg pbm pgm png pnm ppm ras sr tif tiff webp"
+IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+# By how a file begins: what looks at it before it is decoded.
+_CHECKS = {
+    png.SIGNATURE: png.check_png,
+    jpeg.SIGNATURE: jpeg.check_jpeg,
+    webp.SIGNATURE: webp.check_webp,
+    rare.BMP: rare.check_bmp,
+    rare.SUN: rare.check_sun,
+    rare.JPEG_2000: rare.check_jpeg_2000,
+    **dict.fromkeys(pnm.MAGICS, pnm.check_pnm),
+    **dict.fromkeys(pnm.RARE_MAGICS, pnm.check_rare_pnm),
+    **dict.fromkeys(tiff.SIGNATURES, tiff.check_tiff),
+    **dict.fromkeys(rare.FLOATS, rare.refuse_floats),
+}
+_LARGEST_OF_12_BITS = 4095
+# What is to be done for EXIF's 2 to 8: transposed first or not, then mirrored up-down, left-right.
+_TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file of any format that OpenCV knows.
 
     EXIF rotation is honoured, grey is repeated in the three channels, alpha is dropped, and 16 bits
-    are scaled by 1/257, rounded (OpenCV's own would drop the lower byte). A PNG, JPEG or PPM that
-    was cut short is an error, as is a damaged PNG. Damage inside a JPEG cannot be seen: the format
-    has no checksums.
+    are scaled by 1/257, rounded (OpenCV's own would drop the lower byte); a warning tells where
+    they seem to hold 12 bits or fewer. A PNG, JPEG, PPM or WebP that was cut short is an error, as
+    is a damaged PNG, and a size that the file's bytes cannot hold. Damage inside a JPEG cannot be
+    seen: the format has no checksums.
 
     Parameters
     ----------
@@ -38,20 +71,73 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         No image, one that is cut short or damaged or too large, or one with other than 8 or 16
         bits per channel, such as floats.
     """
-    data = read_bytes(path)
-    if data.startswith(png.SIGNATURE):
-        png.check_png(data, path)
-    elif data.startswith(jpeg.SIGNATURE):
-        jpeg.check_jpeg(data, path)
-    elif data.startswith(pnm.MAGICS):
-        pnm.check_pnm(data, path)
-    image = decode_image(data, path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    image = _stored_image(path)
     if image.dtype == np.uint16:
+        if 0 < image.max() <= _LARGEST_OF_12_BITS:
+            _say_dark(Path(path).parent)
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if image.dtype != np.uint8:
+    return image
+
+
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """Read a picture of 8 or 16 bits as a mask.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, of any format that `read_image` reads.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (H, W): True where any of the stored colours is not 0, be it as little as 1 of 65535.
+
+    Raises
+    ------
+    MissingDataError, InputError
+        As `read_image`.
+    """
+    return _stored_image(path).any(axis=2)
+
+
+def _stored_image(path):
+    """Return what is stored, turned upright: uint8 or uint16 (H, W, 3), BGR."""
+    data = read_bytes(path)
+    for signature, check in _CHECKS.items():
+        if data.startswith(signature):
+            check(data, path)
+    flags, orientation = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 1
+    if data.startswith(tiff.SIGNATURES):
+        data = tiff.with_colours_kept(data)
+    elif data.startswith(webp.SIGNATURE):
+        orientation = webp.orientation(data)
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    image = decode_image(data, path, flags)
+    check_image_size(path, image.shape[:2], 0, len(data))
+    if image.dtype not in (np.uint8, np.uint16):
         expected = "an image of 8 or 16 bits per channel"
         raise bad_file(path, expected, f"{image.dtype}", "convert it to an ordinary PNG")
-    return image
+    return _upright(image, orientation)
+
+
+def _upright(image, orientation):
+    """Return a picture turned as EXIF's number says."""
+    if orientation not in _TURNS:
+        return image
+    transposed, up_down, left_right = _TURNS[orientation]
+    image = image.transpose(1, 0, 2) if transposed else image
+    return np.ascontiguousarray(image[:: -1 if up_down else 1, :: -1 if left_right else 1])
+
+
+@functools.lru_cache(maxsize=64)
+def _say_dark(folder):
+    """Warn of a folder's images, once."""
+    logger.warning(
+        "%s: images of 16 bits per channel hold no value above %d and are read as nearly black: if "
+        "their values are of 12 bits or fewer, scale them to 0..65535, or convert them to 8 bits",
+        folder,
+        _LARGEST_OF_12_BITS,
+    )
 
 
 def read_pair(path1: str | os.PathLike, path2: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:

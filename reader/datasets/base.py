@@ -12,7 +12,7 @@ import numpy as np
 from config import InputError, MissingDataError
 from config.paths import PATHS_FILE, ROOT_VARIABLES
 from reader.flow_files import read_flow
-from reader.images import read_image, read_pair
+from reader.images import read_mask, read_pair
 from reader.resizing import resize_sample
 from reader.sample import FlowSample
 
@@ -129,22 +129,22 @@ class FileDataset(FlowDataset):
         """Return `valid` where the pair's mask is not black."""
         if not files.mask:
             return valid
-        return np.where(read_mask(files.mask, files.flow, valid)[..., None], valid, np.uint8(0))
+        return np.where(mask_of(files.mask, files.flow, valid)[..., None], valid, np.uint8(0))
 
     def read_occluded(self, files: PairFiles, valid: np.ndarray) -> np.ndarray:
         """Return bool (H, W): where the pair's occlusion picture is not black."""
-        return read_mask(files.occlusion, files.flow, valid)
+        return mask_of(files.occlusion, files.flow, valid)
 
     def adjust(self, sample: FlowSample) -> FlowSample:
         """Return the sample as the dataset wants it: unchanged, unless a subclass says more."""
         return sample
 
 
-def read_mask(path: str, flow_path: str, flow: np.ndarray) -> np.ndarray:
+def mask_of(path: str, flow_path: str, flow: np.ndarray) -> np.ndarray:
     """Read a picture as bool (H, W), True where it is not black; it must have the flow's size."""
-    mask = read_image(path)
+    mask = read_mask(path)
     check_size(path, mask, flow_path, flow)
-    return mask.any(axis=2)
+    return mask
 
 
 def check_size(path: str, array: np.ndarray, other_path: str, other: np.ndarray) -> None:

@@ -1,15 +1,19 @@
 """A person's own data: pairs named in a list file, or folders of frames with flow beside."""
 
+import logging
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 from config import InputError, MissingDataError
 from reader.datasets.base import FileDataset, PairFiles, names_in
+from reader.images import IMAGE_SUFFIXES
 
-_IMAGE = r"(?i)[^.].*\.(png|jpe?g|ppm|pgm|bmp|tiff?|webp)"
+logger = logging.getLogger(__name__)
+
 _FLOW_SUFFIXES = (".flo", ".pfm", ".npy")
 
 
@@ -75,11 +79,12 @@ class FolderDataset(FileDataset):
     """Folders of frames with the flow to the next frame beside them; BGR.
 
     In each folder the frames are a sequence in the order of their names, numbers by value. A frame
-    without flow, as the last one, starts no pair::
+    without flow, as the last one, starts no pair. Nor does one whose next frame is missing, which
+    the numbers of the other frames and flow files tell; a warning names it::
 
         FOLDER/
-            walk/                           or in FOLDER itself
-                0001.png                    any image format
+            walk/                           or in FOLDER itself; symbolic links are followed
+                0001.png                    any image format, suffixes in any case
                 0001.flo                    or .pfm or .npy: from this frame to the next
                 0002.png
 
@@ -94,24 +99,98 @@ class FolderDataset(FileDataset):
             if not folder.is_dir():
                 raise MissingDataError(f"{folder}: this folder of frames is missing")
         top = _common_folder(folders)
-        pairs = (
-            files
-            for folder in folders
-            for inside, _, _ in sorted(os.walk(folder))
-            for files in _sequence(top, inside)
-        )
-        super().__init__(" and ".join(map(str, folders)), pairs)
+        sequences = [_Sequence(inside) for folder in folders for inside in _folders_in(folder)]
+        pairs = (files for sequence in sequences for files in sequence.pairs(top))
+        where = " and ".join(map(str, folders))
+        super().__init__(where, pairs)
+        alone = [path for sequence in sequences for path in sequence.alone]
+        if alone:
+            logger.warning(
+                "%s: %d flow files make no pair, since their own or the next frame is missing; the "
+                "first is %s",
+                *(where, len(alone), min(alone)),
+            )
 
 
-def _sequence(top, inside):
-    """Yield the files of the pairs of one folder, named by the path from `top`."""
-    there = set(names_in(inside))
-    for first, second in pairwise(sorted(names_in(inside, _IMAGE), key=_by_number)):
-        stem = Path(first).stem
-        flow = next((stem + suffix for suffix in _FLOW_SUFFIXES if stem + suffix in there), None)
-        if flow:
-            name = os.path.relpath(f"{inside}/{first}", top)
-            yield PairFiles(name, *(f"{inside}/{file}" for file in (first, second, flow)))
+def _folders_in(folder: Path) -> Iterator[str]:
+    """Yield a folder and those inside it, in order, each once however it is linked."""
+    seen = set()
+    for inside, folders, _ in os.walk(folder, followlinks=True):
+        real = os.path.realpath(inside)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield inside
+
+
+class _Sequence:
+    """The frames and flow files of one folder.
+
+    Attributes
+    ----------
+    alone : list of str
+        The flow files that make no pair, once all pairs have been taken.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        names = [name for name in names_in(folder) if not name.startswith(".")]
+        images = [name for name in names if _suffix(name) in IMAGE_SUFFIXES]
+        self._images = sorted(images, key=_by_number)
+        flows = [name for suffix in _FLOW_SUFFIXES for name in names if _suffix(name) == suffix]
+        self._flows = {Path(name).stem: name for name in reversed(flows)}
+        self._step = _smallest_step({*map(_stem, images), *self._flows})
+        self.alone = []
+
+    def pairs(self, top: str) -> Iterator[PairFiles]:
+        """Yield the files of each pair, named by the path from `top`."""
+        stems = {*map(_stem, self._images)}
+        self.alone = [f"{self._folder}/{self._flows[stem]}" for stem in self._flows.keys() - stems]
+        followers = dict(pairwise(self._images))
+        for first in self._images:
+            flow = self._flows.get(_stem(first))
+            if flow is None:
+                continue
+            second = followers.get(first)
+            if second is None or not self._follows(_stem(first), _stem(second)):
+                self.alone.append(f"{self._folder}/{flow}")
+                continue
+            name = os.path.relpath(f"{self._folder}/{first}", top)
+            yield PairFiles(name, *(f"{self._folder}/{file}" for file in (first, second, flow)))
+
+    def _follows(self, first, second):
+        """Return whether no frame is missing between two, as far as their names tell."""
+        step = _step(first, second)
+        # Times as names vary a little.
+        return self._step is None or (step is not None and step < 1.5 * self._step)
+
+
+def _smallest_step(stems):
+    """Return the least by which the one number in which neighbours differ grows, None of none."""
+    in_order = sorted(stems, key=_by_number)
+    steps = [_step(*pair) for pair in pairwise(in_order)]
+    return min((step for step in steps if step), default=None)
+
+
+def _step(first, second):
+    """Return by how much two names differ that differ in one number alone, else None."""
+    one, other = _by_number(first), _by_number(second)
+    if len(one) != len(other):
+        return None
+    differing = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
+    if len(differing) != 1 or isinstance(differing[0][0], str):
+        return None
+    return differing[0][1] - differing[0][0]
+
+
+def _stem(name):
+    return Path(name).stem
+
+
+def _suffix(name):
+    return Path(name).suffix.lower()
 
 
 def _by_number(name):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reader.datasets.base import FileDataset, PairFiles, names_in, read_mask, root_of
+from reader.datasets.base import FileDataset, PairFiles, mask_of, names_in, root_of
 
 VALID_SEQUENCES = ("ambush_2", "ambush_6", "bamboo_2", "cave_4", "market_6", "temple_2")
 SPLIT_PAIRS = {"train": 816, "valid": 225, "all": 1041}  # in each pass
@@ -57,7 +57,7 @@ class Sintel(FileDataset):
 
     def mask_valid(self, valid, files):
         """Return `valid` where the pair's mask, which shows what is invalid, is black."""
-        invalid = read_mask(files.mask, files.flow, valid)
+        invalid = mask_of(files.mask, files.flow, valid)
         return np.where(invalid[..., None], np.uint8(0), valid)
 
 

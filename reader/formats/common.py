@@ -1,6 +1,7 @@
 """What the readers and writers of all formats share: opening, checking, saying what is wrong."""
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 COPY_AGAIN = "copy or download the file again"
+# Of an image of any format: 134 million, more than any camera has; 16 bits times 3 are 0.8 GB.
+MAX_PIXELS = 2**27
 
 
 def bad_file(path: str | os.PathLike, expected: str, got: str, remedy: str) -> InputError:
@@ -91,6 +94,32 @@ def check_size(path: str | os.PathLike, size_hw: tuple[int, int], expected: int,
             f"{actual}",
             f"{fault}: {COPY_AGAIN}",
         )
+
+
+def check_image_size(
+    path: str | os.PathLike, size_hw: tuple[int, int], least: float, actual: int
+) -> None:
+    """Raise InputError for an image whose claimed size is too large, or that its bytes cannot hold.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file, for the message.
+    size_hw : tuple of int
+        Height and width that the header states, in pixels.
+    least : float
+        How many bytes an image of this size has at least in this format; 0 where that is not known.
+    actual : int
+        How many bytes of it are there.
+    """
+    height, width = size_hw
+    if not (width > 0 < height and width * height <= MAX_PIXELS):
+        expected = f"an image of 1 to {MAX_PIXELS} pixels"
+        remedy = "scale it down" if width > 0 < height else COPY_AGAIN
+        raise bad_file(path, expected, f"a size of {width}x{height}", remedy)
+    if actual < least:
+        expected = f"at least {math.ceil(least)} bytes of pixels for {width}x{height}"
+        raise bad_file(path, expected, f"{actual}", COPY_AGAIN)
 
 
 def decode_image(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A look at a JPEG before it is decoded: that its end mark is there.
+"""A look at a JPEG before it is decoded: that its end mark is there and its size believable.
 
 OpenCV notices most JPEGs that were cut short, but not one whose lost part is filled with zeros, as
 a broken download or a crashed disk leaves it: that decodes to grey. The markers are those of
@@ -6,17 +6,21 @@ https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B.
 """
 
 import os
+import struct
 
-from reader.formats.common import COPY_AGAIN, bad_file
+from reader.formats.common import COPY_AGAIN, bad_file, check_image_size
 
 SIGNATURE = b"\xff\xd8\xff"
 
 _START_OF_SCAN = b"\xff\xda"
+_START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_HUFFMAN = (0xC0, 0xC1, 0xC2)  # a block of 8x8 pixels takes a bit at least
+_PIXELS_PER_BYTE = 8 * 64
 _END_OF_IMAGE = b"\xff\xd9"  # not inside a scan: there 00 or a restart mark follows FF
 
 
 def check_jpeg(data: bytes, path: str | os.PathLike) -> None:
-    """Raise InputError unless an end mark follows the picture data of a JPEG.
+    """Raise InputError unless a JPEG has a believable size, and an end mark behind its picture.
 
     Parameters
     ----------
@@ -28,8 +32,19 @@ def check_jpeg(data: bytes, path: str | os.PathLike) -> None:
     # Step over the segments before the picture: a thumbnail in one has an end mark of its own.
     start = 2
     while data.startswith(b"\xff", start) and not data.startswith(_START_OF_SCAN, start):
-        fill = data.startswith(b"\xff\xff", start)  # a marker may have more than one FF
-        start += 1 if fill else 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+        if data.startswith(b"\xff\xff", start):  # a marker may have more than one FF
+            start += 1
+            continue
+        _check_frame(data[start : start + 9], len(data), path)
+        start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
     if data.find(_END_OF_IMAGE, start) < 0:
         got = f"no end mark in {len(data)} bytes"
         raise bad_file(path, "a complete JPEG", got, f"it was cut short: {COPY_AGAIN}")
+
+
+def _check_frame(segment, size, path):
+    """Raise InputError if a segment states a size that so many bytes cannot hold."""
+    if len(segment) == 9 and segment[1] in _START_OF_FRAME:
+        height, width = struct.unpack_from(">HH", segment, 5)
+        least = width * height / _PIXELS_PER_BYTE if segment[1] in _HUFFMAN else 0
+        check_image_size(path, (height, width), least, size)

@@ -23,6 +23,9 @@ from reader.whole_file import whole_file
 _ZERO = 2**15
 _STEPS = 64  # per pixel
 _LARGEST = 2**16 - 1
+# Where the flow is known KITTI and HD1K store B = 1. Virtual KITTI 2, whose R and G mean something
+# else, stores this: https://europe.naverlabs.com/proxy-virtual-worlds-vkitti-2/.
+_VALID_OF_VIRTUAL_KITTI = 2**16 - 1
 # The stored numbers in the stored order of rows, whatever else the file says about itself.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -47,7 +50,8 @@ def read_kitti_png(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     MissingDataError
         Nothing is at `path`.
     InputError
-        No PNG, a damaged one, or one of other than 16-bit RGB.
+        No PNG, a damaged one, one of other than 16-bit RGB, or Virtual KITTI 2's, which is coded
+        otherwise.
     """
     data = read_bytes(path)
     header = check_png(data, path)
@@ -58,6 +62,10 @@ def read_kitti_png(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         raise bad_file(path, expected, f"{header.bit_depth}-bit {kind}", remedy)
     valid_vu = decode_image(data, path, _AS_STORED)  # OpenCV's order is B, G, R
     known = valid_vu[..., 0] != 0
+    if known.any() and valid_vu[..., 0][known].min() == _VALID_OF_VIRTUAL_KITTI:
+        expected = "flow in KITTI's coding, with B = 1 where it is known"
+        remedy = "read Virtual KITTI 2 as such, or convert it to .flo"
+        raise bad_file(path, expected, "B = 65535, as Virtual KITTI 2 stores it", remedy)
     flow = (valid_vu[..., :0:-1].astype(np.float32) - _ZERO) / _STEPS
     return flow_and_valid(flow, known)
 

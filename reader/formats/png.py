@@ -10,11 +10,10 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from reader.formats.common import COPY_AGAIN, bad_file, describe_start
+from reader.formats.common import COPY_AGAIN, bad_file, check_image_size, describe_start
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-MAX_PIXELS = 2**27  # 134 million: more than any camera has; 16 bits times 3 are 0.8 GB
 _DEFLATE_RATIO = 1032  # no deflate stream unpacks to more: https://zlib.net/zlib_tech.html
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: grey, RGB, palette, both with alpha
 
@@ -51,8 +50,8 @@ def check_png(data: bytes, path: str | os.PathLike) -> PngHeader:
     Raises
     ------
     InputError
-        No PNG, cut short, a wrong checksum, or a size that its data cannot fill or that is beyond
-        MAX_PIXELS.
+        No PNG, cut short, a wrong checksum, or a size that its data cannot fill or that is too
+        large.
     """
     if not data.startswith(SIGNATURE):
         raise bad_file(path, "a PNG file", describe_start(data), "convert it to PNG")
@@ -86,12 +85,8 @@ def _chunks(data: bytes, path: str | os.PathLike) -> Iterator[tuple[bytes, memor
 
 def _check_believable(header: PngHeader, compressed: int, path: str | os.PathLike) -> None:
     """Raise InputError for a size that is too large, or larger than the data can fill."""
-    width, height = header.width, header.height
-    if not 1 <= width * height <= MAX_PIXELS:
-        expected = f"a PNG of 1 to {MAX_PIXELS} pixels"
-        raise bad_file(path, expected, f"a size of {width}x{height}", "scale it down")
     bits = header.bit_depth * _CHANNELS.get(header.colour_type, 1)
-    unpacked = height * (1 + (width * bits + 7) // 8)  # a row begins with a byte for its filter
-    if unpacked > _DEFLATE_RATIO * compressed:
-        expected = f"at least {unpacked // _DEFLATE_RATIO} bytes of pixels for {width}x{height}"
-        raise bad_file(path, expected, f"{compressed}", COPY_AGAIN)
+    # A row begins with a byte for its filter.
+    unpacked = header.height * (1 + (header.width * bits + 7) // 8)
+    size_hw = header.height, header.width
+    check_image_size(path, size_hw, unpacked / _DEFLATE_RATIO, compressed)

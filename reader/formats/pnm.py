@@ -8,11 +8,16 @@ before their line ends ("P6 \n512 384 \n255\n"). https://netpbm.sourceforge.net/
 import os
 import re
 
-from reader.formats.common import COPY_AGAIN, bad_file, check_size
+from reader.formats.common import COPY_AGAIN, bad_file, check_image_size, check_size
 
 MAGICS = (b"P5", b"P6")
+RARE_MAGICS = (b"P1", b"P2", b"P3", b"P4", b"P7")
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
+# Of the other kinds: text (a bit, grey, colours), packed bits, and PAM with its lines of words.
+_RARE_HEADER = re.compile(rb"P[1-4]" + 2 * (_GAP + rb"([0-9]{1,9})"))
+_PAM_SIZE = re.compile(rb"^(WIDTH|HEIGHT)\s+([0-9]{1,9})\s*$", re.MULTILINE)
+_PIXELS_PER_BYTE = 8  # of packed bits, the most
 _HEADER = re.compile(rb"P([56])" + 3 * (_GAP + rb"([0-9]{1,9})") + rb"\s")
 
 
@@ -40,3 +45,17 @@ def check_pnm(data: bytes, path: str | os.PathLike) -> None:
         raise bad_file(path, expected, f"{largest}", "convert it to PNG")
     pixel_bytes = (3 if kind == 6 else 1) * (2 if largest == 65535 else 1)
     check_size(path, (height, width), match.end() + pixel_bytes * width * height, len(data))
+    check_image_size(path, (height, width), 0, len(data))
+
+
+def check_rare_pnm(data: bytes, path: str | os.PathLike) -> None:
+    """Raise InputError for a size of a PBM, PAM or text PNM that its bytes cannot hold."""
+    if data.startswith(b"P7"):
+        sizes = {name: int(number) for name, number in _PAM_SIZE.findall(data[:4096])}
+        size_hw = sizes.get(b"HEIGHT", 0), sizes.get(b"WIDTH", 0)
+    else:
+        match = _RARE_HEADER.match(data)
+        size_hw = tuple(map(int, match.groups()))[::-1] if match else (0, 0)
+    if size_hw != (0, 0):
+        least = size_hw[0] * size_hw[1] / _PIXELS_PER_BYTE
+        check_image_size(path, size_hw, least, len(data))

@@ -9,7 +9,8 @@ from pathlib import Path
 from config.errors import InputError
 from output.video import CONTAINERS
 from reader.flow_files import FLOW_SUFFIXES
-from tasks.new_data.inputs import IMAGE_SUFFIXES, Inputs
+from reader.images import IMAGE_SUFFIXES
+from tasks.new_data.inputs import Inputs
 
 # What --save can name, by what stands behind a pair's name.
 ENDINGS = {

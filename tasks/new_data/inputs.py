@@ -12,15 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from config.errors import InputError, MissingDataError
-from reader.images import read_image
+from reader.images import IMAGE_SUFFIXES, read_image
 from reader.read_ahead import iterate_ahead, read_ahead
 from reader.videos import Video
 
 logger = logging.getLogger(__name__)
-
-# What OpenCV reads, by suffix: a file that should be an image and is not must not go unnoticed.
-_SUFFIXES = "avif bmp dib jp2 jpe jpeg jpg pbm pgm png pnm ppm ras sr tif tiff webp"
-IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
 # A frame as it comes from its source: None if it was not wanted, an error if it cannot be read.
 Frame = np.ndarray | InputError | None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from output import consistency_mask
+from output import consistency, consistency_mask
 
 
 def constant(u, v, shape=(40, 60)):
@@ -54,3 +54,26 @@ def test_unknown_flow_is_not_consistent():
     mask = consistency_mask(flow, backward)
     assert not mask[5, 5] and not mask[8, 8]
     assert mask[20, 20]
+
+
+def test_pictures_larger_than_opencv_can_look_up():
+    shift = constant(7.5, 0, (3, 70_000))
+    mask = consistency_mask(shift, -shift)
+    assert mask[:, :-8].all() and not mask[:, -7:].any()
+    assert consistency_mask(constant(0, 9, (33_000, 2)), constant(0, -9, (33_000, 2)))[:-9].all()
+
+
+def test_parts_are_as_the_whole(monkeypatch):
+    rng = np.random.default_rng(0)
+    flow = rng.uniform(-9, 9, (40, 60, 2)).astype(np.float32)
+    backward = np.round(rng.uniform(-9, 9, (40, 60, 2)).astype(np.float32))
+    backward[10:30] = -flow[10:30]
+    x = np.arange(60, dtype=np.float32) + flow[..., 0]
+    y = np.arange(40, dtype=np.float32)[:, None] + flow[..., 1]
+    whole = consistency._between_pixels(backward, x, y)
+    monkeypatch.setattr(consistency, "TILE", 7)
+    parts = consistency._between_pixels(backward, x, y)
+    inside = (x >= 0) & (x <= 59) & (y >= 0) & (y <= 39)
+    # OpenCV looks up to 1/32 px, and rounds according to how far from 0 a place is.
+    np.testing.assert_allclose(parts[inside], whole[inside], atol=20 / 32)
+    assert np.abs(parts[inside] - whole[inside]).mean() < 0.01

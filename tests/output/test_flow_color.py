@@ -71,9 +71,9 @@ def test_without_a_scale_the_longest_vector_is_full_and_none_is_beyond():
 
 
 def test_unknown_flow_is_black_and_does_not_set_the_scale():
-    flow = np.float32([[[np.nan, 1], [np.inf, 0], [5, 0], [0, -np.inf]]])
+    flow = np.float32([[[np.nan, 1], [np.inf, 0], [5, 0], [0, -np.inf], [1e10, 1e10], [0, 2e9]]])
     color = flow_to_color(flow)
-    assert color[0, [0, 1, 3]].max() == 0
+    assert color[0, [0, 1, 3, 4, 5]].max() == 0
     assert color[0, 2].tolist() == [0, 0, 255]
     assert largest_length(flow) == 5
     assert largest_length(np.full((2, 2, 2), np.nan, np.float32)) == 0

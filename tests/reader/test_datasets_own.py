@@ -91,19 +91,64 @@ def test_a_missing_list_and_none_at_all(tmp_path):
 
 
 def test_folders_of_frames_with_flow_beside(tmp_path):
-    for frame in (2, 9, 10, 11):
+    for frame in (8, 9, 10, 11):
         trees.picture(tmp_path / f"mine/walk/f{frame}.png", frame)
-    trees.flow_file(tmp_path / "mine/walk/f2.flo", 2)
+    trees.flow_file(tmp_path / "mine/walk/f8.flo", 2)
     write_pfm(tmp_path / "mine/walk/f9.pfm", np.full((*trees.SIZE, 2), 9, np.float32))
     trees.picture(tmp_path / "mine/a.JPG", 1)
     trees.picture(tmp_path / "mine/b.png", 2)
     write_npy(tmp_path / "mine/a.npy", np.full((*trees.SIZE, 2), 4, np.float32))
     config = own_config(tmp_path, "dataset: folder\ntrain_folder: mine\n")
     dataset = make_dataset(config, "train")
-    assert dataset.names == ["a.JPG", "walk/f2.png", "walk/f9.png"]
+    assert dataset.names == ["a.JPG", "walk/f8.png", "walk/f9.png"]
     assert [sample.flow[0, 0, 0] for sample in dataset] == [4, 2, 9]
     image = cv2.imread(str(tmp_path / "mine/walk/f10.png"))
     np.testing.assert_array_equal(dataset[2].image2, image)
+
+
+def walk(folder, frames, flows, suffixes=(".png", ".flo"), stem="{}"):
+    """Write frames and flow files of these numbers."""
+    for number in frames:
+        trees.picture(folder / f"{stem.format(number)}.png", 1)
+        (folder / f"{stem.format(number)}.png").rename(folder / (stem.format(number) + suffixes[0]))
+    for number in flows:
+        trees.flow_file(folder / f"{stem.format(number)}.flo", 1)
+        (folder / f"{stem.format(number)}.flo").rename(folder / (stem.format(number) + suffixes[1]))
+
+
+@pytest.mark.parametrize(
+    ("frames", "flows", "first_frames"),
+    [
+        ([1, 2, 4, 5], [1, 2, 4], [1, 4]),  # 3 is gone
+        ([1, 3], [1, 2], [None]),  # its flow tells that there was one
+        ([2, 4, 6, 10, 12], [2, 4, 6, 10], [2, 4, 10]),  # in steps of two; 8 is gone
+        ([33, 66, 100, 133, 233, 266], [33, 66, 100, 133, 233], [33, 66, 100, 233]),  # times
+        ([7, 9], [7], [7]),  # nothing tells of an 8
+    ],
+)
+def test_a_gap_in_a_folder_is_never_bridged(tmp_path, caplog, frames, flows, first_frames):
+    walk(tmp_path, frames, flows, stem="f{}")
+    walk(tmp_path / "whole", [1, 2], [1])  # so that there is a pair in any case
+    names = FolderDataset([tmp_path]).names
+    assert names == [f"f{number}.png" for number in first_frames if number] + ["whole/1.png"]
+    left_out = len(flows) - len([number for number in first_frames if number])
+    assert (f"{left_out} flow files make no pair" in caplog.text) == bool(left_out)
+
+
+def test_frames_of_two_sequences_in_one_folder_are_no_pair(tmp_path, caplog):
+    walk(tmp_path, [1, 2], [1, 2], stem="run_{}")
+    walk(tmp_path, [1, 2], [1], stem="walk_{}")
+    assert FolderDataset([tmp_path]).names == ["run_1.png", "walk_1.png"]
+    assert "1 flow files make no pair" in caplog.text and "run_2.flo" in caplog.text
+
+
+def test_folders_that_are_links_and_any_suffix(tmp_path, caplog):
+    walk(tmp_path / "data/plain", [0, 1], [0], (".pnm", ".FLO"))
+    walk(tmp_path / "elsewhere", [0, 1], [0], (".TIFF", ".flo"))
+    (tmp_path / "data/linked").symlink_to("../elsewhere")
+    (tmp_path / "data/plain/around").symlink_to("..")  # a circle
+    assert FolderDataset([tmp_path / "data"]).names == ["linked/0.TIFF", "plain/0.pnm"]
+    assert not caplog.records
 
 
 def test_folders_without_pairs(tmp_path):

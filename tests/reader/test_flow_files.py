@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from config.errors import InputError
 from reader.flow_files import (
     FLOW_SUFFIXES,
     read_flo,
@@ -96,6 +97,18 @@ def test_kitti_stores_what_the_development_kit_does(tmp_path):
     assert stored.dtype == np.uint16
     assert stored[0, 0].tolist() == [1, 2**15 - 128, 2**15 + 64]
     assert stored[0, 1].tolist() == [0, 0, 0]
+
+
+def test_virtual_kitti_is_not_taken_for_kitti(tmp_path):
+    # Its own coding: flow over the size of the picture, -1..1 as 0..65535, B = 65535 where known.
+    stored_bgr = np.zeros((4, 5, 3), np.uint16)
+    stored_bgr[1:] = 65535, 40000, 33000
+    cv2.imwrite(str(tmp_path / "virtual.png"), stored_bgr)
+    with pytest.raises(InputError, match=r"virtual\.png: expected flow in KITTI's coding.*Virtual"):
+        read_kitti_png(tmp_path / "virtual.png")
+    stored_bgr[2, 2, 0] = 1
+    cv2.imwrite(str(tmp_path / "kitti.png"), stored_bgr)
+    assert read_kitti_png(tmp_path / "kitti.png")[1].any()
 
 
 def test_kitti_is_never_rotated(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from refusals import refusal
 
 from config.errors import InputError, MissingDataError
-from reader.images import read_image, read_pair, write_image
+from reader.images import read_image, read_mask, read_pair, write_image
 
 
 @pytest.fixture
@@ -99,6 +99,112 @@ def test_exif_rotation_is_honoured(tmp_path, picture):
     path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])
     upright = cv2.imdecode(np.frombuffer(plain, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(read_image(path), cv2.rotate(upright, cv2.ROTATE_90_CLOCKWISE))
+
+
+# Orientation to how OpenCV makes the upright picture of the stored one.
+TURNS = {
+    1: lambda image: image,
+    2: lambda image: cv2.flip(image, 1),
+    3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
+    4: lambda image: cv2.flip(image, 0),
+    5: cv2.transpose,
+    6: lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),
+    7: lambda image: cv2.rotate(cv2.transpose(image), cv2.ROTATE_180),
+    8: lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),
+}
+
+
+def webp_of(image, orientation, mark=b""):
+    """A lossless WebP whose EXIF says how it is turned."""
+    picture = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()[12:]
+    tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    exif = mark + tiff
+    height, width = image.shape[:2]
+    sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<IB3x", 10, 8) + sizes + picture
+    body += b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_webp_is_turned_as_its_exif_says(tmp_path, picture, orientation):
+    path = tmp_path / "turned.webp"
+    for mark in (b"", b"Exif\0\0"):
+        path.write_bytes(webp_of(picture, orientation, mark))
+        np.testing.assert_array_equal(read_image(path), TURNS[orientation](picture))
+
+
+def tiff_of(image, extra=None, orientation=None, size=None):
+    """An uncompressed 8-bit TIFF, big-endian; the last channel's meaning is `extra`."""
+    height, width, channels = image.shape
+    width_said, height_said = size or (width, height)
+    pixels = image.tobytes()
+    photometric = 2 if channels > 2 else 1
+    tags = {256: (4, width_said), 257: (4, height_said), 258: (3, 8), 259: (3, 1)}
+    tags |= {262: (3, photometric), 273: (4, 8), 277: (3, channels), 278: (4, height_said)}
+    tags[279] = (4, len(pixels))
+    if orientation:
+        tags[274] = (3, orientation)
+    if extra is not None:
+        tags[338] = (3, extra)
+    directory = struct.pack(">H", len(tags))
+    for tag, (kind, value) in sorted(tags.items()):
+        if tag == 258:  # the bits of every channel stand behind the directory
+            place = 8 + len(pixels) + 2 + 12 * len(tags) + 4
+            directory += struct.pack(">HHII", tag, 3, channels, place)
+        else:
+            number = struct.pack(">I", value) if kind == 4 else struct.pack(">HH", value, 0)
+            directory += struct.pack(">HHI", tag, kind, 1) + number
+    bits = struct.pack(f">{channels}H", *[8] * channels)
+    return b"MM\0*" + struct.pack(">I", 8 + len(pixels)) + pixels + directory + bytes(4) + bits
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_colours_of_a_tiff_are_not_multiplied_by_its_alpha(tmp_path, picture, extra):
+    path = tmp_path / "alpha.tif"
+    rgba = np.dstack([picture[..., ::-1], np.full(picture.shape[:2], 100, np.uint8)])
+    path.write_bytes(tiff_of(rgba, extra))
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_tiff_is_turned_as_it_says(tmp_path, picture, orientation):
+    path = tmp_path / "turned.tif"
+    path.write_bytes(tiff_of(np.ascontiguousarray(picture[..., ::-1]), orientation=orientation))
+    np.testing.assert_array_equal(read_image(path), TURNS[orientation](picture))
+
+
+def test_12_bits_in_16_are_said_to_be_dark_once_a_folder(tmp_path, picture, caplog):
+    for name, scale in (("a", 16), ("b", 16), ("whole", 257)):
+        deep = encoded(".png", picture.astype(np.uint16) * scale)
+        (tmp_path / f"{name}.png").write_bytes(deep)
+    assert read_image(tmp_path / "whole.png").max() == 255
+    assert not caplog.records
+    assert [read_image(tmp_path / f"{name}.png").max() for name in "ab"] == [16, 16]
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}: ") and "nearly black" in message
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_mask_is_what_is_not_zero(tmp_path, suffix, kind):
+    stored = np.zeros((5, 7, 3), kind)
+    stored[1:3, 2:6] = 1
+    stored[4, 0, 2] = 1  # in one channel alone
+    path = tmp_path / f"mask{suffix}"
+    path.write_bytes(encoded(suffix, stored))
+    mask = read_mask(path)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, stored.any(axis=2))
+
+
+def test_a_mask_of_one_bit(tmp_path):
+    bits = np.array([[1, 0, 0, 1, 1, 0, 1, 0]], bool)
+    path = tmp_path / "bits.png"
+    path.write_bytes(
+        png_of(8, 1, bit_depth=1, colour_type=0, rows=b"\0" + np.packbits(bits).tobytes())
+    )
+    np.testing.assert_array_equal(read_mask(path), bits)
 
 
 def test_content_decides_not_the_suffix(tmp_path, picture):
@@ -239,11 +345,108 @@ def test_absurd_png_is_refused_before_memory_is_taken(tmp_path, monkeypatch, con
     assert fault in refusal(read_image, path)
 
 
-def test_beyond_opencvs_own_limit(tmp_path):
-    path = tmp_path / "bomb.bmp"
+def jpeg_claiming(width, height):
+    whole = encoded(".jpg", np.zeros((16, 16, 3), np.uint8))
+    place = whole.index(b"\xff\xc0") + 5
+    return whole[:place] + struct.pack(">HH", height, width) + whole[place + 4 :]
+
+
+def bmp_claiming(width, height):
     bmp = encoded(".bmp", np.zeros((4, 4, 3), np.uint8))
-    path.write_bytes(bmp[:18] + struct.pack("<ii", 40000, 40000) + bmp[26:])
-    assert "CV_IO_MAX_IMAGE_PIXELS" in refusal(read_image, path)
+    return bmp[:18] + struct.pack("<ii", width, height) + bmp[26:]
+
+
+def jp2_claiming(width, height):
+    jp2 = encoded(".jp2", np.zeros((64, 64, 3), np.uint8))
+    place = jp2.index(b"ihdr") + 4
+    return jp2[:place] + struct.pack(">II", height, width) + jp2[place + 8 :]
+
+
+def webp_claiming(width, height):
+    whole = webp_of(np.zeros((4, 4, 3), np.uint8), 1)
+    return (
+        whole[:24]
+        + (width - 1).to_bytes(3, "little")
+        + (height - 1).to_bytes(3, "little")
+        + whole[30:]
+    )
+
+
+def tiff_claiming(width, height):
+    return tiff_of(np.zeros((4, 4, 3), np.uint8), size=(width, height))
+
+
+CLAIMS = {
+    ".jpg": jpeg_claiming,
+    ".bmp": bmp_claiming,
+    ".jp2": jp2_claiming,
+    ".webp": webp_claiming,
+    ".tif": tiff_claiming,
+    ".sr": lambda width, height: (
+        b"\x59\xa6\x6a\x95" + struct.pack(">7I", width, height, 24, 0, 1, 0, 0)
+    ),
+    ".pam": lambda width, height: (
+        b"P7\nWIDTH %d\nHEIGHT %d\nDEPTH 3\nMAXVAL 255\nENDHDR\n" % (width, height)
+    ),
+    ".pbm": lambda width, height: b"P4\n%d %d\n" % (width, height),
+}
+
+
+@pytest.mark.parametrize("suffix", CLAIMS)
+def test_one_limit_of_pixels_for_all_formats(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"bomb{suffix}"
+    path.write_bytes(CLAIMS[suffix](16000, 16000))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    assert "expected an image of 1 to 134217728 pixels, got a size of 16000x16000" in refusal(
+        read_image, path
+    )
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".pam", ".pbm"])
+def test_a_size_that_the_bytes_cannot_hold(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"empty{suffix}"
+    path.write_bytes(CLAIMS[suffix](10000, 9000))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    assert "bytes of pixels for 10000x9000" in refusal(read_image, path)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+@pytest.mark.parametrize(
+    ("suffix", "params"),
+    [
+        (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 1]),
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_QUALITY, 1]),
+        (".jpg", [cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x411111]),
+        (".png", [cv2.IMWRITE_PNG_COMPRESSION, 9]),
+        (".tif", [cv2.IMWRITE_TIFF_COMPRESSION, 5]),
+        (".tif", [cv2.IMWRITE_TIFF_COMPRESSION, 32946]),
+        (".tif", [cv2.IMWRITE_TIFF_COMPRESSION, 32773]),
+        (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]),
+        (".jp2", [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1]),
+    ],
+)
+def test_a_picture_of_one_colour_is_small_and_whole(tmp_path, suffix, params, value):
+    flat = np.full((3000, 4000), value, np.uint8)
+    path = tmp_path / f"flat{suffix}"
+    path.write_bytes(encoded(suffix, flat, *params))
+    assert read_image(path).shape == (3000, 4000, 3)
+
+
+def test_a_cut_webp(tmp_path, picture):
+    whole = webp_of(picture, 6)
+    path = tmp_path / "cut.webp"
+    for length in range(12, len(whole), 9):
+        path.write_bytes(whole[:length])
+        refusal(read_image, path)
+
+
+@pytest.mark.parametrize("start", [b"#?RADIANCE\n", b"PF\n2 2\n-1\n", b"\x76\x2f\x31\x01"])
+def test_pictures_of_floats_are_not_even_decoded(tmp_path, start):
+    path = tmp_path / "float"
+    path.write_bytes(start + bytes(99))
+    assert "expected an image of 8 or 16 bits per channel, got one of floats" in refusal(
+        read_image, path
+    )
 
 
 def test_float_image(tmp_path, picture):
