@@ -1,7 +1,9 @@
-"""Flow files: .flo, KITTI's 16-bit .png, .pfm and .npy, each in `reader.formats`, or by suffix.
+"""Flow files of all formats, each in `reader.formats`, or by suffix.
+
+.flo, KITTI's 16-bit .png, .pfm, .npy, .npz and Spring's .flo5.
 
 Everywhere a flow is float32 (H, W, 2), (u, v) = (x, y) in pixels, and a valid mask is uint8
-(H, W, 1), 255 where the flow is known. The readers of .flo, .pfm and .npy return what is stored;
+(H, W, 1), 255 where the flow is known. The readers of all but .png return what is stored;
 `read_flow` turns it into a flow and a mask.
 """
 
@@ -13,44 +15,53 @@ import numpy as np
 from config.errors import InputError
 from reader.formats.common import UNKNOWN_FLOW, as_flow, as_known, flow_and_valid, known_flow
 from reader.formats.flo import read_flo, write_flo
+from reader.formats.flo5 import read_flo5, write_flo5
 from reader.formats.kitti_png import read_kitti_png, write_kitti_png
 from reader.formats.npy import read_npy, write_npy
+from reader.formats.npz import read_npz, write_npz
 from reader.formats.pfm import read_pfm, write_pfm
 
 __all__ = [
     "FLOW_SUFFIXES",
     "read_flo",
+    "read_flo5",
     "read_flow",
     "read_kitti_png",
     "read_npy",
+    "read_npz",
     "read_pfm",
     "write_flo",
+    "write_flo5",
     "write_flow",
     "write_kitti_png",
     "write_npy",
+    "write_npz",
     "write_pfm",
 ]
 
-# The formats without a mask of their own.
-_MASKLESS = {
+# The formats in which marks among the values say what is unknown.
+_BY_SUFFIX = {
     ".flo": (read_flo, write_flo),
     ".pfm": (read_pfm, write_pfm),
     ".npy": (read_npy, write_npy),
+    ".npz": (read_npz, write_npz),
+    ".flo5": (read_flo5, write_flo5),
 }
-FLOW_SUFFIXES = (".flo", ".png", ".pfm", ".npy")
+FLOW_SUFFIXES = (".flo", ".png", ".pfm", ".npy", ".npz", ".flo5")
 
 
 def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Read a flow file of any known format, told by its suffix.
 
-    In .flo, .pfm and .npy a pixel is unknown if a component is NaN, infinite or of a magnitude
-    above 1e9: Middlebury's convention (UNKNOWN_FLOW_THRESH in flowIO.h of
-    https://vision.middlebury.edu/flow/code/flow-code/). A KITTI .png has its own mask.
+    In all but .png a pixel is unknown if a component is NaN, infinite or of a magnitude above 1e9:
+    Middlebury's convention (UNKNOWN_FLOW_THRESH in flowIO.h of
+    https://vision.middlebury.edu/flow/code/flow-code/). A KITTI .png has its own mask, and a .npz
+    may have an array "valid" too.
 
     Parameters
     ----------
     path : str or os.PathLike
-        A file ending in .flo, .png, .pfm or .npy, in any case.
+        A file that ends in one of FLOW_SUFFIXES, in any case.
 
     Returns
     -------
@@ -69,7 +80,10 @@ def read_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     suffix = _known_suffix(path)
     if suffix == ".png":
         return read_kitti_png(path)
-    read, _ = _MASKLESS[suffix]
+    if suffix == ".npz":
+        flow, valid = read_npz(path)
+        return flow_and_valid(flow, known_flow(flow) & (True if valid is None else valid))
+    read, _ = _BY_SUFFIX[suffix]
     flow = read(path)
     return flow_and_valid(flow, known_flow(flow))
 
@@ -78,12 +92,13 @@ def write_flow(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | No
     """Write a flow file of any known format, told by its suffix, whole or not at all.
 
     `read_flow` gives back the same flow and mask, but for .png, which stores 1/64 px from -512 to
-    511.98 px only. In .flo, .pfm and .npy, pixels that are not valid are stored as 1e10.
+    511.98 px only. In the others, pixels that are not valid are stored as 1e10, and in .flo5 as
+    NaN.
 
     Parameters
     ----------
     path : str or os.PathLike
-        The file to make or replace, ending in .flo, .png, .pfm or .npy, in any case.
+        The file to make or replace, which ends in one of FLOW_SUFFIXES, in any case.
     flow : numpy.ndarray
         float (H, W, 2), (u, v) in pixels.
     valid : numpy.ndarray, optional
@@ -100,8 +115,9 @@ def write_flow(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | No
         return
     flow = as_flow(flow)
     known = as_known(valid, flow)
-    _, write = _MASKLESS[suffix]
-    write(path, np.where(known[..., None], flow, np.float32(UNKNOWN_FLOW)))
+    _, write = _BY_SUFFIX[suffix]
+    mark = np.float32(np.nan if suffix == ".flo5" else UNKNOWN_FLOW)
+    write(path, np.where(known[..., None], flow, mark))
 
 
 def _known_suffix(path: str | os.PathLike) -> str:

@@ -53,21 +53,42 @@ def read_kitti_png(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         No PNG, a damaged one, one of other than 16-bit RGB, or Virtual KITTI 2's, which is coded
         otherwise.
     """
+    stored = read_rgb16(path, "flow in KITTI's format")
+    marks = stored[..., 2]
+    known = marks != 0
+    if known.any() and marks[known].min() == _VALID_OF_VIRTUAL_KITTI:
+        expected = "flow in KITTI's coding, with B = 1 where it is known"
+        remedy = "read Virtual KITTI 2 with `dataset: vkitti2`, or convert it to .flo"
+        raise bad_file(path, expected, "B = 65535, as Virtual KITTI 2 stores it", remedy)
+    flow = (stored[..., :2].astype(np.float32) - _ZERO) / _STEPS
+    return flow_and_valid(flow, known)
+
+
+def read_rgb16(path: str | os.PathLike, content: str) -> np.ndarray:
+    """Return the numbers of a 16-bit RGB PNG, uint16 (H, W, 3), RGB.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file.
+    content : str
+        What it ought to hold, for the message.
+
+    Raises
+    ------
+    MissingDataError
+        Nothing is at `path`.
+    InputError
+        No PNG, a damaged one, or one of other than 16-bit RGB.
+    """
     data = read_bytes(path)
     header = check_png(data, path)
     if (header.bit_depth, header.colour_type) != (16, RGB):
         kind = "RGB" if header.colour_type == RGB else f"of colour type {header.colour_type}"
-        expected = "a 16-bit RGB PNG with flow in KITTI's format"
+        expected = f"a 16-bit RGB PNG with {content}"
         remedy = "if it is a picture, name the flow file instead"
         raise bad_file(path, expected, f"{header.bit_depth}-bit {kind}", remedy)
-    valid_vu = decode_image(data, path, _AS_STORED)  # OpenCV's order is B, G, R
-    known = valid_vu[..., 0] != 0
-    if known.any() and valid_vu[..., 0][known].min() == _VALID_OF_VIRTUAL_KITTI:
-        expected = "flow in KITTI's coding, with B = 1 where it is known"
-        remedy = "read Virtual KITTI 2 as such, or convert it to .flo"
-        raise bad_file(path, expected, "B = 65535, as Virtual KITTI 2 stores it", remedy)
-    flow = (valid_vu[..., :0:-1].astype(np.float32) - _ZERO) / _STEPS
-    return flow_and_valid(flow, known)
+    return decode_image(data, path, _AS_STORED)[..., ::-1]  # OpenCV's order is B, G, R
 
 
 def write_kitti_png(

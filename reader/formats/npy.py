@@ -34,13 +34,8 @@ def read_npy(path: str | os.PathLike) -> np.ndarray:
         No .npy, another type or shape, or a size that does not match the number of bytes.
     """
     with open_input(path) as (file, size):
-        shape, fortran_order, dtype = _read_header(file, path)
-        if dtype.kind != "f" or dtype.itemsize > 8:
-            remedy = "save the flow as float32"
-            raise bad_file(path, "an array of float16, float32 or float64", f"{dtype}", remedy)
-        if len(shape) != 3 or shape[2] != 2:
-            remedy = "save (u, v) on the last axis"
-            raise bad_file(path, "an array of shape (H, W, 2)", f"{shape}", remedy)
+        shape, fortran_order, dtype = read_header(file, path)
+        check_flow_header(path, shape, dtype)
         count = math.prod(shape)
         check_size(path, shape[:2], file.tell() + count * dtype.itemsize, size)
         values = np.fromfile(file, dtype, count)
@@ -49,7 +44,37 @@ def read_npy(path: str | os.PathLike) -> np.ndarray:
     return np.ascontiguousarray(flow)
 
 
-def _read_header(file: BinaryIO, path: str | os.PathLike) -> tuple[tuple[int, ...], bool, np.dtype]:
+def check_flow_header(path: str | os.PathLike, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise InputError unless an array of this shape and type can be a flow."""
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        remedy = "save the flow as float32"
+        raise bad_file(path, "an array of float16, float32 or float64", f"{dtype}", remedy)
+    if len(shape) != 3 or shape[2] != 2:
+        remedy = "save (u, v) on the last axis"
+        raise bad_file(path, "an array of shape (H, W, 2)", f"{shape}", remedy)
+
+
+def read_mask_npy(path: str | os.PathLike) -> np.ndarray:
+    """Read the mask in a .npy file as it is: uint8 (H, W), as TartanAir has them.
+
+    Raises
+    ------
+    MissingDataError
+        Nothing is at `path`.
+    InputError
+        No .npy, another type or shape, or a size that does not match the number of bytes.
+    """
+    with open_input(path) as (file, size):
+        shape, fortran_order, dtype = read_header(file, path)
+        if dtype != np.uint8 or len(shape) != 2:
+            remedy = "name the mask's file instead"
+            raise bad_file(path, "a mask as uint8 of shape (H, W)", f"{dtype} {shape}", remedy)
+        check_size(path, shape, file.tell() + math.prod(shape), size)
+        values = np.fromfile(file, dtype, math.prod(shape))
+    return values.reshape(shape, order="F" if fortran_order else "C")
+
+
+def read_header(file: BinaryIO, path: str | os.PathLike) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Return shape, whether in Fortran order, and dtype; the file stands at the values."""
     try:
         # Version 1.0 is what NumPy writes for any plain array. Later ones state the header's length
