@@ -27,7 +27,9 @@ def test_npz_with_one_array_of_any_name(tmp_path):
 
 def test_npz_with_names_and_a_mask(tmp_path):
     path = tmp_path / "f.npz"
-    np.savez_compressed(path, depth=np.ones(3), flow=FLOW, valid=np.uint16([[[1], [0]], [[1], [1]]]))
+    np.savez_compressed(
+        path, depth=np.ones(3), flow=FLOW, valid=np.uint16([[[1], [0]], [[1], [1]]])
+    )
     flow, valid = read_flow(path)
     assert valid[..., 0].tolist() == [[255, 0], [0, 0]]
     assert not flow[0, 1].any()
@@ -37,7 +39,10 @@ def test_npz_with_names_and_a_mask(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"u": FLOW[..., 0], "v": FLOW[..., 1]}, r'expected one array, or one named "flow", got 2 .*u'),
+        (
+            {"u": FLOW[..., 0], "v": FLOW[..., 1]},
+            r'expected one array, or one named "flow", got 2 .*u',
+        ),
         ({"flow": FLOW[..., 0]}, r"expected an array of shape \(H, W, 2\)"),
         ({"flow": FLOW.astype(int)}, "expected an array of float16, float32 or float64"),
         ({"flow": FLOW, "valid": np.ones((3, 2))}, r'"valid" of shape \(2, 2\).* got \(3, 2\)'),
