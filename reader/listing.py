@@ -26,7 +26,7 @@ class ListedLine(NamedTuple):
 
 def is_image(name: str) -> bool:
     """Return whether a file's name is that of an image; names that begin with a dot are not."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
 def natural_key(name: str) -> tuple:
@@ -99,7 +99,7 @@ def _words(line: str, where: str, folder: Path) -> Iterator[str]:
 
 def _without_backslashes(word, where, folder):
     """Return a path with the folders of this system, where it was written on Windows."""
-    if os.sep == "\\" or "\\" not in word and not _DRIVE.match(word):
+    if os.sep == "\\" or ("\\" not in word and not _DRIVE.match(word)):
         return word
     if (folder / word).exists():
         return word
