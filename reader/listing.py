@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.errors import InputError, MissingDataError
-
-# What OpenCV reads: a file that should be an image and is not must not go unnoticed.
-_SUFFIXES = "avif bmp dib jp2 jpe jpeg jpg pbm pgm png pnm ppm ras sr tif tiff webp"
-IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+from reader.images import IMAGE_SUFFIXES
 
 # A word of a list: 'in quotes', or text in which "quotes" or a backslash hold spaces.
 _WORD = re.compile(r"""'[^']*'(?!\S)|(?:"[^"]*"|\\\s|[^\s"])+""")
@@ -29,10 +26,15 @@ def is_image(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
-def natural_key(name: str) -> tuple:
-    """Return the key by which frame_2 comes before frame_10; no two names have the same."""
+def number_parts(name: str) -> list[str | int]:
+    """Return a name as text, number, text, number, ..., text: ["frame_", 10, ".png"]."""
     parts = re.split(r"([0-9]+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Return the key by which frame_2 comes before frame_10; no two names have the same."""
+    return number_parts(name), name
 
 
 def read_list(path: Path, counts: Collection[int], form: str) -> list[ListedLine]:
@@ -75,20 +77,23 @@ def _text(path, form):
         marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         return data.decode("utf-16" if marked else "utf-8-sig")
     except FileNotFoundError as error:
-        raise MissingDataError(f"{path}: this list is missing; check the path") from error
+        raise MissingDataError(f"{path}: this list of pairs is missing; check the path") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected a text file with a line `{form}` per pair") from error
+        raise InputError(f"{path}: expected a text file with a pair per line: {form}") from error
 
 
 def _words(line: str, where: str, folder: Path) -> Iterator[str]:
     """Yield the paths on a line of a list in a folder."""
     if "\0" in line:
         raise InputError(f"{where}: expected paths, got a zero byte; remove it")
+    unclosed = InputError(f"{where}: a quote is not closed; close it, or write none")
     if '"' in _WORD.sub("", line):
-        raise InputError(f'{where}: a quote (") is not closed; close it, or write none')
+        raise unclosed
     for match in _WORD.finditer(line):
         word = match[0]
-        if word.startswith("'") and word.endswith("'") and len(word) > 1:
+        if word.startswith("'"):
+            if not word.endswith("'") or word == "'":
+                raise unclosed
             word = word[1:-1]
         elif '"' in word:
             word = word.replace('"', "")

@@ -2,27 +2,27 @@
 
 import logging
 import os
-import re
-import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from config import InputError, MissingDataError
+from config import MissingDataError
 from reader.datasets.base import FileDataset, PairFiles, names_in
-from reader.images import IMAGE_SUFFIXES
+from reader.flow_files import FLOW_SUFFIXES
+from reader.listing import is_image, natural_key, number_parts, read_list
 
 logger = logging.getLogger(__name__)
 
-_FLOW_SUFFIXES = (".flo", ".pfm", ".npy")
+# Not .png: those are the frames.
+_FLOW_SUFFIXES = tuple(suffix for suffix in FLOW_SUFFIXES if suffix != ".png")
 
 
 class ListDataset(FileDataset):
     """The pairs that text files list; BGR.
 
-    Each line is `image1 image2 flow [valid]`. Paths are taken from the folder of the list; quotes
-    hold spaces together; empty lines and those that begin with # are skipped. Flow may be of any
-    format of reader.flow_files; `valid` is a picture, not black where the flow is known.
+    Each line is `image1 image2 flow [valid]`, as `reader.listing.read_list` reads it; paths are
+    taken from the folder of the list. Flow may be of any format of reader.flow_files; `valid` is a
+    picture, not black where the flow is known.
 
     Parameters
     ----------
@@ -52,27 +52,10 @@ def _common_folder(folders):
 
 def _listed(list_file, top):
     """Yield the files of the pairs that a list file names; pairs are named by file and line."""
-    try:
-        lines = list_file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{list_file}: this list of pairs is missing") from error
-    except (OSError, ValueError) as error:  # ValueError: bytes that are no text
-        raise InputError(f"{list_file}: expected a text file with a pair per line") from error
     list_name = os.path.relpath(list_file, top)
-    for number, line in enumerate(lines, 1):
-        if "\0" in line:
-            raise InputError(f"{list_file}:{number}: expected paths, got a zero byte; remove it")
-        try:
-            words = shlex.split(line) if not line.lstrip().startswith("#") else []
-        except ValueError as error:
-            raise InputError(f"{list_file}:{number}: {error}") from error
-        if words and len(words) not in (3, 4):
-            raise InputError(
-                f"{list_file}:{number}: expected image1 image2 flow [valid], got {len(words)} paths"
-            )
-        if words:
-            name = f"{list_name}:{number} {words[0]}"
-            yield PairFiles(name, *(os.fspath(list_file.parent / word) for word in words))
+    for number, words in read_list(list_file, (3, 4), "image1 image2 flow [valid]"):
+        paths = (os.fspath(list_file.parent / word) for word in words)
+        yield PairFiles(f"{list_name}:{number} {words[0]}", *paths)
 
 
 class FolderDataset(FileDataset):
@@ -85,7 +68,7 @@ class FolderDataset(FileDataset):
         FOLDER/
             walk/                           or in FOLDER itself; symbolic links are followed
                 0001.png                    any image format, suffixes in any case
-                0001.flo                    or .pfm or .npy: from this frame to the next
+                0001.flo                    or .pfm, .npy, .npz, .flo5: from this frame to the next
                 0002.png
 
     Parameters
@@ -137,8 +120,8 @@ class _Sequence:
     def __init__(self, folder: str):
         self._folder = folder
         names = [name for name in names_in(folder) if not name.startswith(".")]
-        images = [name for name in names if _suffix(name) in IMAGE_SUFFIXES]
-        self._images = sorted(images, key=_by_number)
+        images = [name for name in names if is_image(name)]
+        self._images = sorted(images, key=natural_key)
         flows = [name for suffix in _FLOW_SUFFIXES for name in names if _suffix(name) == suffix]
         self._flows = {Path(name).stem: name for name in reversed(flows)}
         self._step = _smallest_step({*map(_stem, images), *self._flows})
@@ -169,14 +152,14 @@ class _Sequence:
 
 def _smallest_step(stems):
     """Return the least by which the one number in which neighbours differ grows, None of none."""
-    in_order = sorted(stems, key=_by_number)
+    in_order = sorted(stems, key=natural_key)
     steps = [_step(*pair) for pair in pairwise(in_order)]
     return min((step for step in steps if step), default=None)
 
 
 def _step(first, second):
     """Return by how much two names differ that differ in one number alone, else None."""
-    one, other = _by_number(first), _by_number(second)
+    one, other = number_parts(first), number_parts(second)
     if len(one) != len(other):
         return None
     differing = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
@@ -191,9 +174,3 @@ def _stem(name):
 
 def _suffix(name):
     return Path(name).suffix.lower()
-
-
-def _by_number(name):
-    """Return the key by which frame9 comes before frame10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]

@@ -11,8 +11,7 @@ import os
 import numpy as np
 
 from config.errors import InputError
-from reader.formats.common import COPY_AGAIN, as_flow, bad_file, open_input
-from reader.formats.png import MAX_PIXELS
+from reader.formats.common import COPY_AGAIN, MAX_PIXELS, as_flow, bad_file, open_input
 from reader.whole_file import whole_file
 
 _KEY = "flow"

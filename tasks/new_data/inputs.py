@@ -1,8 +1,6 @@
 """What is predicted: which frames there are, and which of them make pairs."""
 
 import logging
-import re
-import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from config.errors import InputError, MissingDataError
-from reader.images import IMAGE_SUFFIXES, read_image
+from reader.images import read_image
+from reader.listing import is_image, natural_key, read_list
 from reader.read_ahead import iterate_ahead, read_ahead
 from reader.videos import Video
 
@@ -244,9 +243,9 @@ def one_pair(image1: Path, image2: Path) -> Inputs:
 def listed_pairs(list_file: Path) -> Inputs:
     """Return the pairs that a text file lists.
 
-    Each line is `image1 image2`. Paths are taken from the folder of the list; quotes hold spaces
-    together; empty lines and those that begin with # are skipped. Results are named by the first
-    image if that tells the pairs apart, else by both, else by the pair's number, from 1.
+    Each line is `image1 image2`, as `reader.listing.read_list` reads it; paths are taken from the
+    folder of the list. Results are named by the first image if that tells the pairs apart, else by
+    both, else by the pair's number, from 1.
 
     Raises
     ------
@@ -255,23 +254,8 @@ def listed_pairs(list_file: Path) -> Inputs:
     InputError
         It is no text, a line has other than two paths, or there is none.
     """
-    try:
-        lines = list_file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{list_file}: this list of pairs is missing") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{list_file}: expected a text file with a pair per line") from error
-    paths = []
-    for number, line in enumerate(lines, 1):
-        try:
-            words = [] if line.lstrip().startswith("#") else shlex.split(line)
-        except ValueError as error:
-            raise InputError(f"{list_file}:{number}: {error}") from error
-        if words and len(words) != 2:
-            raise InputError(
-                f"{list_file}:{number}: expected image1 image2, got {len(words)} paths"
-            )
-        paths += [list_file.parent / word for word in words]
+    lines = read_list(list_file, (2,), "image1 image2")
+    paths = [list_file.parent / word for line in lines for word in line.words]
     if not paths:
         raise InputError(f"{list_file}: expected a line `image1 image2` per pair, got none")
     return Inputs(ImageFiles(paths), _names_of_pairs(paths).__getitem__, step=2)
@@ -300,23 +284,14 @@ def folder_frames(folder: Path, stride: int) -> Inputs:
         raise MissingDataError(
             f"{folder}: there is no such folder; name the one that holds the images"
         )
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    ]
+    paths = [path for path in folder.iterdir() if is_image(path.name)]
     if len(paths) <= stride:
         raise InputError(f"{folder}: expected {stride + 1} images or more, got {len(paths)}")
-    paths.sort(key=_natural)
+    paths.sort(key=lambda path: natural_key(path.name))
     stems = [path.stem for path in paths]
     # Two frames that differ in their suffix alone would write to one file.
     names = stems if len(set(stems)) == len(stems) else [path.name for path in paths]
     return Inputs(ImageFiles(paths), names.__getitem__, stride)
-
-
-def _natural(path):
-    parts = re.split(r"([0-9]+)", path.name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name
 
 
 def video_frames(path: Path, stride: int) -> Inputs:

@@ -161,7 +161,7 @@ def test_virtual_kittis_png_is_not_taken_for_kittis(tmp_path):
     path = tmp_path / "f.png"
     vkitti(path, np.zeros((2, 3, 2)), [[65535, 0, 65535]] * 2)
     for read in (read_kitti_png, read_flow):
-        with pytest.raises(InputError, match=r"f\.png: .*Virtual KITTI 2's.*`dataset: vkitti2`"):
+        with pytest.raises(InputError, match=r"f\.png: .*.*`dataset: vkitti2`"):
             read(path)
     vkitti(path, np.zeros((2, 3, 2)), [[1, 0, 1]] * 2)
     assert read_flow(path)[1][0, :, 0].tolist() == [255, 0, 255]
