@@ -1,7 +1,7 @@
 """MaskFlownet: the cascade of two stages (Zhao et al., CVPR 2020, section 3.4, figure 4)."""
 
 from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import leaky, upsample
+from network.layers import leaky
 from network.maskflownet_s import MaskFlownet_S
 
 MAX_DISPLACEMENT = 2
@@ -105,7 +105,7 @@ class MaskFlownet(PyramidNetwork):
         """
         if not self.mask_channel:
             return image1, stage.warped
-        mask = F.sigmoid(upsample(F, stage.mask, 4)) - 0.5
+        mask = F.sigmoid(self.steps.upsample(F, stage.mask, 4)) - 0.5
         return (
             F.concat(image1, F.zeros_like(mask), dim=1),
             F.concat(stage.warped, mask, dim=1),
@@ -123,7 +123,7 @@ class MaskFlownet(PyramidNetwork):
         flows = {6: flow + out.flow}
         for level in LEVELS[1:]:
             feat = out.feat
-            flow_up = upsample(F, flows[level + 1], 2)
+            flow_up = self.steps.upsample(F, flows[level + 1], 2)
             features1, volumes = self.pyramids.compare(
                 F, self, level, stage, features3, features4, flow_up
             )

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import upsample, warp
+from network.layers import warp
 from network.matching import MATCHINGS
 
 MAX_DISPLACEMENT = 4
@@ -89,8 +89,8 @@ class MaskFlownet_S(PyramidNetwork):
         flows = {6: out.flow}
         for level in LEVELS[1:]:
             feat = out.feat
-            flow_up = upsample(F, flows[level + 1], 2)
-            mask_up = upsample(F, out.mask, 2) if self.mask_levels else None
+            flow_up = self.steps.upsample(F, flows[level + 1], 2)
+            mask_up = self.steps.upsample(F, out.mask, 2) if self.mask_levels else None
             matched = self.matching.match(
                 F, self, level, features1[level], features2[level], flow_up, mask_up, feat
             )
@@ -108,7 +108,7 @@ class MaskFlownet_S(PyramidNetwork):
         flows, mask = self.decode(F, features1, features2)
         # Parity: the released cascades were trained with image 1's features at levels 2 and 3.
         features2 = {**features2, 2: features1[2], 3: features1[3]}
-        warped = warp(F, image2, upsample(F, flows[2], 4) * self.scale)
+        warped = warp(F, image2, self.steps.upsample(F, flows[2], 4) * self.scale)
         return FirstStage(features1, features2, flows, mask, warped)
 
     def hybrid_forward(self, F, image1, image2):

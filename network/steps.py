@@ -29,6 +29,10 @@ class PlainSteps:
     def prepare(self, network):
         """Get ready for a forward pass of that network."""
 
+    def upsample(self, F, x, factor):
+        """Return `x` enlarged; see `network.layers.upsample`."""
+        return layers.upsample(F, x, factor)
+
     def cost_volume(self, F, features1, features2, max_displacement):
         """Return the activated cost volume; see `network.layers.cost_volume`."""
         return layers.cost_volume(F, features1, features2, max_displacement)
