@@ -20,7 +20,7 @@ from network.maskflownet_s import MaskFlownet_S
 from network.memory import Room
 from network.parameters import load_parameters, save_parameters
 from network.peers import Peers
-from network.resizing import NetworkSize, check_network_size
+from network.resizing import NetworkSize, check_batch, check_network_size
 from network.scaled_start import scale_start
 from network.trainer_states import load_trainer_states, save_trainer_states
 from network.training_step import TrainingStep
@@ -207,6 +207,7 @@ class Pipeline:
         if self._room:
             self._room.check([pair.size for pair in pairs])
         share = -(-len(pairs) // len(self.ctx))
+        check_batch([pair.size for pair in pairs[:share]])
         shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
         # MXNet computes asynchronously: all devices are at work before the first result is fetched.
         results = [

@@ -1,5 +1,7 @@
 """Between an image's own size and the size at which the network sees it."""
 
+import math
+
 import mxnet.ndarray as F
 
 from config.errors import InputError
@@ -7,18 +9,40 @@ from config.errors import InputError
 MULTIPLE = 64  # the coarsest pyramid level has 1/64 of the size
 # MXNet counts an array's values in 31 bits; the largest, at level 2, has 579 channels of 1/16 size.
 MAX_PIXELS = 2**31 * 16 // 579
+# BilinearResize2D keeps the size that it makes in 16 bits: 66100 pixels would become 564.
+MAX_RESIZED = 2**15 - 1
 
 
 def check_network_size(size_hw):
-    """Raise InputError unless (height, width) are positive multiples of 64 that MXNet can count."""
+    """Raise InputError unless (height, width) are positive multiples of 64 that MXNet can count.
+
+    They are what somebody asked for; `NetworkSize` checks what an image leads to.
+    """
     height, width = size_hw
-    if height * width > MAX_PIXELS:
+    if height * width > MAX_PIXELS or max(size_hw) > MAX_RESIZED:
         raise InputError(
-            f"resize {height},{width}: expected at most {MAX_PIXELS // 10**6} million pixels"
+            f"resize {height},{width}: expected at most {MAX_PIXELS // 10**6} million pixels, and "
+            f"{MAX_RESIZED} a side"
         )
     if any(length < MULTIPLE or length % MULTIPLE for length in size_hw):
         raise InputError(
             f"resize {height},{width}: expected multiples of {MULTIPLE}, such as 384,768"
+        )
+
+
+def check_batch(sizes):
+    """Raise InputError if MXNet could not count the values of pairs that are computed together.
+
+    Parameters
+    ----------
+    sizes : list of NetworkSize
+    """
+    pixels = sum(math.prod(size.network_hw) for size in sizes)
+    if pixels > MAX_PIXELS:
+        fitting = max(1, MAX_PIXELS * len(sizes) // pixels)
+        raise InputError(
+            f"{len(sizes)} pairs at a time: expected at most {MAX_PIXELS // 10**6} million pixels, "
+            f"got {pixels // 10**6}; use --batch {fitting}"
         )
 
 
@@ -31,12 +55,24 @@ class NetworkSize:
         Height and width of the image.
     network_hw : tuple of int, optional
         Multiples of 64; by default the next ones that are not smaller than the image.
+
+    Raises
+    ------
+    InputError
+        The image or what the network shall see is larger than MXNet can count.
     """
 
     def __init__(self, image_hw, network_hw=None):
         if network_hw is None:
             network_hw = tuple(-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
-        check_network_size(network_hw)
+            _check_image(image_hw, network_hw)
+        else:
+            check_network_size(network_hw)
+        if tuple(image_hw) != tuple(network_hw) and max(image_hw) > MAX_RESIZED:
+            raise InputError(
+                f"an image of {image_hw[1]}x{image_hw[0]}: expected at most {MAX_RESIZED} pixels a "
+                "side, to which MXNet can resize its flow; cut it into parts or scale it down"
+            )
         self.image_hw = tuple(image_hw)
         self.network_hw = tuple(network_hw)
 
@@ -53,6 +89,16 @@ class NetworkSize:
     def mask_back(self, mask):
         """Stretch (N, 1, h, w) to the image's size."""
         return _resize(mask, self.image_hw)
+
+
+def _check_image(image_hw, network_hw):
+    """Raise InputError for an image whose own size is beyond what MXNet can count."""
+    if math.prod(network_hw) > MAX_PIXELS:
+        height, width = image_hw
+        raise InputError(
+            f"an image of {width}x{height}: expected at most {MAX_PIXELS // 10**6} million pixels; "
+            "name a smaller size for the network to see, such as --resize 1024,1920"
+        )
 
 
 def _resize(x, size_hw):

@@ -254,13 +254,19 @@ def test_schedule():
 
 def test_wrong_input_is_said_in_one_line(pipe):
     small, large = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 70, 3), np.uint8)
+    # Views of a few bytes: nothing may run on them.
+    wide, vast = (np.broadcast_to(np.uint8(0), (*hw, 3)) for hw in ((2, 33_000), (2000, 30_000)))
     cases = [
         (([small], [large]), {}, r"differ in size: \(64, 64\) and \(64, 70\)"),
         (([small / 255], [small / 255]), {}, "expected uint8"),
         (([small[..., 0]], [small[..., 0]]), {}, "expected uint8"),
         (([small], [small]), {"resize": (100, 128)}, "multiples of 64"),
         (([small], [small]), {"resize": (0, 64)}, "multiples of 64"),
-        (([small], [small]), {"resize": (6_400_000, 6_400_000)}, "million pixels"),
+        (([small], [small]), {"resize": (6_400_000, 6_400_000)}, "^resize .* million pixels"),
+        (([small], [small]), {"resize": (64, 32_768)}, "^resize .* 32767 a side"),
+        (([wide], [wide]), {}, "^an image of 33000x2: expected at most 32767 pixels a side"),
+        (([wide], [wide]), {"resize": (64, 64)}, "^an image of 33000x2: expected at most 32767"),
+        (([vast], [vast]), {}, r"^an image of 30000x2000: expected at most 59 million.*--resize"),
         (([small], [small]), {"batch_size": 0}, "expected 1 or more"),
     ]
     for images, options, message in cases:
