@@ -35,6 +35,13 @@ class Where(NamedTuple):
 
 Check = Callable[[object, Where], Any]
 
+# What a number may be at most where nothing else is said, either way: beyond it is a mistake that
+# would take all memory or all time.
+LARGEST = 10**9
+LARGEST_SEED = 2**63 - 1
+MOST_PAIRS = 10**4  # of a batch
+LARGEST_SIDE = 2**15 - 1  # of a picture: OpenCV and MXNet count in 16 bits
+
 
 def key(check: Check, name: str | None = None) -> dict:
     """Return the metadata of a dataclass field that a config file may set.
@@ -103,19 +110,19 @@ def section(cls: type) -> Check:
     return lambda value, where: from_mapping(cls, value, where)
 
 
-def number(low: float = -math.inf, above: float = -math.inf) -> Check:
-    """Accept a finite number that is at least `low` and greater than `above`; return a float.
+def number(low: float = -LARGEST, above: float | None = None, high: float = LARGEST) -> Check:
+    """Accept a number from `low`, or beyond `above`, to `high`; return a float.
 
     Text counts where it is a number, since YAML 1.1 reads `1e-4` as text, or a quotient of two,
     since ranges such as 1/1.5 to 1/0.9 have no short decimal form.
     """
-    limit = f" of at least {low:g}" if low > -math.inf else ""
-    limit = f" greater than {above:g}" if above > -math.inf else limit
+    span = f"from {low:g}" if above is None else f"greater than {above:g}, up"
 
     def check(value, where):
         result = _as_float(value)
-        if result is None or not math.isfinite(result) or result < low or result <= above:
-            raise where.wrong(f"a number{limit}", value)
+        within = result is not None and low <= result <= high
+        if not within or (above is not None and result <= above):
+            raise where.wrong(f"a number {span} to {high:g}", value)
         return result
 
     return check
@@ -134,18 +141,33 @@ def _as_float(value):
         return None
 
 
-def integer(low: int, multiple_of: int = 1) -> Check:
-    """Accept a whole number of at least `low`; return an int."""
+def integer(low: int, multiple_of: int = 1, high: int = LARGEST) -> Check:
+    """Accept a whole number from `low` to `high`; return an int, every digit as it was given."""
     kind = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
 
     def check(value, where):
-        result = _as_float(value)
-        whole = result is not None and math.isfinite(result) and result == int(result)
-        if not whole or result < low or result % multiple_of:
-            raise where.wrong(f"{kind} of at least {low}", value)
-        return int(result)
+        result = _as_integer(value)
+        if result is None or not low <= result <= high or result % multiple_of:
+            raise where.wrong(f"{kind} from {low} to {high}", value)
+        return result
 
     return check
+
+
+def _as_integer(value):
+    """Return `value` as an int, or None where it is no whole number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value  # a float would lose digits beyond 2^53
+    try:
+        return int(value) if isinstance(value, str) else _whole(_as_float(value))
+    except ValueError:
+        return _whole(_as_float(value))
+
+
+def _whole(number):
+    """Return a float as an int, or None where it is none or not whole."""
+    whole = number is not None and math.isfinite(number) and number == int(number)
+    return int(number) if whole else None
 
 
 def boolean(value: object, where: Where) -> bool:
@@ -184,9 +206,9 @@ def sequence(item: Check, count: int | None = None) -> Check:
     return check
 
 
-def value_range(low: float = -math.inf, above: float = -math.inf) -> Check:
+def value_range(low: float = -LARGEST, above: float | None = None, high: float = LARGEST) -> Check:
     """Accept [lowest, highest], two numbers in this order; return a tuple."""
-    pair = sequence(number(low, above), 2)
+    pair = sequence(number(low, above, high), 2)
 
     def check(value, where):
         lowest, highest = pair(value, where)
@@ -199,7 +221,7 @@ def value_range(low: float = -math.inf, above: float = -math.inf) -> Check:
 
 def size_hw(multiple_of: int = 1) -> Check:
     """Accept [height, width] in pixels; return a tuple of ints."""
-    return sequence(integer(1, multiple_of), 2)
+    return sequence(integer(multiple_of, multiple_of, LARGEST_SIDE // multiple_of * multiple_of), 2)
 
 
 def schedule(value: object, where: Where) -> tuple[tuple[int, float], ...]:
@@ -208,7 +230,7 @@ def schedule(value: object, where: Where) -> tuple[tuple[int, float], ...]:
         isinstance(entry, list) and len(entry) == 2 for entry in value
     ):
         raise where.wrong("a list of [last step, learning rate]", value)
-    step, rate = integer(1), number(above=0)
+    step, rate = integer(1), number(above=0, high=1000)
     entries = tuple((step(last, where), rate(lr, where)) for last, lr in value)
     steps = [last for last, _ in entries]
     if not steps or steps != sorted(set(steps)):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config.checks import (
+    LARGEST_SEED,
+    MOST_PAIRS,
     Where,
     anything,
     boolean,
@@ -25,6 +27,8 @@ from config.files import CONFIG_DIR, read_config, read_mapping
 
 KINDS = ("chairs", "things3d", "sintel", "kitti", "hd1k", "synthetic", "list", "folder")
 
+MOST_SCENES = 10**7  # whose order alone takes 80 MB
+
 
 @dataclass(frozen=True)
 class GeometryConfig:
@@ -44,15 +48,19 @@ class GeometryConfig:
         (lowest, highest) scale of image 2 against image 1.
     """
 
-    angle: float = field(default=0.0, metadata=key(number(low=0)))
-    zoom: tuple[float, float] = field(default=(1.0, 1.0), metadata=key(value_range(above=0)))
-    aspect: tuple[float, float] = field(default=(1.0, 1.0), metadata=key(value_range(above=0)))
-    translation: float = field(default=0.0, metadata=key(number(low=0)))
-    relative_angle: float = field(default=0.0, metadata=key(number(low=0)))
-    relative_scale: tuple[float, float] = field(
-        default=(1.0, 1.0), metadata=key(value_range(above=0))
+    angle: float = field(default=0.0, metadata=key(number(low=0, high=360)))
+    zoom: tuple[float, float] = field(
+        default=(1.0, 1.0), metadata=key(value_range(above=0, high=100))
     )
-    relative_translation: float = field(default=0.0, metadata=key(number(low=0)))
+    aspect: tuple[float, float] = field(
+        default=(1.0, 1.0), metadata=key(value_range(above=0, high=100))
+    )
+    translation: float = field(default=0.0, metadata=key(number(low=0, high=100)))
+    relative_angle: float = field(default=0.0, metadata=key(number(low=0, high=100)))
+    relative_scale: tuple[float, float] = field(
+        default=(1.0, 1.0), metadata=key(value_range(above=0, high=100))
+    )
+    relative_translation: float = field(default=0.0, metadata=key(number(low=0, high=100)))
 
 
 @dataclass(frozen=True)
@@ -75,13 +83,21 @@ class ColorConfig:
         (lowest, highest) logarithm of the exponent.
     """
 
-    contrast: tuple[float, float] = field(default=(0.0, 0.0), metadata=key(value_range(low=-1)))
-    brightness: float = field(default=0.0, metadata=key(number(low=0)))
-    channel: tuple[float, float] = field(default=(1.0, 1.0), metadata=key(value_range(low=0)))
-    saturation: float = field(default=0.0, metadata=key(number(low=0)))
-    hue: float = field(default=0.0, metadata=key(number(low=0)))
-    noise: tuple[float, float] = field(default=(0.0, 0.0), metadata=key(value_range(low=0)))
-    gamma: tuple[float, float] = field(default=(0.0, 0.0), metadata=key(value_range()))
+    contrast: tuple[float, float] = field(
+        default=(0.0, 0.0), metadata=key(value_range(low=-1, high=100))
+    )
+    brightness: float = field(default=0.0, metadata=key(number(low=0, high=100)))
+    channel: tuple[float, float] = field(
+        default=(1.0, 1.0), metadata=key(value_range(low=0, high=100))
+    )
+    saturation: float = field(default=0.0, metadata=key(number(low=0, high=100)))
+    hue: float = field(default=0.0, metadata=key(number(low=0, high=100)))
+    noise: tuple[float, float] = field(
+        default=(0.0, 0.0), metadata=key(value_range(low=0, high=100))
+    )
+    gamma: tuple[float, float] = field(
+        default=(0.0, 0.0), metadata=key(value_range(low=-100, high=100))
+    )
 
 
 @dataclass(frozen=True)
@@ -104,10 +120,10 @@ class SyntheticConfig:
         Settings that differ in the scenes for validation.
     """
 
-    seed: int = field(default=0, metadata=key(integer(0)))
+    seed: int = field(default=0, metadata=key(integer(0, high=LARGEST_SEED)))
     size: tuple[int, int] = field(default=(384, 512), metadata=key(size_hw()))
-    pairs: int = field(default=20000, metadata=key(integer(1)))
-    valid_pairs: int = field(default=200, metadata=key(integer(1)))
+    pairs: int = field(default=20000, metadata=key(integer(1, high=MOST_SCENES)))
+    valid_pairs: int = field(default=200, metadata=key(integer(1, high=MOST_SCENES)))
     scene: dict = field(default_factory=dict, metadata=key(plain_mapping))
     valid_size: tuple[int, int] | None = field(default=None, metadata=key(size_hw()))
     valid_scene: dict = field(default_factory=dict, metadata=key(plain_mapping))
@@ -184,9 +200,9 @@ class DatasetConfig:
     orig_shape: tuple[int, int] = field(metadata=key(size_hw()))
     target_shape: tuple[int, int] = field(metadata=key(size_hw(multiple_of=64)))
     resize_shape: tuple[int, int] | None = field(default=None, metadata=key(size_hw()))
-    batch: int = field(default=4, metadata=key(integer(1)))
-    kitti: int = field(default=0, metadata=key(integer(0)))
-    hd1k: int = field(default=0, metadata=key(integer(0)))
+    batch: int = field(default=4, metadata=key(integer(1, high=MOST_PAIRS)))
+    kitti: int = field(default=0, metadata=key(integer(0, high=MOST_PAIRS)))
+    hd1k: int = field(default=0, metadata=key(integer(0, high=MOST_PAIRS)))
     sub_type: str = field(default="mixed", metadata=key(one_of("clean", "final", "mixed")))
     train_all: bool = field(default=False, metadata=key(boolean))
     validation_steps: int = field(default=2500, metadata=key(integer(1)))

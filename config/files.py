@@ -12,6 +12,7 @@ from config.errors import InputError, MissingDataError
 CONFIG_DIR = Path(__file__).resolve().parent
 ROOT = CONFIG_DIR.parent
 
+MOST_VALUES = 100_000  # of a file
 # What makes a file one kind or the other, and how the command line takes that kind.
 KINDS = {
     "network": "a network config, which is given as CONFIG",
@@ -127,6 +128,7 @@ def read_mapping(path: str | os.PathLike, may_be_empty: bool = False) -> dict:
     try:
         # A loader of its own for each file: its only state is that file's text.
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        is_small = _is_small(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
@@ -136,6 +138,11 @@ def read_mapping(path: str | os.PathLike, may_be_empty: bool = False) -> dict:
         raise InputError(f"{path}: expected YAML text: {_first_line(error)}") from error
     except RecursionError as error:
         raise InputError(f"{path}: expected a config, got YAML that is nested too deep") from error
+    if not is_small:
+        raise InputError(
+            f"{path}: expected a config, got more than {MOST_VALUES} values with all aliases (*) "
+            "filled in; write them out"
+        )
     if content is None and may_be_empty:
         return {}
     if content is None:
@@ -144,6 +151,25 @@ def read_mapping(path: str | os.PathLike, may_be_empty: bool = False) -> dict:
         kind = type(content).__name__
         raise InputError(f"{path}: expected a mapping of keys to values, got one {kind}")
     return content
+
+
+def _is_small(content):
+    """Return whether content has no more than MOST_VALUES values, each alias counted as it stands.
+
+    A few lines of aliases of aliases can stand for billions of values, or for themselves.
+    """
+    sizes = {}
+
+    def size(value):
+        if not isinstance(value, dict | list):
+            return 1
+        if id(value) not in sizes:
+            sizes[id(value)] = MOST_VALUES + 1  # of what holds itself
+            parts = [*value, *value.values()] if isinstance(value, dict) else value
+            sizes[id(value)] = 1 + sum(map(size, parts))
+        return sizes[id(value)]
+
+    return size(content) <= MOST_VALUES
 
 
 def _line(error):

@@ -66,13 +66,13 @@ class NetworkConfig:
     """
 
     class_name: str = field(metadata=key(one_of("MaskFlownet_S", "MaskFlownet"), name="class"))
-    flow_multiplier: float = field(default=1.0, metadata=key(number(above=0)))
+    flow_multiplier: float = field(default=1.0, metadata=key(number(above=0, high=1000)))
     deform_bias: bool = field(default=True, metadata=key(boolean))
     upfeat_ch: tuple[int, ...] = field(
-        default=(16, 16, 16, 16), metadata=key(sequence(integer(1), 4))
+        default=(16, 16, 16, 16), metadata=key(sequence(integer(1, high=1024), 4))
     )
     mw: tuple[float, ...] = field(
-        default=(0.005, 0.01, 0.02, 0.08, 0.32), metadata=key(sequence(number(low=0), 5))
+        default=(0.005, 0.01, 0.02, 0.08, 0.32), metadata=key(sequence(number(low=0, high=1000), 5))
     )
     matching: str = field(default="deform", metadata=key(one_of(*MATCHINGS)))
     pyramids: str = field(default="dual", metadata=key(one_of(*PYRAMIDS)))
@@ -104,9 +104,9 @@ class OptimizerConfig:
     """
 
     learning_rate: tuple[tuple[int, float], ...] = field(metadata=key(schedule))
-    q: float | None = field(default=None, metadata=key(number(above=0)))
-    wd: float | None = field(default=None, metadata=key(number(low=0)))
-    weight_decay: float = field(default=0.0, metadata=key(number(low=0)))
+    q: float | None = field(default=None, metadata=key(number(above=0, high=10)))
+    wd: float | None = field(default=None, metadata=key(number(low=0, high=10)))
+    weight_decay: float = field(default=0.0, metadata=key(number(low=0, high=10)))
 
 
 @dataclass(frozen=True)

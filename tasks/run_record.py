@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config import DatasetConfig, InputError
-from config.checks import Where, from_mapping, integer, key
+from config.checks import LARGEST_SEED, Where, from_mapping, integer, key
 from config.files import CONFIG_DIR
 from reader.whole_file import whole_file
 
@@ -53,7 +53,7 @@ class RunRecord:
     batch: int = field(metadata=key(integer(1)))
     micro_batch: int = field(metadata=key(integer(1)))
     shard: int = field(metadata=key(integer(1)))
-    seed: int = field(metadata=key(integer(0)))
+    seed: int = field(metadata=key(integer(0, high=LARGEST_SEED)))
     said_batch: int | None = field(default=None, metadata=key(integer(1)))
     processes: int = field(default=1, metadata=key(integer(1)))
 

@@ -1,11 +1,15 @@
 """Dataset configs: the recipes, files of the original's form, and every mistake in one line."""
 
+import dataclasses
 import pickle
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from config import ColorConfig, GeometryConfig, InputError, MissingDataError, load_dataset_config
+from config.checks import Where
+from config.dataset import DatasetConfig, SyntheticConfig
 from config.files import names_in_config
 from reader.synthetic import SceneConfig
 
@@ -136,9 +140,12 @@ def test_can_be_sent_to_a_worker():
         ("dataset: chairs\nbacth: 4\n", "bacth is an unknown key; did you mean batch? valid here"),
         (
             "dataset: chairs\nbatch: true\n",
-            "batch: expected a whole number of at least 1, got True",
+            "batch: expected a whole number from 1 to 10000, got True",
         ),
-        ("dataset: chairs\nbatch: 2.5\n", "batch: expected a whole number of at least 1, got 2.5"),
+        (
+            "dataset: chairs\nbatch: 2.5\n",
+            "batch: expected a whole number from 1 to 10000, got 2.5",
+        ),
         ("dataset: chairs\ntrain_all: 'no'\n", "train_all: expected true or false, got 'no'"),
         ("dataset: sintel\nsub_type: albedo\n", "sub_type: expected one of clean, final, mixed"),
         ("dataset: chairs\norig_shape: 384\n", "orig_shape: expected a list of 2 values, got 384"),
@@ -162,7 +169,20 @@ def test_can_be_sent_to_a_worker():
         ),
         (
             "dataset: synthetic\nsynthetic: {valid_size: [0, 64]}\n",
-            "synthetic.valid_size: expected a whole number of at least 1, got 0",
+            "synthetic.valid_size: expected a whole number from 1 to 32767, got 0",
+        ),
+        ("dataset: chairs\nbatch: 1e18\n", "batch: expected a whole number from 1 to 10000, got "),
+        (
+            "dataset: synthetic\nsynthetic: {pairs: 1e12}\n",
+            "synthetic.pairs: expected a whole number from 1 to 10000000, got '1e12'",
+        ),
+        (
+            "dataset: chairs\ntarget_shape: [64, 64000000]\n",
+            "target_shape: expected a multiple of 64 from 64 to 32704, got 64000000",
+        ),
+        (
+            "dataset: chairs\ncolor: {gamma: [0, 1000]}\n",
+            "color.gamma: expected a number from -100 to 100, got 1000",
         ),
         (
             "dataset: chairs\noptimizer: {start: fast}\n",
@@ -179,6 +199,28 @@ def test_can_be_sent_to_a_worker():
 )
 def test_mistakes(tmp_path, text, expected):
     assert message(tmp_path, text).startswith(expected)
+
+
+@pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1, 10, "'9007199254740993'", "1e3", "'20/2'"])
+def test_every_digit_of_a_seed_counts(tmp_path, seed):
+    config = load(tmp_path, f"dataset: synthetic\nsynthetic: {{seed: {seed}}}\n")
+    expected = {"'9007199254740993'": 2**53 + 1, "1e3": 1000, "'20/2'": 10}.get(seed, seed)
+    assert config.synthetic.seed == expected
+
+
+def test_every_number_of_a_dataset_config_has_a_limit():
+    def numbers(cls):
+        for one in dataclasses.fields(cls):
+            if "check" in one.metadata and one.name not in ("scene", "valid_scene"):
+                yield one
+
+    for cls in (DatasetConfig, GeometryConfig, ColorConfig, SyntheticConfig):
+        for one in numbers(cls):
+            if not isinstance(one.default, int | float | tuple) or isinstance(one.default, bool):
+                continue
+            huge = [1e300, 1e300] if isinstance(one.default, tuple) else 1e300
+            with pytest.raises(InputError):
+                one.metadata["check"](huge, Where(Path("own.yaml"), one.name))
 
 
 def test_a_network_file_names_its_argument():

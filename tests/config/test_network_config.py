@@ -181,14 +181,22 @@ def test_unknown_keys_name_the_closest(tmp_path):
     [
         ("MaskFlownet_S", "PWCNet", "network.class: expected one of MaskFlownet_S, MaskFlownet"),
         ("class: MaskFlownet_S", "mw: [1, 2]", "the key network.class is missing"),
-        ("class:", "flow_multiplier: true\n  class:", "expected a number greater than 0, got True"),
-        ("class:", "flow_multiplier: .nan\n  class:", "expected a number greater than 0, got nan"),
-        ("class:", "flow_multiplier: fast\n  class:", "greater than 0, got 'fast'"),
+        (
+            "class:",
+            "flow_multiplier: true\n  class:",
+            "expected a number greater than 0, up to 1000, got True",
+        ),
+        (
+            "class:",
+            "flow_multiplier: .nan\n  class:",
+            "expected a number greater than 0, up to 1000, got nan",
+        ),
+        ("class:", "flow_multiplier: fast\n  class:", "greater than 0, up to 1000, got 'fast'"),
         ("class:", "flow_multiplier: 0\n  class:", "network.flow_multiplier: expected a number"),
         ("class:", "deform_bias: 1\n  class:", "expected true or false, got 1"),
         ("class:", "mw: [1, 2]\n  class:", "network.mw: expected a list of 5 values, got [1, 2]"),
-        ("class:", "upfeat_ch: [1, 2, 3, 0]\n  class:", "a whole number of at least 1, got 0"),
-        ("class:", "upfeat_ch: [1, 2, 3, 4.5]\n  class:", "at least 1, got 4.5"),
+        ("class:", "upfeat_ch: [1, 2, 3, 0]\n  class:", "a whole number from 1 to 1024, got 0"),
+        ("class:", "upfeat_ch: [1, 2, 3, 4.5]\n  class:", "from 1 to 1024, got 4.5"),
         (
             *("class:", "matching: warp\n  class:"),
             "network.matching: expected one of fmm, ofmm, sym-conv, asym-conv, deform-plain, "
@@ -213,14 +221,23 @@ def test_unknown_keys_name_the_closest(tmp_path):
         ),
         ("[200, 5e-5]", "[50, 5e-5]", "with growing steps"),
         ("[200, 5e-5]", "200", "optimizer.learning_rate: expected a list of [last step"),
-        ("[200, 5e-5]", "[200, -1]", "expected a number greater than 0, got -1"),
-        ("[200, 5e-5]", "[200, 1/0]", "expected a number greater than 0, got '1/0'"),
-        ("[200, 5e-5]", "[true, 1]", "expected a whole number of at least 1, got True"),
-        ("[200, 5e-5]", "[1e999, 1]", "expected a whole number of at least 1"),
+        ("[200, 5e-5]", "[200, -1]", "expected a number greater than 0, up to 1000, got -1"),
+        ("[200, 5e-5]", "[200, 1/0]", "expected a number greater than 0, up to 1000, got '1/0'"),
+        ("[200, 5e-5]", "[true, 1]", "expected a whole number from 1 to 1000000000, got True"),
+        ("[200, 5e-5]", "[1e10, 1]", "a whole number from 1 to 1000000000, got '1e10'"),
+        ("[200, 5e-5]", "[200, 1e4]", "expected a number greater than 0, up to 1000, got '1e4'"),
+        ("class:", "upfeat_ch: [1, 2, 3, 2048]\n  class:", "from 1 to 1024, got 2048"),
+        ("[200, 5e-5]", "[1e999, 1]", "expected a whole number from 1 to 1000000000"),
     ],
 )
 def test_wrong_values(tmp_path, old, new, expected):
     assert expected in message(tmp_path, GOOD.replace(old, new))
+
+
+# Nine lines of nine aliases each: 3e8 values.
+LAUGHS = "a0: &a0 [x]\n" + "".join(
+    f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(9)
+)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +258,8 @@ def test_wrong_values(tmp_path, old, new, expected):
         ("a: !!bool maybe\n", "FILE: expected YAML text"),
         ("a: \x00\n", "FILE: expected YAML text"),
         ("a: " + "[" * 5000, "nested too deep"),
+        (LAUGHS, "FILE: expected a config, got more than 100000 values with all aliases"),
+        ("a: &a [*a]", "FILE: expected a config, got more than 100000 values with all aliases"),
     ],
 )
 def test_what_is_no_config(tmp_path, text, expected):
