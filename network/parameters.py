@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 
 from config.errors import InputError, MissingDataError
 from network.held_variant import network_keys, network_of
@@ -30,7 +31,7 @@ def load_parameters(network, path):
     ------
     InputError
         In one line: the file is no parameter file or cut short, holds another network, lacks an
-        array, has one too many or one of another shape.
+        array, has one too many or one of another shape, or holds other than finite floats.
     MissingDataError
         There is no such file.
     """
@@ -38,6 +39,7 @@ def load_parameters(network, path):
     parameters = network._collect_params_with_prefix()
     arrays = _with_structured_names(arrays, network, parameters)
     _check(path, network, parameters, arrays)
+    _check_values(path, arrays)
     for name, parameter in parameters.items():
         parameter.set_data(arrays[name].astype(parameter.dtype))
 
@@ -137,6 +139,22 @@ def _check(path, network, parameters, arrays):
         f"{path}: {name}: expected shape {parameters[name].shape}, got {arrays[name].shape}; "
         "was it trained with another `network` section?"
     )
+
+
+def _check_values(path, arrays):
+    """Raise InputError unless all values are floats and finite: no flow comes of others."""
+    for name, array in arrays.items():
+        values = array.asnumpy()
+        if values.dtype.kind != "f":
+            raise InputError(
+                f"{path}: {name}: expected floats, got {values.dtype}; were they made smaller for "
+                "another program? Use the checkpoint that they were made from"
+            )
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{path}: {name}: expected finite numbers, got NaN or infinity; the training that "
+                "wrote it had lost its loss: use an earlier checkpoint"
+            )
 
 
 def _check_variant(path, network, parameters, arrays):

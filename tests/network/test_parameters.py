@@ -106,6 +106,36 @@ def test_pipeline_saves_weights_and_moments(tmp_path):
     recipe_pipeline("MaskFlownet_S").load(tmp_path / "abc0000-0000_5.params")
 
 
+@pytest.mark.parametrize("kind", ["int32", "int8", "uint8", "int64"])
+def test_weights_that_are_no_floats_are_refused(small, tmp_path, kind):
+    def change(arrays):
+        arrays["conv3b.0.weight"] = arrays["conv3b.0.weight"].astype(kind)
+
+    path = write_small(tmp_path / "whole.params", change)
+    assert f"conv3b.0.weight: expected floats, got {kind}" in message_of(small, path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(small, tmp_path, value):
+    def change(arrays):
+        arrays["deform2.bias"][3] = value
+
+    before = weights_of(small)
+    path = write_small(tmp_path / "lost.params", change)
+    assert "deform2.bias: expected finite numbers, got NaN or" in message_of(small, path)
+    assert_equal_weights(weights_of(small), before)
+
+
+def test_weights_of_other_floats_are_taken(small, tmp_path):
+    def change(arrays):
+        for name, kind in (("conv1a.0.bias", "float16"), ("conv1b.0.bias", "float64")):
+            arrays[name] = arrays[name].astype(kind) + 0.5
+
+    load_parameters(small, write_small(tmp_path / "half.params", change))
+    assert (weights_of(small)["conv1a.0.bias"] == 0.5).all()
+    assert weights_of(small)["conv1b.0.bias"].dtype == np.float32
+
+
 @pytest.mark.parametrize("form", ["legacy", "structured"])
 @pytest.mark.parametrize(("held", "wanted"), [NETWORKS, NETWORKS[::-1]])
 def test_the_wrong_networks_file_names_the_config_that_fits(held, wanted, form, tmp_path):
