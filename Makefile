@@ -21,13 +21,13 @@ kernels: .venv/ready ## build the fast CPU operators, if there is a C++ compiler
 	@$(MAKE) --no-print-directory -C kernels RUN="$(CURDIR)/$(RUN)"
 
 demo: kernels ## show the whole path on a few generated pairs
-	@$(RUN) -m tasks.demo
+	@$(RUN) -m maskflownet.tasks.showcase.demo
 
 train-demo: kernels ## train a network on unseen scenes (half an hour; goes on after a stop)
-	@$(RUN) -m tasks.train_demo
+	@$(RUN) -m maskflownet.tasks.showcase.train_demo
 
 ablation: kernels ## compare the paper's ways of matching by short trainings (hours)
-	@$(RUN) -m tasks.ablation
+	@$(RUN) -m maskflownet.tasks.showcase.ablation
 
 test: kernels ## run the quick tests
 	@$(RUN) -m pytest -n 2 -m "not long and not gpu_wheel"
@@ -39,18 +39,18 @@ test-gpu-wheel: .venv/ready .venv-gpu/ready ## try MXNet for GPUs without a GPU 
 	@$(RUN) -m pytest -n 0 -m gpu_wheel tests/test_gpu_wheel.py
 
 benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (10 minutes)
-	@$(RUN) -m benchmark.network
-	@$(RUN) -m benchmark.network --isa avx2 --cases "forward 448x1024"
-	@$(RUN) -m benchmark.growth
+	@$(RUN) -m maskflownet.benchmark.network
+	@$(RUN) -m maskflownet.benchmark.network --isa avx2 --cases "forward 448x1024"
+	@$(RUN) -m maskflownet.benchmark.growth
 
 benchmark-growth: kernels ## measure how time and memory grow with the images (2 minutes)
-	@$(RUN) -m benchmark.growth
+	@$(RUN) -m maskflownet.benchmark.growth
 
 benchmark-loader: kernels ## measure how fast training pairs are read
-	@$(RUN) -m benchmark.loader
+	@$(RUN) -m maskflownet.benchmark.loader
 
 benchmark-workers: kernels ## measure what training by several workers costs
-	@$(RUN) -m benchmark.workers
+	@$(RUN) -m maskflownet.benchmark.workers
 
 lint: .venv/ready ## check style and format
 	@$(RUN) -m ruff check .
@@ -146,7 +146,8 @@ requirements := requirements-common.txt requirements-dev.txt constraints.txt
 
 # Imports the modules that are named, or says in one line which system library is missing.
 define try_imports
-import importlib, sys, runtime
+import importlib, sys
+from maskflownet import runtime
 try:
     for name in sys.argv[1:]:
         importlib.import_module(name)

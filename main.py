@@ -2,15 +2,15 @@
 
 import sys
 
-from tasks.command_line import (
+from maskflownet.tasks.command_line import (
     OneLineParser,
     add_network_arguments,
-    load_pipeline,
     positive,
     run_program,
     set_threads,
     whole,
 )
+from maskflownet.tasks.open_pipeline import load_pipeline
 
 _NETWORK = {"config", "checkpoint", "gpu_device", "network", "batch", "root", "threads", "kernels"}
 # What there is to do, and the arguments that it has a use for.
@@ -51,7 +51,8 @@ def make_parser():
     add(
         "--kvstore",
         choices=["dist_sync"],
-        help="train on several machines; start it with python -m tasks.launch (see its --help)",
+        help="train on several machines; start it with "
+        "python -m maskflownet.tasks.distributed.launch (see its --help)",
     )
     add("--debug", action="store_true", help="try everything in a minute, keep nothing")
     return parser
@@ -80,7 +81,7 @@ def dispatch(arguments, parser):
 
 def task_of(arguments, parser):
     """Return which of TASKS is asked for; InputError for arguments that it has no use for."""
-    from config import InputError
+    from maskflownet.config import InputError
 
     given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
     task, *others = [name for name in TASKS if name in given] or ["train"]
@@ -96,30 +97,35 @@ def task_of(arguments, parser):
 
 def check(arguments):
     """Say what this machine has for MaskFlownet; return the exit code."""
-    from config import load_paths
-    from tasks.check import check
+    from maskflownet.config import load_paths
+    from maskflownet.tasks.check import check
 
     return check(load_paths(), arguments.root / "weights")
 
 
 def fetch(arguments):
     """Download a released checkpoint."""
-    from tasks.fetch import fetch
+    from maskflownet.tasks.runs.fetch import fetch
 
     fetch(arguments.fetch, arguments.root / "weights")
 
 
 def train(arguments):
     """Train a network."""
-    from tasks.start import start_training
+    from maskflownet.tasks.training.start import start_training
 
     return start_training(arguments)
 
 
 def evaluate(arguments):
     """Evaluate a checkpoint on the datasets that are set, print a table, append to the log."""
-    from tasks.start import check_writable
-    from tasks.validate import append_log, sets_to_evaluate, validate, write_report
+    from maskflownet.tasks.evaluation.validate import (
+        append_log,
+        sets_to_evaluate,
+        validate,
+        write_report,
+    )
+    from maskflownet.whole_file import check_writable
 
     checkpoint, pipe = load_pipeline(arguments)
     sets = sets_to_evaluate(arguments.dataset_cfg)
@@ -139,8 +145,8 @@ def evaluate(arguments):
 
 def predict(arguments):
     """Write flow for the benchmarks' test halves into flows/RUN_STEPS; return the exit code."""
-    from config import load_paths
-    from tasks.predict_benchmarks import predict_benchmarks
+    from maskflownet.config import load_paths
+    from maskflownet.tasks.evaluation.submit import predict_benchmarks
 
     checkpoint, pipe = load_pipeline(arguments)
     folder = arguments.root / "flows" / f"{checkpoint.run}_{checkpoint.steps}"

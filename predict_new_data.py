@@ -4,14 +4,14 @@ import math
 import sys
 from pathlib import Path
 
-from tasks.command_line import (
+from maskflownet.tasks.command_line import (
     OneLineParser,
     add_network_arguments,
-    load_pipeline,
     positive,
     run_program,
     set_threads,
 )
+from maskflownet.tasks.open_pipeline import load_pipeline
 
 KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
 
@@ -89,13 +89,13 @@ def main(argv=None) -> int:
 def predict(arguments) -> int:
     """Predict what the arguments name, and return the exit code."""
     set_threads(arguments.threads)
-    from tasks.new_data.arguments import inputs_and_files, job_of
+    from maskflownet.tasks.prediction.arguments import inputs_and_files, job_of
 
     # What can be wrong with a path shows before the network is loaded.
     inputs, files = inputs_and_files(arguments)
     checkpoint, pipe = load_pipeline(arguments)
 
-    from tasks.new_data import run
+    from maskflownet.tasks.prediction import run
 
     return run(pipe, job_of(arguments, inputs, files, checkpoint, pipe.config))
 

@@ -76,7 +76,7 @@ NUMPY_NAMES = {
     **dict.fromkeys(("mirr", "npv", "pmt", "ppmt", "pv", "rate")),
 }
 
-# Set by `tasks.launch`: so many workers of a training share this machine's cores.
+# Set by `tasks.distributed.launch`: so many workers of a training share this machine's cores.
 SHARED_BY = "MASKFLOWNET_SHARED_BY"
 
 # Of control groups, versions 2 and 1: the files with a group's limit of memory and with what it

@@ -5,11 +5,11 @@ repeats whatever devices, workers or micro-batches it has; they are applied on t
 `Augmentation` is the front door.
 """
 
-import runtime  # noqa: F401  (before anything imports MXNet)
+from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
-from augmentation.batch import Augmentation, Draws
-from augmentation.color import ColorAugmentation
-from augmentation.geometry import GeometricAugmentation
+from maskflownet.augmentation.batch import Augmentation, Draws
+from maskflownet.augmentation.color import ColorAugmentation
+from maskflownet.augmentation.geometry import GeometricAugmentation
 
 __all__ = ["Augmentation", "ColorAugmentation", "Draws", "GeometricAugmentation"]

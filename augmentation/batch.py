@@ -5,9 +5,9 @@ from typing import NamedTuple
 import mxnet as mx
 import numpy as np
 
-from augmentation.color import ColorAugmentation, color_change
-from augmentation.draws import ColorDraws, GeometryDraws, draw_color, draw_geometry
-from augmentation.geometry import GeometricAugmentation, geometry_maps
+from maskflownet.augmentation.color import ColorAugmentation, color_change
+from maskflownet.augmentation.draws import ColorDraws, GeometryDraws, draw_color, draw_geometry
+from maskflownet.augmentation.geometry import GeometricAugmentation, geometry_maps
 
 
 class Draws(NamedTuple):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from mxnet.gluon import nn
 
-from augmentation.channels import mix_channels
+from maskflownet.augmentation.channels import mix_channels
 
 # Mixing the channels by GREY + U * COSINE + V * SINE turns the hue by h and multiplies the
 # saturation by S, where U = S cos h and V = S sin h: a rotation in the YIQ colour space.

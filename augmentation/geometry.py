@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from mxnet.gluon import nn
 
-from augmentation.channels import mix_channels
+from maskflownet.augmentation.channels import mix_channels
 
 EPSILON = 1e-8
 

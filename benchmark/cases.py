@@ -7,16 +7,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import runtime  # noqa: F401  (before MXNet)
+from maskflownet import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
 import mxnet as mx
 
-from benchmark.quiet import warnings_alone
-from config import load_config
-from network import get_pipeline
-from reader.images import write_image
-from reader.synthetic import generate
+from maskflownet.benchmark.quiet import warnings_alone
+from maskflownet.config import load_config
+from maskflownet.network import get_pipeline
+from maskflownet.reader.images import write_image
+from maskflownet.reader.synthetic import generate
 
 NETWORKS = {"S": "MaskFlownet_S", "cascade": "MaskFlownet"}
 PAIRS = 10  # of the folder
@@ -126,9 +126,9 @@ def folder_runners(case: Case) -> Iterator[tuple[Runner, Runner]]:
 
     Both run the fast path and make flow alone; the folder's writes `.flo` files and their colours.
     """
-    from tasks.new_data import Job, run
-    from tasks.new_data.files import place_results
-    from tasks.new_data.inputs import folder_frames
+    from maskflownet.tasks.prediction import Job, run
+    from maskflownet.tasks.prediction.files import place_results
+    from maskflownet.tasks.prediction.inputs import folder_frames
 
     pipe = make_pipeline(case.network, "auto")
     frames = [generate(0, number, case.size_hw).image1 for number in range(PAIRS + 1)]

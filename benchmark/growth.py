@@ -1,8 +1,8 @@
 """How time and memory of a prediction grow with the images: the plot of docs/speed.md.
 
-`python -m benchmark.growth` predicts generated pairs from 0.1 to 4 megapixels, each in a process of
-its own, and draws the cost per megapixel. The plain graph is measured up to 1 megapixel: above that
-it takes half a minute per pair and goes on as it did.
+`python -m maskflownet.benchmark.growth` predicts generated pairs from 0.1 to 4 megapixels, each in
+a process of its own, and draws the cost per megapixel. The plain graph is measured up to 1
+megapixel: above that it takes half a minute per pair and goes on as it did.
 """
 
 import logging
@@ -10,9 +10,15 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from benchmark.report import DEFAULT, SIDES, Report
-from reader.whole_file import whole_file
-from tasks.command_line import OneLineParser, positive, run_program, set_threads, size_hw
+from maskflownet.benchmark.report import DEFAULT, SIDES, Report
+from maskflownet.tasks.command_line import (
+    OneLineParser,
+    positive,
+    run_program,
+    set_threads,
+    size_hw,
+)
+from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +35,8 @@ NAMES = {"builtin": "plain", "auto": "fast"}
 
 def measure(report: Report, sizes: list[tuple[int, int]]) -> None:
     """Measure every network, size and choice of kernels, and keep each figure at once."""
-    from benchmark.alone import measure_alone
-    from benchmark.cases import NETWORKS, Case
+    from maskflownet.benchmark.cases import NETWORKS, Case
+    from maskflownet.benchmark.isolated_case import measure_alone
 
     for network, size, side in product(NETWORKS, sizes, SIDES):
         megapixels = size[0] * size[1] / 1e6
@@ -86,7 +92,9 @@ def draw(figures: list[dict]):
 
 def make_parser():
     """Return the command line's parser."""
-    parser = OneLineParser(prog="python -m benchmark.growth", description=__doc__.split("\n")[0])
+    parser = OneLineParser(
+        prog="python -m maskflownet.benchmark.growth", description=__doc__.split("\n")[0]
+    )
     add = parser.add_argument
     add("--sizes", metavar="H,W", type=size_hw, nargs="+", default=SIZES_HW, help="multiples of 64")
     add("--threads", metavar="N", type=positive, help="by default one per physical core")
@@ -111,7 +119,7 @@ def main(argv=None) -> int:
                     picture = draw(list(figures.values()))
                     picture.savefig(part, format="png", dpi=DOTS_PER_INCH)
 
-    return run_program("python -m benchmark.growth", body)
+    return run_program("python -m maskflownet.benchmark.growth", body)
 
 
 if __name__ == "__main__":

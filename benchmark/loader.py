@@ -1,9 +1,9 @@
 """How fast training pairs are read, and with how much memory: the tables of docs/loader.md.
 
-`python -m benchmark.loader` writes generated pairs of 384x512 to a temporary folder as PNG and as
-PPM, reads these and generated ones, and takes training steps in between. Everything is measured
-in turn, round after round, and the medians are shown: what else the machine does meanwhile hits
-all alike. Files are read from the system's cache, so the figures are those of decoding.
+`python -m maskflownet.benchmark.loader` writes generated pairs of 384x512 to a temporary folder as
+PNG and as PPM, reads these and generated ones, and takes training steps in between. Everything is
+measured in turn, round after round, and the medians are shown: what else the machine does meanwhile
+hits all alike. Files are read from the system's cache, so the figures are those of decoding.
 """
 
 import json
@@ -26,19 +26,19 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from reader.datasets import FlowDataset
-from reader.datasets.lists import ListDataset
-from reader.datasets.synthetic import Synthetic
-from reader.flow_files import write_flow
-from reader.images import write_image
-from reader.loading import Loader
-from reader.loading.order import Order
-from reader.loading.sampling import Sampler
-from reader.loading.workers import fill, sample_dtype
-from reader.synthetic import SceneConfig, generate
-from reader.whole_file import whole_file
-from runtime import usable_cores
-from tasks.command_line import OneLineParser, positive, run_program
+from maskflownet.reader.datasets import FlowDataset
+from maskflownet.reader.datasets.lists import ListDataset
+from maskflownet.reader.datasets.synthetic import Synthetic
+from maskflownet.reader.flow_files import write_flow
+from maskflownet.reader.images import write_image
+from maskflownet.reader.loading import Loader
+from maskflownet.reader.loading.order import Order
+from maskflownet.reader.loading.sampling import Sampler
+from maskflownet.reader.loading.workers import fill, sample_dtype
+from maskflownet.reader.synthetic import SceneConfig, generate
+from maskflownet.runtime import usable_cores
+from maskflownet.tasks.command_line import OneLineParser, positive, run_program
+from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -131,13 +131,13 @@ def _cpu_seconds():
 
 def make_step():
     """Return a function that takes one training step of MaskFlownet_S on the CPU, one pair."""
-    import runtime  # noqa: F401  (before MXNet)
+    from maskflownet import runtime  # noqa: F401  (before MXNet)
 
     # isort: split
     import mxnet as mx
 
-    from config import load_config
-    from network import get_pipeline
+    from maskflownet.config import load_config
+    from maskflownet.network import get_pipeline
 
     pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=load_config("MaskFlownet_S"))
     sample = generate(0, 0, STEP_HW)
@@ -261,7 +261,9 @@ def write_json(path: Path, readings: Readings, steps: list[float], peaks: dict) 
 
 def make_parser():
     """Return the command line's parser."""
-    parser = OneLineParser(prog="python -m benchmark.loader", description=__doc__.split("\n")[0])
+    parser = OneLineParser(
+        prog="python -m maskflownet.benchmark.loader", description=__doc__.split("\n")[0]
+    )
     add = parser.add_argument
     add("--workers", metavar="N", type=positive, nargs="+", default=[1, 2, 4], help="how many")
     add("--rounds", metavar="N", type=positive, default=5, help="how often all is measured")
@@ -285,7 +287,7 @@ def main(argv=None) -> int:
         if arguments.json:
             write_json(arguments.json, *figures)
 
-    return run_program("python -m benchmark.loader", body)
+    return run_program("python -m maskflownet.benchmark.loader", body)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """How fast the networks are on a CPU, and with how much memory: the tables of docs/speed.md.
 
-`python -m benchmark.network` compares MXNet's own operators (the plain graph) with the fast ones of
-`kernels`, each in a process of its own, on the same threads and in turn, round after round: what
-else the machine does meanwhile hits both alike. A ratio is the median of the rounds' ratios, with
-their quartiles.
-Memory is the peak of a process that does nothing else, without what it held once all was imported.
-Weights are random and scenes generated, so nothing needs to be downloaded.
+`python -m maskflownet.benchmark.network` compares MXNet's own operators (the plain graph) with the
+fast ones of `kernels`, each in a process of its own, on the same threads and in turn, round after
+round: what else the machine does meanwhile hits both alike. A ratio is the median of the rounds'
+ratios, with their quartiles. Memory is the peak of a process that does nothing else, without what
+it held once all was imported. Weights are random and scenes generated, so nothing needs to be
+downloaded.
 """
 
 import logging
@@ -16,10 +16,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmark.report import DEFAULT, FOLDER, SIDES, Report, folder_line, ratio_text, shares_line
-from benchmark.turns import side_by_itself
-from config.errors import InputError
-from tasks.command_line import OneLineParser, positive, run_program, set_threads
+from maskflownet.benchmark.report import (
+    DEFAULT,
+    FOLDER,
+    SIDES,
+    Report,
+    folder_line,
+    ratio_text,
+    shares_line,
+)
+from maskflownet.benchmark.side_process import side_by_itself
+from maskflownet.config.errors import InputError
+from maskflownet.tasks.command_line import OneLineParser, positive, run_program, set_threads
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +39,12 @@ AGREEMENT_PX = 1e-3
 
 def require_fast() -> None:
     """Raise InputError where the fast operators cannot run."""
-    import runtime  # noqa: F401  (before MXNet)
+    from maskflownet import runtime  # noqa: F401  (before MXNet)
 
     # isort: split
     import mxnet as mx
 
-    from kernels import use_fast
+    from maskflownet.kernels import use_fast
 
     if not use_fast("auto", [mx.cpu()]):
         raise InputError("nothing to compare: the fast operators cannot run, see above")
@@ -50,7 +58,7 @@ def choose(texts: list[str]) -> list:
     InputError
         No name holds one of them.
     """
-    from benchmark.cases import CASES
+    from maskflownet.benchmark.cases import CASES
 
     for text in texts:
         if not any(text in case.name for case in CASES):
@@ -81,7 +89,7 @@ def measure_rounds(runners: dict, rounds: int) -> dict[str, list[float]]:
 def runners_of(case) -> Iterator[dict]:
     """Give what is compared in a case, by the names of the sides."""
     if case.what == "folder":
-        from benchmark.cases import folder_runners
+        from maskflownet.benchmark.cases import folder_runners
 
         with folder_runners(case) as runners:
             yield dict(zip(FOLDER, runners, strict=True))
@@ -107,8 +115,8 @@ def check_agreement(case, runners: dict) -> float:
 
 def measure_case(case, rounds: int, profile: bool) -> dict:
     """Return a case's figures, as they stand in the JSON."""
-    from benchmark.alone import measure_alone
-    from benchmark.cases import PAIRS
+    from maskflownet.benchmark.cases import PAIRS
+    from maskflownet.benchmark.isolated_case import measure_alone
 
     with runners_of(case) as runners:
         figures = {"seconds": measure_rounds(runners, rounds)}
@@ -142,7 +150,9 @@ def summary(case, figures: dict) -> Iterator[str]:
 
 def make_parser():
     """Return the command line's parser."""
-    parser = OneLineParser(prog="python -m benchmark.network", description=__doc__.split("\n")[0])
+    parser = OneLineParser(
+        prog="python -m maskflownet.benchmark.network", description=__doc__.split("\n")[0]
+    )
     add = parser.add_argument
     add("--cases", metavar="TEXT", nargs="+", default=[], help="those whose names hold such a text")
     add("--rounds", metavar="N", type=positive, default=9, help="of a case, at most")
@@ -169,7 +179,7 @@ def main(argv=None) -> int:
             for line in summary(case, figures):
                 logger.info("%s", line)
 
-    return run_program("python -m benchmark.network", body)
+    return run_program("python -m maskflownet.benchmark.network", body)
 
 
 if __name__ == "__main__":

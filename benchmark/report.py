@@ -8,9 +8,9 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from config.errors import InputError
-from reader.whole_file import whole_file
-from tasks.command_line import ROOT
+from maskflownet.config.errors import InputError
+from maskflownet.config.files import ROOT
+from maskflownet.whole_file import whole_file
 
 DEFAULT = ROOT / "docs" / "speed.json"
 BEGIN, END = "<!-- figures: written by `make benchmark` -->", "<!-- end of figures -->"

@@ -1,9 +1,9 @@
 """What training by several workers costs: the table of docs/several-machines.md.
 
-`python -m benchmark.workers` trains a MaskFlownet_S on generated pairs, the same pairs in each
-step, by one process and by 1, 2 and 4 workers with a parameter server, all on this machine. They
-share its cores, so the table shows what the exchange costs, not what more machines gain. All are
-measured in turn, round after round, and the medians are shown.
+`python -m maskflownet.benchmark.workers` trains a MaskFlownet_S on generated pairs, the same pairs
+in each step, by one process and by 1, 2 and 4 workers with a parameter server, all on this machine.
+They share its cores, so the table shows what the exchange costs, not what more machines gain. All
+are measured in turn, round after round, and the medians are shown.
 """
 
 import json
@@ -20,10 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from config import load_config
-from network import get_pipeline
-from tasks.command_line import ROOT, OneLineParser, devices, positive, run_program, size_hw
-from tasks.run_log import read_rows
+from maskflownet.config import load_config
+from maskflownet.config.files import ROOT
+from maskflownet.network import get_pipeline
+from maskflownet.tasks.command_line import OneLineParser, positive, run_program, size_hw
+from maskflownet.tasks.open_pipeline import devices
+from maskflownet.tasks.runs.log import read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def measure(workers: int, steps: int, size: tuple[int, int]) -> Cost:
         command = ["main.py", CONFIG, "--dataset_cfg", str(dataset), "--root", name]
         command += ["--workers", "1"]
         if workers != ALONE:
-            launch = ["-m", "tasks.launch", "-n", str(workers), "--"]
+            launch = ["-m", "maskflownet.tasks.distributed.launch", "-n", str(workers), "--"]
             command = [*launch, *command, "--kvstore", "dist_sync"]
         with subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -140,7 +142,9 @@ def _row(*cells):
 
 def make_parser():
     """Return the command line's parser."""
-    parser = OneLineParser(prog="python -m benchmark.workers", description=__doc__.split("\n")[0])
+    parser = OneLineParser(
+        prog="python -m maskflownet.benchmark.workers", description=__doc__.split("\n")[0]
+    )
     add = parser.add_argument
     add("--rounds", metavar="N", type=positive, default=3, help="how often all is measured")
     add("--steps", metavar="N", type=positive, default=7, help="of each training, 5 to 20")
@@ -165,7 +169,7 @@ def main(argv=None) -> int:
         for line in table(costs, gradient_bytes()):
             logger.info("%s", line)
 
-    return run_program("python -m benchmark.workers", body)
+    return run_program("python -m maskflownet.benchmark.workers", body)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """Network and dataset configs and the roots of datasets, read from YAML and checked."""
 
-from config.dataset import ColorConfig, DatasetConfig, GeometryConfig, load_dataset_config
-from config.errors import InputError, MissingDataError
-from config.network import Config, NetworkConfig, OptimizerConfig, load_config
-from config.paths import load_paths
+from maskflownet.config.dataset import (
+    ColorConfig,
+    DatasetConfig,
+    GeometryConfig,
+    load_dataset_config,
+)
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.config.network import Config, NetworkConfig, OptimizerConfig, load_config
+from maskflownet.config.paths import load_paths
 
 __all__ = [
     "ColorConfig",

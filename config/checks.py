@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config.errors import InputError
-from config.files import user_path
+from maskflownet.config.errors import InputError
+from maskflownet.config.files import user_path
 
 
 class Where(NamedTuple):

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from config.checks import (
+from maskflownet.config.checks import (
     LARGEST_SEED,
     MOST_PAIRS,
     Where,
@@ -23,7 +23,7 @@ from config.checks import (
     size_hw,
     value_range,
 )
-from config.files import CONFIG_DIR, read_config, read_mapping
+from maskflownet.config.files import CONFIG_DIR, read_config, read_mapping
 
 KINDS = ("chairs", "things3d", "sintel", "kitti", "hd1k", "synthetic", "list", "folder")
 

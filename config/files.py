@@ -7,10 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from config.errors import InputError, MissingDataError
+from maskflownet import IN_CLONE
+from maskflownet.config.errors import InputError, MissingDataError
 
 CONFIG_DIR = Path(__file__).resolve().parent
-ROOT = CONFIG_DIR.parent
+# Where weights/, logs/ and flows/ lie unless told otherwise: in a clone that is the clone, wherever
+# a command is run from; an installed package has no such place, so there it is the working folder.
+ROOT = CONFIG_DIR.parent if IN_CLONE else Path.cwd()
 
 MOST_VALUES = 100_000  # of a file
 # What makes a file one kind or the other, and how the command line takes that kind.

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field, fields
 
-from config.checks import (
+from maskflownet.config.checks import (
     Where,
     boolean,
     from_mapping,
@@ -15,8 +15,8 @@ from config.checks import (
     section,
     sequence,
 )
-from config.errors import InputError
-from config.files import read_config
+from maskflownet.config.errors import InputError
+from maskflownet.config.files import read_config
 
 # How the first stage matches features; see `NetworkConfig`.
 MATCHINGS = (

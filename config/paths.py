@@ -5,8 +5,8 @@ import string
 from collections.abc import Mapping
 from pathlib import Path
 
-from config.checks import Where, unknown_name
-from config.files import CONFIG_DIR, ROOT, read_mapping, user_path
+from maskflownet.config.checks import Where, unknown_name
+from maskflownet.config.files import CONFIG_DIR, ROOT, read_mapping, user_path
 
 PATHS_FILE = CONFIG_DIR / "paths.yaml"
 ROOT_VARIABLES = {

@@ -6,7 +6,7 @@ the same results.
 
 The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_dense_block`) write
 their gradients and cannot add to one that is there, since MXNet does not tell them which is wanted.
-`network.fast_steps` puts a copy between them and any parameter whose gradients add up.
+`network.fast_operators` puts a copy between them and any parameter whose gradients add up.
 """
 
 import ctypes
@@ -17,12 +17,12 @@ import os
 import struct
 from pathlib import Path
 
-import runtime  # noqa: F401  (before MXNet)
+from maskflownet import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
 import mxnet as mx
 
-from config.errors import InputError
+from maskflownet.config.errors import InputError
 
 LIBRARY = Path(__file__).parent / "build" / "libmaskflownet.so"
 SOURCE = Path(__file__).parent / "source"

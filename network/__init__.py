@@ -1,13 +1,15 @@
 """The networks and the pipeline around them. `get_pipeline` is the front door."""
 
-import runtime  # noqa: F401  (before anything imports MXNet)
+import sys
+
+from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
-from config.errors import InputError
-from network.parameters import held_network
-from network.peers import Peers, PeersLostError
-from network.pipeline import Pipeline, Prediction
-from network.resizing import check_network_size
+from maskflownet.config.errors import InputError
+from maskflownet.network.files.parameters import held_network
+from maskflownet.network.network_size import check_network_size
+from maskflownet.network.pipeline import Pipeline, Prediction
+from maskflownet.network.worker_group import Peers, PeersLostError
 
 __all__ = [
     "PIPELINES",
@@ -34,7 +36,7 @@ def get_pipeline(name, ctx, config, peers=None, kernels=None):
         The devices to run on, such as [mx.cpu()].
     config : config.Config
         From `config.load_config`.
-    peers : network.peers.Peers, optional
+    peers : network.worker_group.Peers, optional
         The workers that train together; by default this process is the only one.
     kernels : {"auto", "builtin"}, optional
         Whose operators run on a CPU: the fast ones where they can, or MXNet's own. By default what
@@ -47,3 +49,9 @@ def get_pipeline(name, ctx, config, peers=None, kernels=None):
     if name not in PIPELINES:
         raise InputError(f"network {name!r}: expected one of {', '.join(PIPELINES)}")
     return PIPELINES[name](ctx, config, peers, kernels)
+
+
+if __name__ == "network":
+    # As in the original, with the repository's root on the path: `from network import ...` gives
+    # the same objects as `from maskflownet.network import ...`.
+    sys.modules[__name__] = sys.modules["maskflownet.network"]

@@ -6,8 +6,8 @@ pyramid, then all dense blocks, ...), so the order of the `make_*` calls is part
 
 from mxnet.gluon import nn
 
-from network.layers import DeformableConv, conv, head, up_conv, warp
-from network.steps import PlainSteps
+from maskflownet.network.layers import DeformableConv, conv, head, up_conv, warp
+from maskflownet.network.plain_operators import PlainSteps
 
 PYRAMID_CHANNELS = {1: 16, 2: 32, 3: 64, 4: 96, 5: 128, 6: 196}
 LEVELS = (6, 5, 4, 3, 2)  # of the decoder, coarse to fine
@@ -24,7 +24,7 @@ class PyramidNetwork(nn.HybridBlock):
     ----------
     config : config.NetworkConfig
         `flow_multiplier`, `deform_bias` and `upfeat_ch` are used.
-    steps : network.steps.PlainSteps, optional
+    steps : network.plain_operators.PlainSteps, optional
         How the heavy steps are computed.
 
     Attributes

@@ -6,8 +6,8 @@ import cv2
 import mxnet as mx
 import numpy as np
 
-from config.errors import InputError
-from network.resizing import NetworkSize
+from maskflownet.config.errors import InputError
+from maskflownet.network.network_size import NetworkSize
 
 FINEST_STRIDE = 4  # of the finest prediction
 

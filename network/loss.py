@@ -2,8 +2,8 @@
 
 from mxnet.gluon import nn
 
-from network.base import LEVELS, STRIDES
-from network.layers import upsample
+from maskflownet.network.base import LEVELS, STRIDES
+from maskflownet.network.layers import upsample
 
 EPSILON = 1e-8
 

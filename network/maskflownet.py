@@ -1,8 +1,8 @@
 """MaskFlownet: the cascade of two stages (Zhao et al., CVPR 2020, section 3.4, figure 4)."""
 
-from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import leaky
-from network.maskflownet_s import MaskFlownet_S
+from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
+from maskflownet.network.layers import leaky
+from maskflownet.network.maskflownet_s import MaskFlownet_S
 
 MAX_DISPLACEMENT = 2
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2

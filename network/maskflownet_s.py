@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from network.layers import warp
-from network.matching import MATCHINGS
+from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
+from maskflownet.network.layers import warp
+from maskflownet.network.matching import MATCHINGS
 
 MAX_DISPLACEMENT = 4
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2

@@ -7,8 +7,8 @@ depend on this module, and has no state of its own. `MATCHINGS` holds one of eac
 
 from typing import Any, NamedTuple
 
-from network.base import LEVELS, PYRAMID_CHANNELS
-from network.layers import conv, leaky
+from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS
+from maskflownet.network.layers import conv, leaky
 
 # At level 6 there is no flow yet: features are compared as they are.
 MATCHED_LEVELS = LEVELS[1:]

@@ -8,22 +8,28 @@ import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
-import metrics
-from config.errors import InputError
-from kernels import use_fast
-from network.fast_steps import FastSteps
-from network.images import FINEST_STRIDE, checked_pair, network_inputs, to_device, to_numpy
-from network.layers import flip_axes, upsample, warp
-from network.loss import MultiscaleLoss
-from network.maskflownet import MaskFlownet
-from network.maskflownet_s import MaskFlownet_S
-from network.memory import Room
-from network.parameters import load_parameters, save_parameters
-from network.peers import Peers
-from network.resizing import NetworkSize, check_batch, check_network_size
-from network.scaled_start import scale_start
-from network.trainer_states import load_trainer_states, save_trainer_states
-from network.training_step import TrainingStep
+from maskflownet import metrics
+from maskflownet.config.errors import InputError
+from maskflownet.kernels import use_fast
+from maskflownet.network.fast_operators import FastSteps
+from maskflownet.network.files.moments import load_trainer_states, save_trainer_states
+from maskflownet.network.files.parameters import load_parameters, save_parameters
+from maskflownet.network.images import (
+    FINEST_STRIDE,
+    checked_pair,
+    network_inputs,
+    to_device,
+    to_numpy,
+)
+from maskflownet.network.layers import flip_axes, upsample, warp
+from maskflownet.network.loss import MultiscaleLoss
+from maskflownet.network.maskflownet import MaskFlownet
+from maskflownet.network.maskflownet_s import MaskFlownet_S
+from maskflownet.network.memory import Room
+from maskflownet.network.network_size import NetworkSize, check_batch, check_network_size
+from maskflownet.network.scaled_start import scale_start
+from maskflownet.network.training_step import TrainingStep
+from maskflownet.network.worker_group import Peers
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
 START_SIZE = 256  # px; images that tell how to scale a start are enlarged to it
@@ -60,7 +66,7 @@ class Pipeline:
         The devices; a batch is split over them.
     config : config.Config
         From `config.load_config`.
-    peers : network.peers.Peers, optional
+    peers : network.worker_group.Peers, optional
         The workers that train together; by default this process is the only one.
     kernels : {"auto", "builtin"}, optional
         Whose operators run on a CPU; see `kernels.use_fast`.
@@ -113,7 +119,7 @@ class Pipeline:
     # Weights.
 
     def load(self, path):
-        """Load a parameter file; see `network.parameters.load_parameters` for its forms."""
+        """Load a parameter file; see `network.files.parameters.load_parameters` for its forms."""
         load_parameters(self.network, path)
 
     def save(self, prefix):
@@ -122,7 +128,7 @@ class Pipeline:
         save_parameters(self.network, f"{prefix}.params")
 
     def load_states(self, path):
-        """Load Adam's moments; see `network.trainer_states.load_trainer_states`."""
+        """Load Adam's moments; see `network.files.moments.load_trainer_states`."""
         load_trainer_states(self.trainer, self.network, path)
 
     def load_head(self, path):
@@ -322,7 +328,7 @@ class Pipeline:
         ------
         InputError
             The batch or its parts cannot be shared out evenly over the devices.
-        network.peers.PeersLostError
+        network.worker_group.PeersLostError
             Another worker has died; the weights are those of before the step.
         """
         if mask is None:

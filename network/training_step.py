@@ -4,10 +4,10 @@ import mxnet as mx
 import numpy as np
 from mxnet import autograd
 
-from config.errors import InputError
-from network.images import FINEST_STRIDE, centralise
-from network.layers import flip_axes, upsample
-from network.loss import EndpointError
+from maskflownet.config.errors import InputError
+from maskflownet.network.images import FINEST_STRIDE, centralise
+from maskflownet.network.layers import flip_axes, upsample
+from maskflownet.network.loss import EndpointError
 
 
 def check_division(batch, part, devices):
@@ -41,7 +41,7 @@ class TrainingStep:
     loss : network.loss.MultiscaleLoss
     trainer : mxnet.gluon.Trainer
     ctx : list of mxnet.Context
-    peers : network.peers.Peers
+    peers : network.worker_group.Peers
         The workers that take each step together, each with its own samples.
     """
 

@@ -1,10 +1,10 @@
 """Pictures of flow: arrays in, arrays out. NumPy and OpenCV only; images are BGR everywhere."""
 
-from output.arrows import draw_arrows
-from output.consistency import consistency_mask
-from output.error_map import error_map
-from output.flow_color import flow_to_color, largest_length
-from output.legend import color_legend
+from maskflownet.output.arrows import draw_arrows
+from maskflownet.output.consistency import consistency_mask
+from maskflownet.output.error_map import error_map
+from maskflownet.output.flow_color import flow_to_color, largest_length
+from maskflownet.output.legend import color_legend
 
 __all__ = [
     "color_legend",

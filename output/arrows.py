@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from reader.formats.common import known_flow
+from maskflownet.reader.formats.common import known_flow
 
 ARROWS_ACROSS = 24  # along the longer side, if no spacing is given
 SMALLEST_SPACING = 16  # px

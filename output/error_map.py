@@ -2,7 +2,7 @@
 
 import numpy as np
 
-import metrics
+from maskflownet import metrics
 
 # KITTI's error colours, from its 2015 development kit (log_colormap.h, used by errorImage in
 # io_flow.h; https://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow): up to these

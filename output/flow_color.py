@@ -7,7 +7,7 @@ Methodology for Optical Flow" (IJCV 2011), whose coding is written down in the b
 
 import numpy as np
 
-from reader.formats.common import known_flow
+from maskflownet.reader.formats.common import known_flow
 
 # Hues between one pure colour and the next: red, yellow, green, cyan, blue, magenta, (red).
 STEPS = (15, 6, 4, 11, 13, 6)

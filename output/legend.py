@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from output.flow_color import flow_to_color
+from maskflownet.output.flow_color import flow_to_color
 
 RADIUS = 100  # px
 _MARGIN = 12

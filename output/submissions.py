@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from config.errors import InputError
-from reader.flow_files import read_flow
-from reader.whole_file import whole_file
+from maskflownet.config.errors import InputError
+from maskflownet.reader.flow_files import read_flow
+from maskflownet.whole_file import whole_file
 
 DO_AGAIN = "delete it and run the same command again"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from config.errors import InputError
-from reader.videos import ffmpeg_program
-from reader.whole_file import whole_file
+from maskflownet.config.errors import InputError
+from maskflownet.reader.videos import ffmpeg_program
+from maskflownet.whole_file import whole_file
 
 # ffmpeg's options for the container, by suffix. An index at the front lets browsers begin at once.
 CONTAINERS = {

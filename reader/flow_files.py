@@ -12,14 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from config.errors import InputError
-from reader.formats.common import UNKNOWN_FLOW, as_flow, as_known, flow_and_valid, known_flow
-from reader.formats.flo import read_flo, write_flo
-from reader.formats.flo5 import read_flo5, write_flo5
-from reader.formats.kitti_png import read_kitti_png, write_kitti_png
-from reader.formats.npy import read_npy, write_npy
-from reader.formats.npz import read_npz, write_npz
-from reader.formats.pfm import read_pfm, write_pfm
+from maskflownet.config.errors import InputError
+from maskflownet.reader.formats.common import (
+    UNKNOWN_FLOW,
+    as_flow,
+    as_known,
+    flow_and_valid,
+    known_flow,
+)
+from maskflownet.reader.formats.flo import read_flo, write_flo
+from maskflownet.reader.formats.flo5 import read_flo5, write_flo5
+from maskflownet.reader.formats.kitti_png import read_kitti_png, write_kitti_png
+from maskflownet.reader.formats.npy import read_npy, write_npy
+from maskflownet.reader.formats.npz import read_npz, write_npz
+from maskflownet.reader.formats.pfm import read_pfm, write_pfm
 
 __all__ = [
     "FLOW_SUFFIXES",

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from config.errors import InputError
-from reader.formats import jpeg, png, pnm, rare, tiff, webp
-from reader.formats.common import bad_file, check_image_size, decode_image, read_bytes
-from reader.whole_file import whole_file
+from maskflownet.config.errors import InputError
+from maskflownet.reader.formats import jpeg, png, pnm, rare, tiff, webp
+from maskflownet.reader.formats.common import bad_file, check_image_size, decode_image, read_bytes
+from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from config.errors import InputError, MissingDataError
-from reader.images import IMAGE_SUFFIXES
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.reader.images import IMAGE_SUFFIXES
 
 # A word of a list: 'in quotes', or text in which "quotes" or a backslash hold spaces.
 _WORD = re.compile(r"""'[^']*'(?!\S)|(?:"[^"]*"|\\\s|[^\s"])+""")

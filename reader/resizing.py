@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from config.errors import InputError
-from reader.sample import FlowSample
+from maskflownet.config.errors import InputError
+from maskflownet.reader.sample import FlowSample
 
 
 def resize_sample(sample: FlowSample, size_hw: tuple[int, int]) -> FlowSample:

@@ -20,8 +20,8 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 
-from config.errors import InputError
-from reader.formats.common import COPY_AGAIN, bad_file, describe_start, open_input
+from maskflownet.config.errors import InputError
+from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, describe_start, open_input
 
 _HIGHEST_RATE = 1000  # frames per second; containers without a rate state nonsense above it
 

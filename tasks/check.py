@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-import runtime
-from config import InputError
-from config.paths import PATHS_FILE, ROOT_VARIABLES
-from tasks.devices import ask_driver, obstacle
-from tasks.runs import all_checkpoints
+from maskflownet import runtime
+from maskflownet.config import InputError
+from maskflownet.config.paths import PATHS_FILE, ROOT_VARIABLES
+from maskflownet.tasks.devices import ask_driver, obstacle
+from maskflownet.tasks.runs.checkpoints import all_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def check_datasets(paths: Mapping[str, Path | None]) -> bool:
     bool
         Whether every set whose root is set is complete.
     """
-    from reader.datasets import PUBLISHED
+    from maskflownet.reader.datasets import PUBLISHED
 
     complete = True
     for name, published in PUBLISHED.items():

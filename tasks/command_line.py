@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
+from maskflownet.config.files import ROOT
+
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 BROKEN_PIPE = 141  # and of one whose output nobody reads on
 
@@ -73,7 +74,7 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what a terminal lacks
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True)
-    from config.errors import InputError
+    from maskflownet.config.errors import InputError
 
     try:
         return body() or 0
@@ -85,7 +86,7 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (InputError, OSError, ImportError) as error:
-        from runtime import explain_missing_library
+        from maskflownet.runtime import explain_missing_library
 
         explanation = explain_missing_library(error)
         if explanation is None and isinstance(error, ImportError):
@@ -156,60 +157,3 @@ positive.__name__ = "positive whole number"
 whole.__name__ = "whole number"
 size_hw.__name__ = "H,W (such as 384,768)"
 device_ids.__name__ = "list of GPU ids (each once)"
-
-
-def load_pipeline(arguments: argparse.Namespace):
-    """Return the checkpoint that the arguments name and a pipeline that holds it.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        With `config` and the flags of `add_network_arguments`.
-
-    Returns
-    -------
-    checkpoint : tasks.runs.Checkpoint
-    pipe : network.Pipeline
-
-    Raises
-    ------
-    InputError
-        Whatever is wrong with the config, the checkpoint, the devices or the size.
-    """
-    from config import InputError, load_config
-    from tasks.runs import find_checkpoint
-
-    config = load_config(arguments.config)
-    if arguments.checkpoint is None:
-        raise InputError("-c is missing: name a checkpoint, such as -c dbbSep30")
-    checkpoint = find_checkpoint(arguments.checkpoint, arguments.root / "weights")
-
-    from network import check_network_size, get_pipeline
-
-    if arguments.resize is not None:
-        check_network_size(arguments.resize)
-    contexts = devices(arguments.gpu_device)
-    pipe = get_pipeline(arguments.network, ctx=contexts, config=config, kernels=arguments.kernels)
-    pipe.load(checkpoint.path)
-    return checkpoint, pipe
-
-
-def devices(gpu_ids: list[int]) -> list:
-    """Return the MXNet contexts for GPU ids, or the CPU if there are none.
-
-    Raises
-    ------
-    InputError
-        MXNet cannot run on one of them.
-    """
-    if gpu_ids:
-        from tasks.devices import ask_driver, check_gpus
-
-        check_gpus(gpu_ids, ask_driver())
-
-    import runtime  # noqa: F401  (before MXNet)
-
-    # isort: split
-    import mxnet as mx
-
-    return [mx.gpu(gpu_id) for gpu_id in gpu_ids] or [mx.cpu()]

@@ -7,8 +7,8 @@ functions and numbers are those of NVIDIA's CUDA Driver API.
 import ctypes
 from typing import NamedTuple
 
-from config.errors import InputError
-from runtime import DRIVER_LIBRARY, cuda_library_files
+from maskflownet.config.errors import InputError
+from maskflownet.runtime import DRIVER_LIBRARY, cuda_library_files
 
 # The build for GPUs holds machine code for compute capability 5.0, 6.0, 7.0, 8.0 and 8.6, and
 # nothing that a driver could translate for others. A GPU runs code of its own major version and of

@@ -8,12 +8,12 @@ say what checkpoints hold, so they are written with the present code only to add
 import sys
 from pathlib import Path
 
-import runtime  # noqa: F401  (before anything imports MXNet)
+from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
-from config import load_config
-from config.files import CONFIG_DIR, names_in_config
-from network.pipeline import NETWORKS
+from maskflownet.config import load_config
+from maskflownet.config.files import CONFIG_DIR, names_in_config
+from maskflownet.network.pipeline import NETWORKS
 
 
 def array_list(network):

@@ -10,14 +10,14 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import runtime  # noqa: F401  (before anything imports MXNet)
+from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
 # What helpers compare is told as in the tests themselves.
 pytest.register_assert_rewrite(
     *("main_runs", "processes"),
     *("mxnet_1_5_1", "states_helpers"),
     *("dataset_trees", "refusals"),
-    *("launch_helpers", "new_data_helpers"),
+    *("launch_helpers", "prediction_helpers"),
 )
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and nohup the end of the

@@ -7,8 +7,8 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-from config import load_config
-from network import get_pipeline
+from maskflownet.config import load_config
+from maskflownet.network import get_pipeline
 
 DATA = Path(__file__).parent / "data"
 NETWORKS = ("MaskFlownet_S", "MaskFlownet")

@@ -3,10 +3,10 @@
 import json
 import pickle
 
-from main import main
-from reader.flow_files import write_flo
-from reader.images import write_image
-from tasks.run_log import read_rows
+from maskflownet.main import main
+from maskflownet.reader.flow_files import write_flo
+from maskflownet.reader.images import write_image
+from maskflownet.tasks.runs.log import read_rows
 
 RATE = 1e-4
 STEPS = 10  # of a run that `begin` begins

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import runtime
+from maskflownet import runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 

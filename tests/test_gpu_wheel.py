@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from shared_libraries import stand_in_driver
 
-import runtime
+from maskflownet import runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-gpu" / "bin" / "python"
@@ -41,7 +41,10 @@ def driver(tmp_path):
 
 
 def test_all_of_cuda_is_loaded_from_pips_packages(driver):
-    code = "import runtime, mxnet; print(open('/proc/self/maps').read(), mxnet.context.num_gpus())"
+    code = (
+        "from maskflownet import runtime; import mxnet; "
+        "print(open('/proc/self/maps').read(), mxnet.context.num_gpus())"
+    )
     done = run_python("-c", code, driver=driver)
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.split()
@@ -73,7 +76,10 @@ def test_check_without_a_driver():
 
 def test_a_gpu_that_is_too_new_is_refused_before_mxnet_tries(tmp_path):
     driver = stand_in_driver(tmp_path, [("NVIDIA H200", 9, 0)])
-    code = "from tasks.command_line import devices, run_program; run_program('it', lambda: {})"
+    code = (
+        "from maskflownet.tasks.command_line import run_program; "
+        "from maskflownet.tasks.open_pipeline import devices; run_program('it', lambda: {})"
+    )
     done = run_python("-c", code.format("devices([0])"), driver=driver)
     assert done.stderr.startswith("it: error: -g 0 (NVIDIA H200): MXNet 1.9.1 cannot run on it")
     assert done.stderr.count("\n") == 1

@@ -13,12 +13,12 @@ from golden import golden_parameters, recipe_weight
 from main_runs import error_of
 from shared_libraries import stand_in_driver
 
-from config import load_config
-from config.paths import ROOT_VARIABLES
-from main import main
-from reader.flow_files import write_flo, write_kitti_png
-from reader.images import write_image
-from reader.synthetic import generate
+from maskflownet.config import load_config
+from maskflownet.config.paths import ROOT_VARIABLES
+from maskflownet.main import main
+from maskflownet.reader.flow_files import write_flo, write_kitti_png
+from maskflownet.reader.images import write_image
+from maskflownet.reader.synthetic import generate
 
 REPOSITORY = Path(__file__).parents[1]
 RUN = "abcJan01-0000"

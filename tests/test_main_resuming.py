@@ -16,9 +16,9 @@ from golden import recipe_pipeline
 from main_runs import STEPS, begin, log_of, moments_of, only_run, rows_of
 from processes import assert_all_ended
 
-from main import main
-from tasks import start
-from tasks.runs import checkpoints_of, find_checkpoint
+from maskflownet.main import main
+from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint
+from maskflownet.tasks.training import start
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = 3

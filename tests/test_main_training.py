@@ -6,11 +6,11 @@ import pytest
 from golden import recipe_pipeline
 from main_runs import begin, log_of, only_run, rows_of, write_pairs
 
-from config import load_dataset_config
-from main import main
-from reader.datasets import make_dataset
-from reader.synthetic import generate
-from tasks.runs import checkpoints_of, find_checkpoint
+from maskflownet.config import load_dataset_config
+from maskflownet.main import main
+from maskflownet.reader.datasets import make_dataset
+from maskflownet.reader.synthetic import generate
+from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint
 
 NO_GEOMETRY = {
     "angle": 0,

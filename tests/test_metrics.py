@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import metrics
+from maskflownet import metrics
 
 
 def field(*vectors):

@@ -13,14 +13,14 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import predict_new_data
-from config import load_config
-from network import get_pipeline
-from output.video import write_video
-from reader.flow_files import read_flo, read_kitti_png, read_npy
-from reader.images import read_image
-from reader.synthetic import generate
-from reader.videos import Video
+from maskflownet import predict_new_data
+from maskflownet.config import load_config
+from maskflownet.network import get_pipeline
+from maskflownet.output.video import write_video
+from maskflownet.reader.flow_files import read_flo, read_kitti_png, read_npy
+from maskflownet.reader.images import read_image
+from maskflownet.reader.synthetic import generate
+from maskflownet.reader.videos import Video
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE_HW = (66, 98)
@@ -264,6 +264,6 @@ def test_help_imports_nothing_heavy():
 
 
 def test_the_kinds_of_the_help_are_those_that_there_are():
-    from tasks.new_data.files import ENDINGS
+    from maskflownet.tasks.prediction.files import ENDINGS
 
     assert list(ENDINGS) == list(predict_new_data.KINDS)

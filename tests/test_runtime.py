@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from shared_libraries import compile_library
 
-import runtime
+from maskflownet import runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,28 +36,34 @@ def run_python(code, **environment):
     [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
 )
 def test_waiting_threads_sleep_soon_unless_told_how_to_wait(given, seen):
-    code = "import os, runtime; print(os.environ.get('GOMP_SPINCOUNT'))"
+    code = "import os; from maskflownet import runtime; print(os.environ.get('GOMP_SPINCOUNT'))"
     assert run_python(code, **given).stdout == f"{seen}\n"
 
 
 def test_threads_are_the_cores_that_may_be_used():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import runtime; "
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+        "from maskflownet import runtime; "
+    )
     process = run_python(code + "print(os.environ['OMP_NUM_THREADS'])")
     assert process.stdout == "1\n", process.stderr
 
 
 def test_threads_that_the_user_set_stay():
-    code = "import os, runtime; print(os.environ['OMP_NUM_THREADS'])"
+    code = "import os; from maskflownet import runtime; print(os.environ['OMP_NUM_THREADS'])"
     assert run_python(code, OMP_NUM_THREADS="7").stdout == "7\n"
 
 
 def test_an_empty_setting_is_none():
-    code = "import os, runtime; print(os.environ['OMP_NUM_THREADS'] == str(runtime.usable_cores()))"
+    code = (
+        "import os; from maskflownet import runtime; "
+        "print(os.environ['OMP_NUM_THREADS'] == str(runtime.usable_cores()))"
+    )
     assert run_python(code, OMP_NUM_THREADS="").stdout == "True\n"
 
 
 def test_mxnet_is_not_imported():
-    code = "import runtime, sys; print('mxnet' in sys.modules)"
+    code = "from maskflownet import runtime; import sys; print('mxnet' in sys.modules)"
     assert run_python(code).stdout == "False\n"
 
 
@@ -71,7 +77,8 @@ def seen():
     names = {{n for n in dir(np) if n[0] != "_"}} | set({sorted(runtime.NUMPY_NAMES)})
     return {{name: repr(getattr(np, name, "nothing")).partition(" at 0x")[0] for name in names}}
 before = seen()
-import runtime, mxnet
+from maskflownet import runtime
+import mxnet
 print(set(before.items()) - set(seen().items()))
 """
     process = run_python(code)
@@ -79,7 +86,7 @@ print(set(before.items()) - set(seen().items()))
 
 
 def test_imports_are_silent():
-    process = run_python("import runtime, mxnet, cv2")
+    process = run_python("from maskflownet import runtime; import mxnet, cv2")
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
@@ -232,7 +239,7 @@ def test_the_strictest_limit_of_memory_above_counts(tmp_path):
 @pytest.mark.parametrize(("setting", "seen"), [({}, "1"), ({"MXNET_CPU_TEMP_COPY": "3"}, "3")])
 def test_working_memory_is_kept_once_unless_the_user_says_otherwise(monkeypatch, setting, seen):
     monkeypatch.delenv("MXNET_CPU_TEMP_COPY")  # runtime has set it in this process
-    code = "import os, runtime; print(os.environ['MXNET_CPU_TEMP_COPY'])"
+    code = "import os; from maskflownet import runtime; print(os.environ['MXNET_CPU_TEMP_COPY'])"
     assert run_python(code, **setting).stdout == f"{seen}\n"
 
 
@@ -266,10 +273,11 @@ def test_loaded_libraries_are_found_by_their_names(packages):
     linked.parent.mkdir(parents=True)
     compile_library(linking, os.devnull, "-Wl,--no-as-needed", compile_library(linked))
     load = "; ".join(f"ctypes.CDLL('{file.name}')" for file in (linked, linking))
-    unknown = run_python(f"import ctypes, runtime; {load}")
+    unknown = run_python(f"import ctypes; from maskflownet import runtime; {load}")
     assert "libcublasLt.so.11: cannot open" in unknown.stderr
     found = run_python(
-        f"import ctypes, runtime; runtime.load_cuda_libraries(['{packages}']); {load}"
+        "import ctypes; from maskflownet import runtime; "
+        f"runtime.load_cuda_libraries(['{packages}']); {load}"
     )
     assert (found.returncode, found.stderr) == (0, "")
 

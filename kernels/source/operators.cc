@@ -1,7 +1,7 @@
 // The kernels as MXNet operators for CPU contexts, through MXNet's extension interface.
 //
 // MXNet does not tell an extension whether a gradient is to be written or added; these operators
-// always write. `network/fast_steps.py` puts a copy between them and gradients that add up.
+// always write. `network/fast_operators.py` puts a copy between them and gradients that add up.
 
 #include "cost_volume_operator.h"
 #include "dense_block_operator.h"

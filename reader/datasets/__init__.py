@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from config import DatasetConfig, InputError, load_paths
-from reader.datasets.base import FlowDataset
-from reader.datasets.chairs import FlyingChairs
-from reader.datasets.hd1k import HD1K
-from reader.datasets.kitti import Kitti
-from reader.datasets.lists import FolderDataset, ListDataset
-from reader.datasets.mixture import Mixture
-from reader.datasets.published import PUBLISHED, evaluation_sets
-from reader.datasets.sintel import Sintel
-from reader.datasets.synthetic import Synthetic, appearance
-from reader.datasets.things3d import FlyingThings3D
+from maskflownet.config import DatasetConfig, InputError, load_paths
+from maskflownet.reader.datasets.base import FlowDataset
+from maskflownet.reader.datasets.catalogue import PUBLISHED, evaluation_sets
+from maskflownet.reader.datasets.chairs import FlyingChairs
+from maskflownet.reader.datasets.hd1k import HD1K
+from maskflownet.reader.datasets.kitti import Kitti
+from maskflownet.reader.datasets.lists import FolderDataset, ListDataset
+from maskflownet.reader.datasets.mixture import Mixture
+from maskflownet.reader.datasets.sintel import Sintel
+from maskflownet.reader.datasets.synthetic import Synthetic, appearance
+from maskflownet.reader.datasets.things3d import FlyingThings3D
 
 __all__ = ["PUBLISHED", "FlowDataset", "evaluation_sets", "make_dataset"]
 

@@ -9,12 +9,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from config import InputError, MissingDataError
-from config.paths import PATHS_FILE, ROOT_VARIABLES
-from reader.flow_files import read_flow
-from reader.images import read_mask, read_pair
-from reader.resizing import resize_sample
-from reader.sample import FlowSample
+from maskflownet.config import InputError, MissingDataError
+from maskflownet.config.paths import PATHS_FILE, ROOT_VARIABLES
+from maskflownet.reader.flow_files import read_flow
+from maskflownet.reader.images import read_mask, read_pair
+from maskflownet.reader.resizing import resize_sample
+from maskflownet.reader.sample import FlowSample
 
 
 class FlowDataset(ABC):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from config import InputError
-from reader.datasets.base import FileDataset, PairFiles, root_of
+from maskflownet.config import InputError
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, root_of
 
 SPLIT_FILE = "FlyingChairs_train_val.txt"
 SPLIT_PAIRS = {"train": 22232, "valid": 640, "all": 22872}

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from config import InputError
-from reader.datasets.base import FileDataset, PairFiles, names_in, root_of
+from maskflownet.config import InputError
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in, root_of
 
 _IMAGES = "hd1k_input/image_2"
 _FLOWS = "hd1k_flow_gt/flow_occ"

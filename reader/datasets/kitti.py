@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from config import MissingDataError
-from reader.datasets.base import FileDataset, PairFiles, check_size, names_in, root_of
-from reader.flow_files import read_kitti_png
+from maskflownet.config import MissingDataError
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, check_size, names_in, root_of
+from maskflownet.reader.flow_files import read_kitti_png
 
 
 class _Year(NamedTuple):

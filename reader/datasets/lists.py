@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from config import MissingDataError
-from reader.datasets.base import FileDataset, PairFiles, names_in
-from reader.flow_files import FLOW_SUFFIXES
-from reader.listing import is_image, natural_key, number_parts, read_list
+from maskflownet.config import MissingDataError
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in
+from maskflownet.reader.flow_files import FLOW_SUFFIXES
+from maskflownet.reader.listing import is_image, natural_key, number_parts, read_list
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from config import InputError
-from reader.datasets.base import FlowDataset
+from maskflownet.config import InputError
+from maskflownet.reader.datasets.base import FlowDataset
 
 
 class Mixture(FlowDataset):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reader.datasets.base import FileDataset, PairFiles, mask_of, names_in, root_of
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, mask_of, names_in, root_of
 
 VALID_SEQUENCES = ("ambush_2", "ambush_6", "bamboo_2", "cave_4", "market_6", "temple_2")
 SPLIT_PAIRS = {"train": 816, "valid": 225, "all": 1041}  # in each pass

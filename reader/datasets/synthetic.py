@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from config import DatasetConfig, InputError
-from config.checks import Where, unknown_name
-from reader.datasets.base import FlowDataset
-from reader.synthetic import SceneConfig, check_size, generate
+from maskflownet.config import DatasetConfig, InputError
+from maskflownet.config.checks import Where, unknown_name
+from maskflownet.reader.datasets.base import FlowDataset
+from maskflownet.reader.synthetic import SceneConfig, check_size, generate
 
 
 class Synthetic(FlowDataset):

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from reader.datasets.base import FileDataset, PairFiles, names_in, root_of
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in, root_of
 
 _FOLDERS = {"train": ("train",), "valid": ("val",), "all": ("train", "val")}
 _STEPS = {"into_future": 1, "into_past": -1}

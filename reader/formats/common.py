@@ -10,7 +10,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from config.errors import InputError, MissingDataError
+from maskflownet.config.errors import InputError, MissingDataError
 
 # Middlebury's convention for pixels whose flow is not known (UNKNOWN_FLOW and UNKNOWN_FLOW_THRESH
 # in flowIO.h of https://vision.middlebury.edu/flow/code/flow-code/): 1e10 is written, and any

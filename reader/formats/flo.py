@@ -8,8 +8,8 @@ import struct
 
 import numpy as np
 
-from reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
-from reader.whole_file import whole_file
+from maskflownet.reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
+from maskflownet.whole_file import whole_file
 
 _MAGIC = struct.pack("<f", 202021.25)  # reads "PIEH" as text
 _HEADER = struct.Struct("<4sii")

@@ -10,9 +10,9 @@ import os
 
 import numpy as np
 
-from config.errors import InputError
-from reader.formats.common import COPY_AGAIN, MAX_PIXELS, as_flow, bad_file, open_input
-from reader.whole_file import whole_file
+from maskflownet.config.errors import InputError
+from maskflownet.reader.formats.common import COPY_AGAIN, MAX_PIXELS, as_flow, bad_file, open_input
+from maskflownet.whole_file import whole_file
 
 _KEY = "flow"
 

@@ -8,7 +8,7 @@ https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B.
 import os
 import struct
 
-from reader.formats.common import COPY_AGAIN, bad_file, check_image_size
+from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_size
 
 SIGNATURE = b"\xff\xd8\xff"
 

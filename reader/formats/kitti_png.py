@@ -9,7 +9,7 @@ import os
 import cv2
 import numpy as np
 
-from reader.formats.common import (
+from maskflownet.reader.formats.common import (
     as_flow,
     as_known,
     bad_file,
@@ -17,8 +17,8 @@ from reader.formats.common import (
     flow_and_valid,
     read_bytes,
 )
-from reader.formats.png import RGB, check_png
-from reader.whole_file import whole_file
+from maskflownet.reader.formats.png import RGB, check_png
+from maskflownet.whole_file import whole_file
 
 _ZERO = 2**15
 _STEPS = 64  # per pixel

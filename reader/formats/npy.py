@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from reader.formats.common import as_flow, bad_file, check_size, open_input
-from reader.whole_file import whole_file
+from maskflownet.reader.formats.common import as_flow, bad_file, check_size, open_input
+from maskflownet.whole_file import whole_file
 
 
 def read_npy(path: str | os.PathLike) -> np.ndarray:

@@ -11,10 +11,10 @@ import zlib
 
 import numpy as np
 
-from config.errors import InputError
-from reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
-from reader.formats.npy import check_flow_header, read_header
-from reader.whole_file import whole_file
+from maskflownet.config.errors import InputError
+from maskflownet.reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
+from maskflownet.reader.formats.npy import check_flow_header, read_header
+from maskflownet.whole_file import whole_file
 
 _FLOW, _VALID = "flow", "valid"
 

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
-from reader.whole_file import whole_file
+from maskflownet.reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
+from maskflownet.whole_file import whole_file
 
 _LONGEST_LINE = 80  # of the header; any real one is shorter
 _NOT_FLOW = "if it is a picture or a disparity map, name the flow file instead"

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from reader.formats.common import COPY_AGAIN, bad_file, check_image_size, describe_start
+from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_size, describe_start
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -8,7 +8,7 @@ before their line ends ("P6 \n512 384 \n255\n"). https://netpbm.sourceforge.net/
 import os
 import re
 
-from reader.formats.common import COPY_AGAIN, bad_file, check_image_size, check_size
+from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_size, check_size
 
 MAGICS = (b"P5", b"P6")
 RARE_MAGICS = (b"P1", b"P2", b"P3", b"P4", b"P7")

@@ -3,7 +3,7 @@
 import os
 import struct
 
-from reader.formats.common import bad_file, check_image_size
+from maskflownet.reader.formats.common import bad_file, check_image_size
 
 BMP, SUN, JPEG_2000 = b"BM", b"\x59\xa6\x6a\x95", b"\0\0\0\x0cjP  "
 # Radiance, PFM of three channels and one, OpenEXR.

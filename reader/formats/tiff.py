@@ -7,7 +7,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from reader.formats.common import check_image_size
+from maskflownet.reader.formats.common import check_image_size
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

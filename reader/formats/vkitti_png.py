@@ -10,9 +10,9 @@ import os
 import cv2
 import numpy as np
 
-from reader.formats.common import as_flow, as_known, flow_and_valid
-from reader.formats.kitti_png import read_rgb16
-from reader.whole_file import whole_file
+from maskflownet.reader.formats.common import as_flow, as_known, flow_and_valid
+from maskflownet.reader.formats.kitti_png import read_rgb16
+from maskflownet.whole_file import whole_file
 
 _LARGEST = 2**16 - 1
 

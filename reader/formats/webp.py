@@ -6,8 +6,8 @@ The format: https://developers.google.com/speed/webp/docs/riff_container.
 import os
 from collections.abc import Iterator
 
-from reader.formats import tiff
-from reader.formats.common import COPY_AGAIN, bad_file, check_image_size
+from maskflownet.reader.formats import tiff
+from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_size
 
 SIGNATURE = b"RIFF"
 

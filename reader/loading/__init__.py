@@ -1,5 +1,5 @@
 """Training batches, read by processes ahead of time; `Loader` is the front door."""
 
-from reader.loading.loader import Batch, Loader
+from maskflownet.reader.loading.loader import Batch, Loader
 
 __all__ = ["Batch", "Loader"]

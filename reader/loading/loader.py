@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config.errors import InputError
-from reader.datasets import FlowDataset
-from reader.loading.order import Order
-from reader.loading.sampling import DRAWS, Sampler
-from reader.loading.workers import Workers
-from runtime import usable_cores
+from maskflownet.config.errors import InputError
+from maskflownet.reader.datasets import FlowDataset
+from maskflownet.reader.loading.order import Order
+from maskflownet.reader.loading.sampling import DRAWS, Sampler
+from maskflownet.reader.loading.workers import Workers
+from maskflownet.runtime import usable_cores
 
 logger = logging.getLogger(__name__)
 

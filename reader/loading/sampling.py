@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config.errors import InputError
-from reader.datasets import FlowDataset
-from reader.loading.order import Order
-from reader.sample import FlowSample
+from maskflownet.config.errors import InputError
+from maskflownet.reader.datasets import FlowDataset
+from maskflownet.reader.loading.order import Order
+from maskflownet.reader.sample import FlowSample
 
 DRAWS = 10  # pairs tried for one sample before giving up
 FLIPPED_SHARE = 0.5

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from reader.loading.sampling import BadPair, Sampler
-from reader.sample import FlowSample
+from maskflownet.reader.loading.sampling import BadPair, Sampler
+from maskflownet.reader.sample import FlowSample
 
 _M_TOP_PAD = -2  # in malloc.h
 

@@ -4,7 +4,7 @@ A textured background and textured shapes before it, each with its own motion. P
 always the same. `SceneConfig` says what scenes look like, `generate` makes one.
 """
 
-from reader.synthetic.config import SceneConfig
-from reader.synthetic.scene import check_size, generate
+from maskflownet.reader.synthetic.config import SceneConfig
+from maskflownet.reader.synthetic.scene import check_size, generate
 
 __all__ = ["SceneConfig", "check_size", "generate"]

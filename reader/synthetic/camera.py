@@ -5,7 +5,7 @@ import statistics
 import cv2
 import numpy as np
 
-from reader.synthetic.config import SceneConfig
+from maskflownet.reader.synthetic.config import SceneConfig
 
 
 def photographed(

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from config.errors import InputError
+from maskflownet.config.errors import InputError
 
 
 def _within(low, high, default):

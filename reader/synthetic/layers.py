@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reader.synthetic.config import SceneConfig
-from reader.synthetic.motion import (
+from maskflownet.reader.synthetic.config import SceneConfig
+from maskflownet.reader.synthetic.motion import (
     Box,
     Motion,
     random_linear,
     random_move,
     random_waves,
 )
-from reader.synthetic.shapes import draw, random_shape
-from reader.synthetic.textures import random_texture
+from maskflownet.reader.synthetic.shapes import draw, random_shape
+from maskflownet.reader.synthetic.textures import random_texture
 
 _MARGIN = 3  # px around what is needed, so that cubic interpolation has its neighbours
 

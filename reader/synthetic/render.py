@@ -10,8 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from reader.synthetic.layers import Layer
-from reader.synthetic.motion import grid
+from maskflownet.reader.synthetic.layers import Layer
+from maskflownet.reader.synthetic.motion import grid
 
 _HALF = 128  # a layer owns the pixels that it covers by half or more
 

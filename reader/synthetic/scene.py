@@ -4,12 +4,12 @@ from numbers import Integral
 
 import numpy as np
 
-from config.errors import InputError
-from reader.sample import FlowSample
-from reader.synthetic.camera import photographed
-from reader.synthetic.config import SceneConfig
-from reader.synthetic.layers import random_layers
-from reader.synthetic.render import render
+from maskflownet.config.errors import InputError
+from maskflownet.reader.sample import FlowSample
+from maskflownet.reader.synthetic.camera import photographed
+from maskflownet.reader.synthetic.config import SceneConfig
+from maskflownet.reader.synthetic.layers import random_layers
+from maskflownet.reader.synthetic.render import render
 
 _SMALLEST = 16  # px; below this there is no room for a shape
 _LARGEST = 8192

@@ -3,11 +3,11 @@
 import mxnet as mx
 import numpy as np
 
-from augmentation import GeometricAugmentation
-from augmentation.draws import draw_geometry
-from augmentation.geometry import geometry_maps
-from config import GeometryConfig
-from network.layers import flip_axes, warp
+from maskflownet.augmentation import GeometricAugmentation
+from maskflownet.augmentation.draws import draw_geometry
+from maskflownet.augmentation.geometry import geometry_maps
+from maskflownet.config import GeometryConfig
+from maskflownet.network.layers import flip_axes, warp
 
 SOURCE_HW, TARGET_HW = (48, 64), (36, 44)
 STRONG = GeometryConfig(  # FlyingChairs' ranges

@@ -7,8 +7,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from augmentation import Augmentation
-from config import load_dataset_config
+from maskflownet.augmentation import Augmentation
+from maskflownet.config import load_dataset_config
 
 SOURCE_HW, TARGET_HW = (72, 80), (64, 64)
 COUNT = 4

@@ -6,10 +6,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from augmentation import ColorAugmentation
-from augmentation.color import color_change
-from augmentation.draws import ColorDraws, draw_color
-from config import ColorConfig, load_dataset_config
+from maskflownet.augmentation import ColorAugmentation
+from maskflownet.augmentation.color import color_change
+from maskflownet.augmentation.draws import ColorDraws, draw_color
+from maskflownet.config import ColorConfig, load_dataset_config
 
 ORACLE = Path(__file__).parents[1] / "data" / "oracle" / "augmentation.npz"
 SIZE_HW = (12, 16)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from augmentation.draws import draw_color, draw_geometry
-from config import ColorConfig, GeometryConfig, load_dataset_config
+from maskflownet.augmentation.draws import draw_color, draw_geometry
+from maskflownet.config import ColorConfig, GeometryConfig, load_dataset_config
 
 SIZE_HW = (6, 8)
 SAMPLES = range(500)

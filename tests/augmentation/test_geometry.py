@@ -15,9 +15,9 @@ from ramps import (
     ramp_pairs,
 )
 
-from augmentation.draws import GeometryDraws, draw_geometry
-from augmentation.geometry import geometry_maps
-from config import GeometryConfig, load_dataset_config
+from maskflownet.augmentation.draws import GeometryDraws, draw_geometry
+from maskflownet.augmentation.geometry import geometry_maps
+from maskflownet.config import GeometryConfig, load_dataset_config
 
 ORACLE = Path(__file__).parents[1] / "data" / "oracle" / "augmentation.npz"
 RESULTS = ("image1", "image2", "flow", "valid")

@@ -12,13 +12,13 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from benchmark import alone, cases, growth, network, report
-from benchmark.alone import Alone, measure_alone
-from benchmark.cases import CASES, Case
-from benchmark.report import BEGIN, END, Report, ratio_text, shares_line, tables
-from benchmark.turns import side_by_itself
-from config.errors import InputError
-from kernels import use_fast
+from maskflownet.benchmark import cases, growth, isolated_case, network, report
+from maskflownet.benchmark.cases import CASES, Case
+from maskflownet.benchmark.isolated_case import Alone, measure_alone
+from maskflownet.benchmark.report import BEGIN, END, Report, ratio_text, shares_line, tables
+from maskflownet.benchmark.side_process import side_by_itself
+from maskflownet.config.errors import InputError
+from maskflownet.kernels import use_fast
 
 MACHINE = {"processor": "Abacus", "threads": "2", "mxnet": "1.9.1"}
 FIGURES = {
@@ -149,7 +149,7 @@ def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
 
     flow = np.zeros((2, 2, 2), np.float32)
     runners = {"builtin": lambda wanted=0: flow, "auto": lambda wanted=0: flow + 2e-4}
-    monkeypatch.setattr(alone, "measure_alone", measure)
+    monkeypatch.setattr(isolated_case, "measure_alone", measure)
     monkeypatch.setattr(network, "runners_of", lambda case: nullcontext(runners))
     case = Case("S", "predict", (64, 64))
     figures = network.measure_case(case, rounds=2, profile=True)
@@ -246,10 +246,13 @@ def test_a_folders_figures_say_how_many_pairs_it_has(monkeypatch):
 
 def test_memory_is_in_megabytes_beyond_what_was_imported(monkeypatch):
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux counts in KiB
-    assert alone.resident_mb("VmHWM") == pytest.approx(most, rel=0.01)
-    assert 0 < alone.resident_mb("VmRSS") <= alone.resident_mb("VmHWM")
-    monkeypatch.setattr(alone, "resident_mb", {"VmRSS": 180.0, "VmHWM": 250.0}.get)
-    assert alone.measure(Case("S", "forward", (64, 64)), "builtin", profile=False).peak_mb == 70
+    assert isolated_case.resident_mb("VmHWM") == pytest.approx(most, rel=0.01)
+    assert 0 < isolated_case.resident_mb("VmRSS") <= isolated_case.resident_mb("VmHWM")
+    monkeypatch.setattr(isolated_case, "resident_mb", {"VmRSS": 180.0, "VmHWM": 250.0}.get)
+    assert (
+        isolated_case.measure(Case("S", "forward", (64, 64)), "builtin", profile=False).peak_mb
+        == 70
+    )
 
 
 def test_a_process_that_fails_is_no_figure(capfd):
@@ -291,7 +294,7 @@ def test_the_program_writes_after_each_case(fast, tmp_path, monkeypatch, known_m
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(alone, "measure_alone", interrupted)
+    monkeypatch.setattr(isolated_case, "measure_alone", interrupted)
     path = tmp_path / "speed.json"
     assert network.main(["--json", str(path), "--rounds", "1"]) == 130
     assert list(Report(path).section("native")) == ["S forward 64x64"]
@@ -325,7 +328,7 @@ def test_growth_leaves_out_the_plain_graph_of_large_images_and_draws_the_rest(
         measured.append((case.network, case.size_hw, side))
         return Alone(seconds=2 * case.size_hw[0] * case.size_hw[1] / 1e6, peak_mb=100, shares={})
 
-    monkeypatch.setattr(alone, "measure_alone", measure)
+    monkeypatch.setattr(isolated_case, "measure_alone", measure)
     path = tmp_path / "speed.json"
     assert growth.main(["--json", str(path), "--sizes", "256,448", "1088,1920"]) == 0
     assert len(measured) == 6 and ("S", (1088, 1920), "builtin") not in measured
@@ -350,7 +353,7 @@ def test_growth_that_is_stopped_draws_what_there_is(tmp_path, monkeypatch, known
             return answer
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(alone, "measure_alone", measure)
+    monkeypatch.setattr(isolated_case, "measure_alone", measure)
     path = tmp_path / "speed.json"
     assert growth.main(["--json", str(path), "--sizes", "256,448"]) == 130
     assert len(Report(path).section("growth")) == 1

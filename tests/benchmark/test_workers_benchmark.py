@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from golden import golden_parameters
 
-from benchmark import workers
-from benchmark.workers import ALONE, BATCH, WORKERS, Cost
-from config import load_dataset_config
+from maskflownet.benchmark import workers
+from maskflownet.benchmark.workers import ALONE, BATCH, WORKERS, Cost
+from maskflownet.config import load_dataset_config
 
 
 @pytest.mark.parametrize("count", [ALONE, *WORKERS])

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from config import ColorConfig, GeometryConfig, InputError, MissingDataError, load_dataset_config
-from config.checks import Where
-from config.dataset import DatasetConfig, SyntheticConfig
-from config.files import names_in_config
-from reader.synthetic import SceneConfig
+from maskflownet.config import (
+    ColorConfig,
+    GeometryConfig,
+    InputError,
+    MissingDataError,
+    load_dataset_config,
+)
+from maskflownet.config.checks import Where
+from maskflownet.config.dataset import DatasetConfig, SyntheticConfig
+from maskflownet.config.files import names_in_config
+from maskflownet.reader.synthetic import SceneConfig
 
 
 def load(tmp_path, text):

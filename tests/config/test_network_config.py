@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, InputError, MissingDataError, load_config
-from config.files import CONFIG_DIR
+from maskflownet.config import Config, InputError, MissingDataError, load_config
+from maskflownet.config.files import CONFIG_DIR
 
 GOOD = """
 network:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config import InputError, load_paths
-from config.files import ROOT
+from maskflownet.config import InputError, load_paths
+from maskflownet.config.files import ROOT
 
 
 def paths(tmp_path, text, **environ):

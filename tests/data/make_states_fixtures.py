@@ -12,7 +12,7 @@ well, and a mix-up shows. The first stage of a cascade is frozen.
 
 import sys
 
-import runtime  # noqa: F401  (before anything imports MXNet)
+from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
 import mxnet as mx

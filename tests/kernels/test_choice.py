@@ -1,6 +1,6 @@
 """Whose operators run: what was chosen, what can be loaded, and what is said about it."""
 
-import runtime  # noqa: F401  (before MXNet)
+from maskflownet import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
 import ctypes
@@ -16,8 +16,8 @@ import pytest
 from kernel_tables import BUILT, NOT_BUILT
 from shared_libraries import compile_library
 
-import kernels
-from config.errors import InputError
+from maskflownet import kernels
+from maskflownet.config.errors import InputError
 
 CPU, ROOT = [mx.cpu()], Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ SCRIPT = """
 import logging, sys
 from pathlib import Path
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-import kernels
+from maskflownet import kernels
 kernels.LIBRARY = Path(sys.argv[1])
 import mxnet as mx
 for _ in "12":

@@ -1,6 +1,6 @@
 """The fast operators against MXNet's own: results and all gradients, over random shapes."""
 
-import runtime  # noqa: F401  (before MXNet)
+from maskflownet import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
 import os
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kernel_reference import DILATIONS, Form
 from kernel_tables import BUILT, NOT_BUILT
 
-import kernels
+from maskflownet import kernels
 
 RELATIVE = 1e-4  # of the largest value
 

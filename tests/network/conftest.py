@@ -3,7 +3,7 @@
 import mxnet as mx
 import pytest
 
-import kernels
+from maskflownet import kernels
 
 
 @pytest.fixture(scope="module", params=kernels.CHOICES)

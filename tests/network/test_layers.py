@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from golden import golden
 
-from network.layers import DeformableConv, downsample, upsample, warp
-from network.loss import EndpointError, MultiscaleLoss
+from maskflownet.network.layers import DeformableConv, downsample, upsample, warp
+from maskflownet.network.loss import EndpointError, MultiscaleLoss
 
 ABSOLUTE = 1e-5
 

@@ -8,19 +8,19 @@ import pytest
 from ablation_lists import array_list
 from golden import DATA, golden_parameters
 
-from config import load_config
-from config.errors import InputError
-from config.files import names_in_config
-from config.network import MATCHINGS as MATCHING_NAMES
-from config.network import PYRAMIDS as PYRAMID_NAMES
-from network import get_pipeline
-from network.held_variant import network_keys
-from network.layers import leaky, warp
-from network.maskflownet import PYRAMIDS, MaskFlownet
-from network.maskflownet_s import MaskFlownet_S
-from network.matching import MATCHINGS
-from network.parameters import load_parameters
-from network.pipeline import NETWORKS as CLASSES
+from maskflownet.config import load_config
+from maskflownet.config.errors import InputError
+from maskflownet.config.files import names_in_config
+from maskflownet.config.network import MATCHINGS as MATCHING_NAMES
+from maskflownet.config.network import PYRAMIDS as PYRAMID_NAMES
+from maskflownet.network import get_pipeline
+from maskflownet.network.files.parameters import load_parameters
+from maskflownet.network.files.variant import network_keys
+from maskflownet.network.layers import leaky, warp
+from maskflownet.network.maskflownet import PYRAMIDS, MaskFlownet
+from maskflownet.network.maskflownet_s import MaskFlownet_S
+from maskflownet.network.matching import MATCHINGS
+from maskflownet.network.pipeline import NETWORKS as CLASSES
 
 FOLDER = "ablation/"
 VARIANTS = [

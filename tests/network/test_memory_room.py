@@ -4,12 +4,12 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from config import load_config
-from config.errors import InputError
-from kernels import use_fast
-from network import get_pipeline, memory
-from network.memory import COSTS, PER_OWN_PIXEL, SHARE, Room
-from network.resizing import NetworkSize
+from maskflownet.config import load_config
+from maskflownet.config.errors import InputError
+from maskflownet.kernels import use_fast
+from maskflownet.network import get_pipeline, memory
+from maskflownet.network.memory import COSTS, PER_OWN_PIXEL, SHARE, Room
+from maskflownet.network.network_size import NetworkSize
 
 BESIDES, PER_PIXEL = COSTS["MaskFlownet_S", False]
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from golden import NETWORKS, fill_with_recipe, golden, golden_parameters
 
-from config import load_config
-from network.pipeline import NETWORKS as CLASSES
+from maskflownet.config import load_config
+from maskflownet.network.pipeline import NETWORKS as CLASSES
 
 RELATIVE = 1e-5  # of an output's largest value
 

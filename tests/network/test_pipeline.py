@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from golden import NETWORKS, golden, recipe_pipeline
 
-from config import load_config
-from config.errors import InputError
-from network import get_pipeline
-from network.images import centralise
-from network.loss import MultiscaleLoss
+from maskflownet.config import load_config
+from maskflownet.config.errors import InputError
+from maskflownet.network import get_pipeline
+from maskflownet.network.images import centralise
+from maskflownet.network.loss import MultiscaleLoss
 
 # Of a flow in pixels. The fast operators round otherwise.
 TOLERANCE = {"builtin": 1e-4, "auto": 1e-3}

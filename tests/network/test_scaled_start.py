@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from golden import weights_of
 
-from config import load_config
-from network import get_pipeline, pipeline
-from network.images import centralise
-from network.layers import DeformableConv, upsample
-from network.pipeline import NETWORKS
-from network.scaled_start import DECODER_SIZE, TRADEOFF_SIZE, scale_start
-from reader.synthetic import SceneConfig, generate
+from maskflownet.config import load_config
+from maskflownet.network import get_pipeline, pipeline
+from maskflownet.network.images import centralise
+from maskflownet.network.layers import DeformableConv, upsample
+from maskflownet.network.pipeline import NETWORKS
+from maskflownet.network.scaled_start import DECODER_SIZE, TRADEOFF_SIZE, scale_start
+from maskflownet.reader.synthetic import SceneConfig, generate
 
 SIZE = (128, 128)
 SCENE = SceneConfig(max_motion_px=8)

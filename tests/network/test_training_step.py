@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from golden import fill_with_recipe, weights_of
 
-from config import load_config
-from config.errors import InputError
-from network import get_pipeline
-from network.training_step import check_division
+from maskflownet.config import load_config
+from maskflownet.config.errors import InputError
+from maskflownet.network import get_pipeline
+from maskflownet.network.training_step import check_division
 
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from output.arrows import COLOR, draw_arrows
+from maskflownet.output.arrows import COLOR, draw_arrows
 
 GREY = 120
 

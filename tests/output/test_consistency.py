@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from output import consistency, consistency_mask
+from maskflownet.output import consistency, consistency_mask
 
 
 def constant(u, v, shape=(40, 60)):

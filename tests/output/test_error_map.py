@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from output import error_map
+from maskflownet.output import error_map
 
 BLUES = [(149, 54, 49), (180, 117, 69), (209, 173, 116), (233, 217, 171), (248, 243, 224)]
 REDS = [(144, 224, 254), (97, 174, 253), (67, 109, 244), (39, 48, 215), (38, 0, 165)]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from output.flow_color import color_wheel, flow_to_color, largest_length
+from maskflownet.output.flow_color import color_wheel, flow_to_color, largest_length
 
 
 def one_color(u, v, max_flow):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from output import color_legend, flow_to_color
-from output.legend import RADIUS
+from maskflownet.output import color_legend, flow_to_color
+from maskflownet.output.legend import RADIUS
 
 
 def test_a_colour_stands_where_its_motion_points():

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from config.errors import InputError, MissingDataError
-from output import submissions
-from output.submissions import SUBMISSIONS, check_flow_file, make_archive
-from reader.flow_files import write_flow
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.output import submissions
+from maskflownet.output.submissions import SUBMISSIONS, check_flow_file, make_archive
+from maskflownet.reader.flow_files import write_flow
 
 SIZE = (4, 6)
 

@@ -9,9 +9,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from config.errors import InputError
-from output import flow_to_color
-from output.video import CONTAINERS, write_video
+from maskflownet.config.errors import InputError
+from maskflownet.output import flow_to_color
+from maskflownet.output.video import CONTAINERS, write_video
 
 SIZE_HW = (72, 96)
 

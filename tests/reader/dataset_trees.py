@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from reader.flow_files import write_flo, write_kitti_png
+from maskflownet.reader.flow_files import write_flo, write_kitti_png
 
 SIZE = (6, 8)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.errors import InputError
+from maskflownet.config.errors import InputError
 
 
 def refusal(read, path):

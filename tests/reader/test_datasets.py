@@ -9,13 +9,13 @@ import dataset_trees as trees
 import numpy as np
 import pytest
 
-from config import InputError, MissingDataError, load_dataset_config
-from reader.datasets import evaluation_sets, make_dataset
-from reader.datasets.chairs import FlyingChairs
-from reader.datasets.hd1k import HD1K, stretched
-from reader.datasets.kitti import YEARS, Kitti
-from reader.datasets.sintel import SPLIT_PAIRS, Sintel
-from reader.datasets.things3d import FlyingThings3D
+from maskflownet.config import InputError, MissingDataError, load_dataset_config
+from maskflownet.reader.datasets import evaluation_sets, make_dataset
+from maskflownet.reader.datasets.chairs import FlyingChairs
+from maskflownet.reader.datasets.hd1k import HD1K, stretched
+from maskflownet.reader.datasets.kitti import YEARS, Kitti
+from maskflownet.reader.datasets.sintel import SPLIT_PAIRS, Sintel
+from maskflownet.reader.datasets.things3d import FlyingThings3D
 
 VALID_2012 = """0 12 15 16 17 18 24 30 38 39 42 50 54 59 60 61 77 78 81 89 97 101 107 121 124 142
 145 146 152 154 155 158 159 160 164 182 183 184 190"""

@@ -7,10 +7,10 @@ import dataset_trees as trees
 import numpy as np
 import pytest
 
-from config import InputError, MissingDataError, load_dataset_config
-from reader.datasets import make_dataset
-from reader.datasets.lists import FolderDataset, ListDataset
-from reader.flow_files import write_npy, write_pfm
+from maskflownet.config import InputError, MissingDataError, load_dataset_config
+from maskflownet.reader.datasets import make_dataset
+from maskflownet.reader.datasets.lists import FolderDataset, ListDataset
+from maskflownet.reader.flow_files import write_npy, write_pfm
 
 
 def own_config(tmp_path, text):

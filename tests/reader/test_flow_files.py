@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from config.errors import InputError
-from reader.flow_files import (
+from maskflownet.config.errors import InputError
+from maskflownet.reader.flow_files import (
     FLOW_SUFFIXES,
     read_flo,
     read_flow,

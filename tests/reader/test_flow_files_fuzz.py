@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from config.errors import InputError
-from reader.flow_files import read_flo, read_flow, read_kitti_png, read_npy, read_pfm
+from maskflownet.config.errors import InputError
+from maskflownet.reader.flow_files import read_flo, read_flow, read_kitti_png, read_npy, read_pfm
 
 FILES_PER_FORMAT = 2500
 SIZES_HW = [(1, 1), (1, 9), (9, 1), (4, 3), (5, 8)]

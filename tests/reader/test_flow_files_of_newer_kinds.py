@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from config import InputError, MissingDataError
-from reader.flow_files import read_flo5, read_flow, read_kitti_png, read_npz, write_flow
-from reader.formats.vkitti_png import read_vkitti_png, write_vkitti_png
+from maskflownet.config import InputError, MissingDataError
+from maskflownet.reader.flow_files import read_flo5, read_flow, read_kitti_png, read_npz, write_flow
+from maskflownet.reader.formats.vkitti_png import read_vkitti_png, write_vkitti_png
 
 FLOW = np.float32([[[1.5, -2], [0, 3]], [[np.nan, 1], [7, 1e10]]])
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from refusals import refusal
 
-from config.errors import InputError, MissingDataError
-from reader.images import read_image, read_mask, read_pair, write_image
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.reader.images import read_image, read_mask, read_pair, write_image
 
 
 @pytest.fixture
@@ -528,7 +528,8 @@ def test_opencv_adds_nothing_to_the_error(tmp_path, name, start):
         path.write_bytes(start + bytes(60))
     action = "read_image(path)" if start else "write_image(path, np.zeros((4, 4, 3), np.uint8))"
     program = (
-        "import sys, cv2, numpy as np\nfrom reader.images import read_image, write_image\n"
+        "import sys, cv2, numpy as np\n"
+        "from maskflownet.reader.images import read_image, write_image\n"
         f"path = sys.argv[1]\ntry:\n    {action}\nexcept ValueError as error:\n"
         "    print(error, file=sys.stderr)\n"
     )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from config import InputError, MissingDataError
-from reader.listing import is_image, natural_key, read_list
+from maskflownet.config import InputError, MissingDataError
+from maskflownet.reader.listing import is_image, natural_key, read_list
 
 
 def words(tmp_path, text, count=2, **how):

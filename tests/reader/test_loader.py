@@ -14,13 +14,13 @@ import dataset_trees as trees
 import numpy as np
 import pytest
 
-from config import InputError
-from reader.datasets.base import FlowDataset
-from reader.datasets.chairs import FlyingChairs
-from reader.datasets.mixture import Mixture
-from reader.loading import Loader
-from reader.loading.workers import share
-from reader.sample import FlowSample
+from maskflownet.config import InputError
+from maskflownet.reader.datasets.base import FlowDataset
+from maskflownet.reader.datasets.chairs import FlyingChairs
+from maskflownet.reader.datasets.mixture import Mixture
+from maskflownet.reader.loading import Loader
+from maskflownet.reader.loading.workers import share
+from maskflownet.reader.sample import FlowSample
 
 SIZE = (10, 12)
 CROP = (7, 8)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import loader
-from reader.synthetic import generate
+from maskflownet.benchmark import loader
+from maskflownet.reader.synthetic import generate
 
 
 def readings(*rates):
@@ -81,7 +81,7 @@ def test_ways_read_pair_by_pair(tmp_path, monkeypatch, way):
 
 def test_help_is_one_command_away():
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "benchmark.loader", "--help"]
+    command = [sys.executable, "-m", "maskflownet.benchmark.loader", "--help"]
     done = subprocess.run(command, cwd=root, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0
     assert "How fast training pairs are read" in done.stdout

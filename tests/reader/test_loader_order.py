@@ -6,10 +6,10 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from config import InputError
-from reader.loading.order import Order
-from reader.loading.sampling import random_cut
-from reader.sample import FlowSample
+from maskflownet.config import InputError
+from maskflownet.reader.loading.order import Order
+from maskflownet.reader.loading.sampling import random_cut
+from maskflownet.reader.sample import FlowSample
 
 
 def indices(order, steps):

@@ -19,7 +19,7 @@ BEGIN = """
 import os, signal, sys, time
 from multiprocessing import active_children
 from test_loader import Painted
-from reader.loading import Loader
+from maskflownet.reader.loading import Loader
 
 print("begun", flush=True)
 batches = Loader(Painted({pairs}, size=(64, 64)), 4, (64, 64), 0, workers=2).batches()

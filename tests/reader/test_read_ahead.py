@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from reader.read_ahead import iterate_ahead, read_ahead
+from maskflownet.reader.read_ahead import iterate_ahead, read_ahead
 
 
 def test_items_come_in_order_though_later_ones_are_ready_first():

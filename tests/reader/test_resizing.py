@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from config import InputError
-from reader.resizing import resize_sample
-from reader.sample import FlowSample
+from maskflownet.config import InputError
+from maskflownet.reader.resizing import resize_sample
+from maskflownet.reader.sample import FlowSample
 
 
 def ramp_sample(height, width, valid):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config.errors import InputError
-from reader.synthetic import SceneConfig, generate
+from maskflownet.config.errors import InputError
+from maskflownet.reader.synthetic import SceneConfig, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 STILL = {
@@ -58,7 +58,7 @@ def test_a_pair_does_not_depend_on_the_calls_before_it():
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_pair_is_the_same_in_another_process(hash_seed):
     script = (
-        "import hashlib, numpy as np; from reader.synthetic import generate\n"
+        "import hashlib, numpy as np; from maskflownet.reader.synthetic import generate\n"
         "arrays = generate(7, 9, (64, 96))[:5]\n"
         "print(hashlib.sha256(b''.join("
         "np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest())"

@@ -4,9 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from reader.synthetic.motion import Box, Motion, random_linear, random_move, random_waves
-from reader.synthetic.shapes import draw, random_shape
-from reader.synthetic.textures import fractal_noise, random_texture
+from maskflownet.reader.synthetic.motion import (
+    Box,
+    Motion,
+    random_linear,
+    random_move,
+    random_waves,
+)
+from maskflownet.reader.synthetic.shapes import draw, random_shape
+from maskflownet.reader.synthetic.textures import fractal_noise, random_texture
 
 FRAME = Box(0, 0, 319, 239)
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from reader.synthetic import SceneConfig, generate
-from reader.synthetic.layers import Layer, random_layers
-from reader.synthetic.motion import Motion
-from reader.synthetic.render import render
+from maskflownet.reader.synthetic import SceneConfig, generate
+from maskflownet.reader.synthetic.layers import Layer, random_layers
+from maskflownet.reader.synthetic.motion import Motion
+from maskflownet.reader.synthetic.render import render
 
 STAY = ((1.0, 0.0), (0.0, 1.0))
 SIZE = (40, 60)

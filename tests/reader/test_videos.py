@@ -9,9 +9,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from config.errors import InputError, MissingDataError
-from reader.read_ahead import iterate_ahead
-from reader.videos import Video
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.reader.read_ahead import iterate_ahead
+from maskflownet.reader.videos import Video
 
 SIZE_HW = (64, 96)
 

@@ -11,8 +11,8 @@ import pytest
 from flow_helpers import FLOW, VALID
 from refusals import refusal
 
-from config.errors import InputError, MissingDataError
-from reader.flow_files import FLOW_SUFFIXES, read_flow, write_flow
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.reader.flow_files import FLOW_SUFFIXES, read_flow, write_flow
 
 # --- wrong names ----------------------------------------------------------------------------------
 

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import mxnet as mx
 import pytest
 
-from config import InputError
-from tasks import check as module
-from tasks import devices
-from tasks.check import check, check_datasets
-from tasks.devices import Driver, Gpu
+from maskflownet.config import InputError
+from maskflownet.tasks import check as module
+from maskflownet.tasks import devices
+from maskflownet.tasks.check import check, check_datasets
+from maskflownet.tasks.devices import Driver, Gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chairs", "things3d", "sintel", "kitti", "hd1k")

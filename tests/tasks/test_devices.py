@@ -3,10 +3,10 @@
 import pytest
 from shared_libraries import stand_in_driver
 
-from config import InputError
-from tasks import devices
-from tasks.command_line import device_ids
-from tasks.devices import Driver, Gpu, ask_driver, check_gpus, obstacle
+from maskflownet.config import InputError
+from maskflownet.tasks import devices
+from maskflownet.tasks.command_line import device_ids
+from maskflownet.tasks.devices import Driver, Gpu, ask_driver, check_gpus, obstacle
 
 A10 = Gpu("NVIDIA A10", (8, 6))
 H200 = Gpu("NVIDIA H200", (9, 0))

@@ -1,0 +1,109 @@
+"""The heavy steps of both networks on the fast CPU operators of `kernels`.
+
+The parameters are those of the plain graph. What the operators want arranged otherwise (heads
+merged into one convolution, channels padded) they arrange themselves whenever they run.
+"""
+
+import mxnet as mx
+
+from maskflownet.network.base import CONTEXT_LAYERS, DENSE_CHANNELS
+from maskflownet.network.layers import LEAKY_SLOPE
+from maskflownet.network.plain_operators import LevelOutput, PlainSteps
+
+
+class FastSteps(PlainSteps):
+    """The steps of one network, a cascade's first stage included.
+
+    Parameters
+    ----------
+    training : bool
+        Whether gradients will be asked for. If not, activations are not kept.
+    """
+
+    def __init__(self, training):
+        self._training = training
+        self._networks = {}  # each one's parameters, and their grad_req when it was traced
+
+    def prepare(self, network):
+        """Have a network traced anew when what is done with its gradients has changed.
+
+        The traced graph depends on it: nothing is kept for frozen parameters, and gradients that
+        add up need a copy.
+        """
+        if network not in self._networks:  # collecting them takes milliseconds
+            self._networks[network] = list(network.collect_params().values()), None
+        parameters, traced = self._networks[network]
+        grad_reqs = [parameter.grad_req for parameter in parameters]
+        if grad_reqs != traced:
+            self._networks[network] = parameters, grad_reqs
+            network._clear_cached_op()
+
+    def cost_volume(self, F, features1, features2, max_displacement):
+        """Return the activated cost volume; see `network.layers.cost_volume`."""
+        return F.maskflownet_cost_volume(
+            features1, features2, max_displacement=max_displacement, slope=LEAKY_SLOPE
+        )
+
+    def deform(self, F, layer, features, flow_yx):
+        """Run a `DeformableConv` as a plain convolution and one warp: its taps share the offset."""
+        weight = _value(F, layer.weight, features)
+        response = F.Convolution(
+            features,
+            weight,
+            kernel=(3, 3),
+            pad=(1, 1),
+            num_filter=layer.weight.shape[0],
+            no_bias=True,
+        )
+        deformed = F.maskflownet_tied_warp(response, features, flow_yx, weight)
+        if layer.bias is None:
+            return deformed
+        bias = _value(F, layer.bias, features)
+        return F.broadcast_add(deformed, F.reshape(bias, (1, -1, 1, 1)))
+
+    def decode_level(self, F, network, level, maps):
+        """Run a level's dense block, its heads and, at level 2, the context network at once."""
+        has_mask = level in network.mask_levels
+        layers = [
+            getattr(network, f"conv{level}_{index}")[0] for index in range(len(DENSE_CHANNELS))
+        ]
+        layers.append(network.layer("pred_flow", level))
+        if has_mask:
+            layers.append(network.layer("pred_mask", level))
+        if level > 2:
+            layers.append(network.layer("upfeat", level - 1)[0])
+        else:
+            numbers = range(1, len(CONTEXT_LAYERS) + 1)
+            layers += [getattr(network, f"dc_conv{number}")[0] for number in numbers]
+            layers.append(network.dc_conv7)
+        parameters = [array for layer in layers for array in (layer.weight, layer.bias)]
+        keep = self._training and not _is_frozen(network)
+        outputs = F.maskflownet_dense_block(
+            *maps,
+            *(_value(F, array, maps[0]) for array in parameters),
+            maps=len(maps),
+            mask=int(has_mask),
+            feat=int(level > 2),
+            context=int(level == 2),
+            keep=int(keep),
+            slope=LEAKY_SLOPE,
+        )
+        flow, *rest = list(outputs) if has_mask or level > 2 or keep else [outputs]
+        return LevelOutput(
+            flow,
+            mask=rest.pop(0) if has_mask else None,
+            feat=rest.pop(0) if level > 2 else None,
+        )
+
+
+def _is_frozen(network):
+    return all(array.grad_req == "null" for array in network.collect_params().values())
+
+
+def _value(F, parameter, like):
+    """Return a parameter's array on the device of `like`, or its symbol while a graph is traced.
+
+    Where gradients add up it is a copy, whose own gradient may be written.
+    """
+    value = parameter.var() if F is mx.sym else parameter.data(like.context)
+    return F.identity(value) if parameter.grad_req == "add" else value

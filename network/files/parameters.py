@@ -1,0 +1,180 @@
+"""Parameter files: the released checkpoints' form and ours, checked name by name.
+
+Files written by Gluon's `save_parameters` use structured names (`conv1a.0.weight`). The released
+checkpoints use legacy names, the Gluon names without the root's prefix
+(`hybridsequential0_conv1aweight`). Both load; ours are written with structured names.
+"""
+
+import os
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.network.files.layout import LayoutError, check_layout
+from maskflownet.network.files.variant import network_keys, network_of
+from maskflownet.whole_file import whole_file
+
+
+def load_parameters(network, path):
+    """Fill `network` with the arrays of a parameter file; nothing is changed on an error.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        Initialised; a `MaskFlownet_S` or `MaskFlownet`.
+    path : str or os.PathLike
+        Structured or legacy names.
+
+    Raises
+    ------
+    InputError
+        In one line: the file is no parameter file or cut short, holds another network, lacks an
+        array, has one too many or one of another shape, or holds other than finite floats.
+    MissingDataError
+        There is no such file.
+    """
+    arrays = _read_arrays(path)
+    parameters = network._collect_params_with_prefix()
+    arrays = _with_structured_names(arrays, network, parameters)
+    _check(path, network, parameters, arrays)
+    _check_values(path, arrays)
+    for name, parameter in parameters.items():
+        parameter.set_data(arrays[name].astype(parameter.dtype))
+
+
+def save_parameters(network, path):
+    """Write the network's arrays to `path`, with structured names, whole or not at all.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        Initialised.
+    path : str or os.PathLike
+
+    Raises
+    ------
+    OSError
+        In one line: not all could be written; what was at `path` before is still there.
+    """
+    with whole_file(path) as part:
+        try:
+            network.save_parameters(str(part))
+            # MXNet says nothing where the last bytes fail to reach a full disk.
+            check_layout(part)
+        except (LayoutError, mx.base.MXNetError) as error:
+            written = part.stat().st_size if part.exists() else 0
+            raise OSError(
+                f"{path}: cannot be written whole: the disk took {written} bytes and then no more"
+            ) from error
+
+
+def _read_arrays(path):
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(f"{path}: there is no such parameter file")
+    try:
+        check_layout(path)
+        arrays = mx.nd.load(os.fspath(path))
+    except (LayoutError, mx.base.MXNetError, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, LayoutError) else "MXNet cannot read it"
+        raise InputError(
+            f"{path}: expected an MXNet parameter file, got {path.stat().st_size} bytes that are "
+            f"none: {reason}; copy or download it again"
+        ) from error
+    if not isinstance(arrays, dict):
+        raise InputError(f"{path}: expected named arrays, got {len(arrays)} without names")
+    return arrays
+
+
+def _with_structured_names(arrays, network, parameters):
+    """Rename legacy names of this network; whatever else is there stays, to be complained of."""
+    legacy = {parameter.name[len(network.prefix) :]: name for name, parameter in parameters.items()}
+    return {legacy.get(name, name): array for name, array in arrays.items()}
+
+
+def held_network(path):
+    """Return the name of the network that a parameter file is of, or None if it is of neither.
+
+    Raises
+    ------
+    InputError, MissingDataError
+        As `load_parameters`.
+    """
+    return network_of(_read_arrays(path))
+
+
+def _check(path, network, parameters, arrays):
+    wanted = type(network).__name__
+    missing = [name for name in parameters if name not in arrays]
+    extra = [name for name in arrays if name not in parameters]
+    misshapen = [
+        name
+        for name, parameter in parameters.items()
+        if name not in missing and arrays[name].shape != parameter.shape
+    ]
+    if not (missing or extra or misshapen):
+        return
+    held = network_of(arrays)
+    if missing and held not in (wanted, None):
+        raise InputError(
+            f"{path}: holds a {held}, but the configuration is of a {wanted}; "
+            f"use a configuration of class {held}, such as {held}.yaml"
+        )
+    if held == wanted:
+        _check_variant(path, wanted, parameters, arrays)
+    if missing or extra:
+        parts = [
+            f"{len(names)} {what} (first: {names[0]})"
+            for what, names in (("missing", missing), ("unknown", extra))
+            if names
+        ]
+        raise InputError(
+            f"{path}: expected the {len(parameters)} arrays of a {wanted}, got {len(arrays)}: "
+            f"{', '.join(parts)}; was it trained with another `network` section?"
+        )
+    name = misshapen[0]
+    raise InputError(
+        f"{path}: {name}: expected shape {parameters[name].shape}, got {arrays[name].shape}; "
+        "was it trained with another `network` section?"
+    )
+
+
+def _check_values(path, arrays):
+    """Raise InputError unless all values are floats and finite: no flow comes of others."""
+    for name, array in arrays.items():
+        values = array.asnumpy()
+        if values.dtype.kind != "f":
+            raise InputError(
+                f"{path}: {name}: expected floats, got {values.dtype}; were they made smaller for "
+                "another program? Use the checkpoint that they were made from"
+            )
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{path}: {name}: expected finite numbers, got NaN or infinity; the training that "
+                "wrote it had lost its loss: use an earlier checkpoint"
+            )
+
+
+def _check_variant(path, network, parameters, arrays):
+    """Raise InputError where the arrays tell that a key of the config was another."""
+    wanted, held = (
+        network_keys({name: array.shape for name, array in named.items()})
+        for named in (parameters, arrays)
+    )
+    differing = {key: value for key, value in held.items() if wanted.get(key) != value}
+    if differing:
+        was, now = (
+            ", ".join(f"network.{key}: {_yaml(keys.get(key))}" for key in differing)
+            for keys in (held, wanted)
+        )
+        raise InputError(
+            f"{path}: holds a {network} with {was}, but the configuration is of one with {now}; "
+            "use the configuration that it was trained with (config/ablation/ has one of each)"
+        )
+
+
+def _yaml(value):
+    """Return a key's value as it stands in a config file."""
+    return str(value).lower() if isinstance(value, bool) else value

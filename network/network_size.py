@@ -1,0 +1,108 @@
+"""Between an image's own size and the size at which the network sees it."""
+
+import math
+
+import mxnet.ndarray as F
+
+from maskflownet.config.errors import InputError
+
+MULTIPLE = 64  # the coarsest pyramid level has 1/64 of the size
+# MXNet counts an array's values in 31 bits; the largest, at level 2, has 579 channels of 1/16 size.
+MAX_PIXELS = 2**31 * 16 // 579
+# BilinearResize2D keeps the size that it makes in 16 bits: 66100 pixels would become 564.
+MAX_RESIZED = 2**15 - 1
+
+
+def check_network_size(size_hw):
+    """Raise InputError unless (height, width) are positive multiples of 64 that MXNet can count.
+
+    They are what somebody asked for; `NetworkSize` checks what an image leads to.
+    """
+    height, width = size_hw
+    if height * width > MAX_PIXELS or max(size_hw) > MAX_RESIZED:
+        raise InputError(
+            f"resize {height},{width}: expected at most {MAX_PIXELS // 10**6} million pixels, and "
+            f"{MAX_RESIZED} a side"
+        )
+    if any(length < MULTIPLE or length % MULTIPLE for length in size_hw):
+        raise InputError(
+            f"resize {height},{width}: expected multiples of {MULTIPLE}, such as 384,768"
+        )
+
+
+def check_batch(sizes):
+    """Raise InputError if MXNet could not count the values of pairs that are computed together.
+
+    Parameters
+    ----------
+    sizes : list of NetworkSize
+    """
+    pixels = sum(math.prod(size.network_hw) for size in sizes)
+    if pixels > MAX_PIXELS:
+        fitting = max(1, MAX_PIXELS * len(sizes) // pixels)
+        raise InputError(
+            f"{len(sizes)} pairs at a time: expected at most {MAX_PIXELS // 10**6} million pixels, "
+            f"got {pixels // 10**6}; use --batch {fitting}"
+        )
+
+
+class NetworkSize:
+    """Stretches an image to the network's size, and its flow and mask back.
+
+    Parameters
+    ----------
+    image_hw : tuple of int
+        Height and width of the image.
+    network_hw : tuple of int, optional
+        Multiples of 64; by default the next ones that are not smaller than the image.
+
+    Raises
+    ------
+    InputError
+        The image or what the network shall see is larger than MXNet can count.
+    """
+
+    def __init__(self, image_hw, network_hw=None):
+        if network_hw is None:
+            network_hw = tuple(-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
+            _check_image(image_hw, network_hw)
+        else:
+            check_network_size(network_hw)
+        if tuple(image_hw) != tuple(network_hw) and max(image_hw) > MAX_RESIZED:
+            raise InputError(
+                f"an image of {image_hw[1]}x{image_hw[0]}: expected at most {MAX_RESIZED} pixels a "
+                "side, to which MXNet can resize its flow; cut it into parts or scale it down"
+            )
+        self.image_hw = tuple(image_hw)
+        self.network_hw = tuple(network_hw)
+
+    def to_network(self, image):
+        """Stretch an image (N, 3, H, W) to the network's size."""
+        return _resize(image, self.network_hw)
+
+    def flow_back(self, flow_yx):
+        """Stretch (N, 2, h, w) flow to the image's size; its values grow or shrink as that does."""
+        ratio = [own / seen for own, seen in zip(self.image_hw, self.network_hw, strict=True)]
+        factor = F.array(ratio, ctx=flow_yx.context).reshape((1, 2, 1, 1))
+        return _resize(flow_yx, self.image_hw) * factor
+
+    def mask_back(self, mask):
+        """Stretch (N, 1, h, w) to the image's size."""
+        return _resize(mask, self.image_hw)
+
+
+def _check_image(image_hw, network_hw):
+    """Raise InputError for an image whose own size is beyond what MXNet can count."""
+    if math.prod(network_hw) > MAX_PIXELS:
+        height, width = image_hw
+        raise InputError(
+            f"an image of {width}x{height}: expected at most {MAX_PIXELS // 10**6} million pixels; "
+            "name a smaller size for the network to see, such as --resize 1024,1920"
+        )
+
+
+def _resize(x, size_hw):
+    if x.shape[2:] == size_hw:
+        return x
+    height, width = size_hw
+    return F.contrib.BilinearResize2D(x, height=height, width=width)

@@ -1,0 +1,63 @@
+"""The heavy steps of both networks on MXNet's own operators, as the paper has them."""
+
+from typing import Any, NamedTuple
+
+from maskflownet.network import layers
+
+
+class LevelOutput(NamedTuple):
+    """What a decoder level reads off its dense block.
+
+    Attributes
+    ----------
+    flow : Any
+        (N, 2, h, w), what is added to the flow so far; at level 2 the context network's share too.
+    mask : Any
+        (N, 1, h, w) before its sigmoid, or None where the level has no mask head.
+    feat : Any
+        (N, upfeat channels, 2h, 2w), the features that the next finer level gets; None at level 2.
+    """
+
+    flow: Any
+    mask: Any
+    feat: Any
+
+
+class PlainSteps:
+    """The steps that have faster variants (`network.fast_operators`), which do the same."""
+
+    def prepare(self, network):
+        """Get ready for a forward pass of that network."""
+
+    def upsample(self, F, x, factor):
+        """Return `x` enlarged; see `network.layers.upsample`."""
+        return layers.upsample(F, x, factor)
+
+    def cost_volume(self, F, features1, features2, max_displacement):
+        """Return the activated cost volume; see `network.layers.cost_volume`."""
+        return layers.cost_volume(F, features1, features2, max_displacement)
+
+    def deform(self, F, layer, features, flow_yx):
+        """Run a `DeformableConv` with its flow (N, 2, h, w) in pixels of the level."""
+        return layer(features, flow_yx)
+
+    def decode_level(self, F, network, level, maps):
+        """Run a level's dense block on the concatenated maps and read its outputs off it.
+
+        Parameters
+        ----------
+        network : network.base.PyramidNetwork
+        level : int
+        maps : list of (N, C_i, h, w)
+
+        Returns
+        -------
+        LevelOutput
+        """
+        x = maps[0] if len(maps) == 1 else F.concat(*maps, dim=1)
+        x = network.dense_block(F, level, x)
+        flow = network.layer("pred_flow", level)(x)
+        mask = network.layer("pred_mask", level)(x) if level in network.mask_levels else None
+        if level == 2:
+            return LevelOutput(flow + network.context(x), mask, None)
+        return LevelOutput(flow, mask, network.layer("upfeat", level - 1)(x))

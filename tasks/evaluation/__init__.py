@@ -1,0 +1,1 @@
+"""Scores on data with ground truth, and flow for the benchmarks' servers."""

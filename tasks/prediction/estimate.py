@@ -1,0 +1,124 @@
+"""Flow of arrays, for use from Python; predict_new_data.py does the same with files.
+
+Images are uint8 (H, W, 3), BGR as OpenCV reads them: that is the order in which new images are
+given to the network. Of a pair, both have one size. `pipe` is what `network.get_pipeline` returns,
+with a checkpoint loaded. What the results look like is drawn by the functions of `output`.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from maskflownet.output import consistency_mask
+
+
+class BothWays(NamedTuple):
+    """Flow between two images, forth and back.
+
+    Attributes
+    ----------
+    flow : numpy.ndarray
+        float32 (H, W, 2), from image 1 to image 2, (u, v) = (x, y) in pixels.
+    backward : numpy.ndarray
+        float32 (H, W, 2), from image 2 to image 1.
+    consistent : numpy.ndarray
+        bool (H, W), True for pixels of image 1 that flow forth and back brings home; see
+        `output.consistency_mask`.
+    """
+
+    flow: np.ndarray
+    backward: np.ndarray
+    consistent: np.ndarray
+
+
+def estimate_flow(pipe, image1, image2, resize=None):
+    """Estimate the flow from one image to another.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+    image1, image2 : numpy.ndarray
+        uint8 (H, W, 3), BGR.
+    resize : tuple of int, optional
+        (height, width) that the network sees, multiples of 64; by default the next multiples of 64.
+
+    Returns
+    -------
+    network.Prediction
+        flow: float32 (H, W, 2), (u, v) = (x, y) in pixels; mask: float32 (H, W, 1), near 1 where
+        image 1 is visible in image 2 and near 0 where it is occluded, or None of a network without
+        one; warped: float32 (H, W, 3) in [0, 1], BGR, image 2 brought to image 1. All of the
+        images' own size.
+
+    Raises
+    ------
+    InputError
+        The images are no such arrays or differ in size; `resize` is no multiple of 64.
+    """
+    return next(pipe.predict_pairs([(image1, image2)], 1, resize))
+
+
+def estimate_both_ways(pipe, image1, image2, resize=None):
+    """Estimate the flow between two images in both directions, and where they agree.
+
+    Parameters
+    ----------
+    pipe, image1, image2, resize
+        As for `estimate_flow`.
+
+    Returns
+    -------
+    BothWays
+        flow, backward, consistent.
+
+    Raises
+    ------
+    InputError
+        As `estimate_flow`.
+    """
+    pairs = [(image1, image2), (image2, image1)]
+    forth, back = (prediction.flow for prediction in pipe.predict_pairs(pairs, 2, resize))
+    return BothWays(forth, back, consistency_mask(forth, back))
+
+
+def estimate_sequence(
+    pipe, frames: Iterable[np.ndarray], stride=1, batch_size=1, resize=None
+) -> Iterator[np.ndarray]:
+    """Estimate the flow from each frame to the one `stride` later.
+
+    Frames are taken as they are needed, so there may be any number of them.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+    frames : iterable of numpy.ndarray
+        uint8 (H, W, 3), BGR, all of one size.
+    stride : int
+        How many frames lie between the images of a pair, the second one counted.
+    batch_size : int
+        Pairs per step.
+    resize : tuple of int, optional
+        As for `estimate_flow`.
+
+    Yields
+    ------
+    numpy.ndarray
+        float32 (H, W, 2), (u, v) = (x, y) in pixels.
+
+    Raises
+    ------
+    InputError
+        As `estimate_flow`.
+    """
+    predictions = pipe.predict_pairs(_pairs(frames, stride), batch_size, resize)
+    return (prediction.flow for prediction in predictions)
+
+
+def _pairs(frames, stride):
+    held = deque(maxlen=stride + 1)
+    for frame in frames:
+        held.append(frame)
+        if len(held) > stride:
+            yield held[0], frame

@@ -1,0 +1,215 @@
+"""What is written where."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskflownet.config.errors import InputError
+from maskflownet.output.video import CONTAINERS
+from maskflownet.reader.flow_files import FLOW_SUFFIXES
+from maskflownet.reader.images import IMAGE_SUFFIXES
+from maskflownet.tasks.prediction.inputs import Inputs
+
+# What --save can name, by what stands behind a pair's name.
+ENDINGS = {
+    "flo": ".flo",
+    "kitti": "_kitti.png",
+    "npy": ".npy",
+    "color": "_color.png",
+    "arrows": "_arrows.png",
+    "mask": "_mask.png",
+    "warped": "_warped.png",
+}
+SAVED_BY_DEFAULT = frozenset({"flo", "color"})
+# What other flags ask for.
+BACKWARD, CONSISTENT, ERROR = "_backward.flo", "_consistent.png", "_error.png"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where each result goes.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where results are, as NAME.flo, NAME_color.png, ...
+    save : frozenset of str
+        Which of `ENDINGS`.
+    backward : bool
+        Whether flow back and the consistency mask are wanted too.
+    work : pathlib.Path
+        Where flow is until all is done, if it is not among the results.
+    record : pathlib.Path
+        What the results were made from; see `tasks.prediction.record`.
+    one, one_ending : pathlib.Path and str, optional
+        The one file that OUTPUT named instead of a folder, and the ending that it stands for.
+    video : pathlib.Path, optional
+    legend : pathlib.Path, optional
+    """
+
+    folder: Path
+    save: frozenset[str]
+    backward: bool
+    work: Path
+    record: Path
+    one: Path | None = None
+    one_ending: str = ""
+    video: Path | None = None
+    legend: Path | None = None
+
+    @property
+    def target(self) -> Path:
+        """Return what was named as OUTPUT."""
+        return self.one or (self.video if self.folder == self.work else self.folder)
+
+    def result(self, name: str, ending: str) -> Path:
+        """Return the path of a result."""
+        if self.one is not None and ending == self.one_ending:
+            return self.one
+        return self.folder / f"{name}{ending}"
+
+    def saved(self, name: str, kind: str) -> Path:
+        """Return the path of what --save calls `kind`."""
+        return self.result(name, ENDINGS[kind])
+
+    def flow(self, name: str) -> Path:
+        """Return where a pair's flow is, whether it is to stay or not."""
+        return self.saved(name, "flo") if "flo" in self.save else self.work / f"{name}.flo"
+
+    def backward_flow(self, name: str) -> Path:
+        """Return where a pair's flow from image 2 to image 1 is."""
+        return (
+            self.result(name, BACKWARD) if "flo" in self.save else self.work / f"{name}{BACKWARD}"
+        )
+
+    def from_network(self, name: str) -> list[Path]:
+        """Return what only the network can make; when all of it is there, a pair is finished."""
+        paths = [self.saved(name, kind) for kind in ("mask", "warped") if kind in self.save]
+        if self.backward:
+            paths.append(self.backward_flow(name))
+        return [*paths, self.flow(name)]
+
+    def finished(self, name: str) -> bool:
+        """Return whether the network need not see a pair again."""
+        return all(path.exists() for path in self.from_network(name))
+
+    def written(self, name: str) -> Iterator[Path]:
+        """Yield every file that is written for a pair."""
+        yield from self.from_network(name)
+        yield from (self.saved(name, kind) for kind in self.save)
+        yield from (self.result(name, ending) for ending in (CONSISTENT, ERROR))
+
+    def remove_work(self, names: Iterator[str]) -> None:
+        """Remove what was kept only until all is done."""
+        if "flo" not in self.save:
+            for name in names:
+                self.flow(name).unlink(missing_ok=True)
+                self.backward_flow(name).unlink(missing_ok=True)
+        if self.record.parent == self.work:
+            self.record.unlink(missing_ok=True)
+        if self.work.is_dir() and not any(self.work.iterdir()):
+            self.work.rmdir()
+
+
+def place_results(
+    output: Path,
+    save: frozenset[str] | None,
+    backward: bool = False,
+    video: Path | None = None,
+    legend: bool = False,
+) -> Files:
+    """Return where results go, by what the command line says.
+
+    Parameters
+    ----------
+    output : pathlib.Path
+        A folder; or, by its suffix, the one .flo, .png or video to write.
+    save : frozenset of str, optional
+        Which of `ENDINGS`; by default flow and its colours for a folder, and nothing beside the
+        one file.
+    backward : bool
+    video : pathlib.Path, optional
+        A video to write beside the files of a folder.
+    legend : bool
+
+    Raises
+    ------
+    InputError
+        The parts do not fit together.
+    """
+    suffix = output.suffix.lower()
+    if suffix in CONTAINERS:
+        return _video_alone(output, save, backward, video, legend)
+    if video is not None and video.suffix.lower() not in CONTAINERS:
+        raise InputError(f"--video_out {video}: expected a name ending in {', '.join(CONTAINERS)}")
+    if suffix in (".flo", ".png"):
+        work = output.with_name(f"{output.name}.work")
+        one_kind = "flo" if suffix == ".flo" else "color"
+        return Files(
+            folder=output.parent,
+            save=(save or frozenset()) | {one_kind},
+            backward=backward,
+            work=work,
+            record=work / "predicted.json",
+            one=output,
+            one_ending=ENDINGS[one_kind],
+            video=video,
+            legend=output.with_name(f"{output.stem}_legend.png") if legend else None,
+        )
+    if suffix in IMAGE_SUFFIXES or suffix in FLOW_SUFFIXES:
+        raise InputError(
+            f"{output}: expected a folder or a name ending in .flo, .png, {', '.join(CONTAINERS)}; "
+            "name a folder and add --save for other formats"
+        )
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: expected a folder to write to, got a file; name another")
+    return Files(
+        folder=output,
+        save=SAVED_BY_DEFAULT if save is None else save,
+        backward=backward,
+        work=output / "work",
+        record=output / "predicted.json",
+        video=video,
+        legend=output / "legend.png" if legend else None,
+    )
+
+
+def _video_alone(output, save, backward, video, legend):
+    if save or backward or video:
+        raise InputError(
+            f"{output}: a video has no room for --save, --backward or a second video; name a "
+            f"folder as OUTPUT and add --video_out {output}"
+        )
+    work = output.with_name(f"{output.name}.work")
+    return Files(
+        folder=work,
+        save=frozenset(),
+        backward=False,
+        work=work,
+        record=work / "predicted.json",
+        video=output,
+        legend=output.with_name(f"{output.stem}_legend.png") if legend else None,
+    )
+
+
+def refuse_overwriting(files: Files, inputs: Inputs, truth: Path | None) -> None:
+    """Raise InputError if a result would take the place of an input."""
+    sources = {path.resolve() for path in [*inputs.frames.paths, truth] if path is not None}
+    names = {source.name for source in sources}
+    pairs = (files.written(inputs.name(number)) for number in range(len(inputs)))
+    others = [path for path in (files.video, files.legend, files.record) if path is not None]
+    for result in itertools.chain(others, itertools.chain.from_iterable(pairs)):
+        if result.name in names and result.resolve() in sources:
+            raise InputError(f"{result}: is read and would be written; choose another OUTPUT")
+
+
+def refuse_own_folder(files: Files, folder: Path) -> None:
+    """Raise InputError if results would lie among the frames of `folder`, to be read next time."""
+    if files.folder.resolve() == folder.resolve():
+        inside = os.path.join(folder, "flow")  # noqa: PTH118 (keeps ./ as it was typed)
+        raise InputError(
+            f"{files.folder}: is the folder of frames, whose next reading would take the results "
+            f"for frames; choose another OUTPUT, such as {inside}"
+        )

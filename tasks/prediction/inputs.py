@@ -1,0 +1,299 @@
+"""What is predicted: which frames there are, and which of them make pairs."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.reader.images import read_image
+from maskflownet.reader.listing import is_image, natural_key, read_list
+from maskflownet.reader.read_ahead import iterate_ahead, read_ahead
+from maskflownet.reader.videos import Video
+
+logger = logging.getLogger(__name__)
+
+# A frame as it comes from its source: None if it was not wanted, an error if it cannot be read.
+Frame = np.ndarray | InputError | None
+
+
+class Faults:
+    """What could not be read: each is named as it comes, and counted.
+
+    Parameters
+    ----------
+    strict : bool
+        Whether the first one stops everything.
+    """
+
+    def __init__(self, strict: bool):
+        self._strict = strict
+        self.count = 0
+
+    def add(self, error: InputError) -> None:
+        """Raise the error if strict, else log it."""
+        if self._strict:
+            raise error
+        self.count += 1
+        logger.warning("left out: %s", error)
+
+
+class ImageFiles:
+    """Frames that are image files.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+
+    Attributes
+    ----------
+    paths : sequence of pathlib.Path
+        The files that are read.
+    rate : None
+        Image files have no frames per second.
+    exact : bool
+        True: how many frames there are is known.
+    """
+
+    rate: Fraction | None = None
+    exact = True
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> str:
+        """Return what to call a frame."""
+        return str(self.paths[index])
+
+    def stamp(self, index: int) -> list:
+        """Return what tells whether a frame is still the same file."""
+        return stamp(self.paths[index])
+
+    def identity(self) -> dict:
+        """Return what all frames together stand for: nothing, since each stands for itself."""
+        return {}
+
+    def read(self, wanted: Callable[[int], bool], ahead: int) -> Iterator[Frame]:
+        """Yield every frame in order; those that are not wanted are not read."""
+
+        def read(index):
+            try:
+                return read_image(self.paths[index]) if wanted(index) else None
+            except InputError as error:
+                return error
+
+        return read_ahead(read, range(len(self)), ahead)
+
+
+class VideoFrames:
+    """Frames that are those of a video.
+
+    Parameters
+    ----------
+    video : Video
+
+    Attributes
+    ----------
+    paths : sequence of pathlib.Path
+        The files that are read.
+    rate : Fraction or None
+        Frames per second, if the video says.
+    exact : bool
+        Whether all frames have been read, so that their number is known and not only claimed.
+    """
+
+    def __init__(self, video: Video):
+        self._video = video
+        self.paths = [video.path]
+        self.rate = video.rate
+        self._length = video.expected
+        self.exact = False
+
+    def __len__(self):
+        """Return how many frames there are: what the file claims, until all have been read."""
+        return self._length
+
+    def __getitem__(self, index: int) -> str:
+        """Return what to call a frame."""
+        return f"{self._video.path}, frame {index}"
+
+    def identity(self) -> dict:
+        """Return what tells whether the video is still the same file."""
+        return {"video": stamp(self._video.path)}
+
+    def read(self, wanted: Callable[[int], bool], ahead: int) -> Iterator[Frame]:
+        """Yield every frame in order, and an error behind the last if the video is damaged."""
+        return iterate_ahead(self._read(wanted), ahead)
+
+    def _read(self, wanted):
+        length = 0
+        try:
+            for frame in self._video.frames(wanted):
+                length += 1
+                yield frame
+        except InputError as error:
+            yield error
+        self._length, self.exact = length, True
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Frames, and the rule by which they make pairs.
+
+    Pair number k is made of frame `k * step` and the one `stride` later: with step 1 neighbours of
+    a sequence, with step 2 and stride 1 pairs that have no frame in common.
+
+    Attributes
+    ----------
+    frames : ImageFiles or VideoFrames
+    name : callable
+        Returns what the results of a pair are called, from its number.
+    stride, step : int
+    single : bool
+        Whether this is one pair that was named as such; it is predicted again each time.
+    """
+
+    frames: ImageFiles | VideoFrames
+    name: Callable[[int], str]
+    stride: int = 1
+    step: int = 1
+    single: bool = False
+
+    def __len__(self):
+        return max(0, len(self.frames) - self.stride + self.step - 1) // self.step
+
+    def ends(self, number: int) -> tuple[int, int]:
+        """Return which two frames make a pair."""
+        return number * self.step, number * self.step + self.stride
+
+    def identity(self) -> dict:
+        """Return what results depend on beside the frames' own files."""
+        whole = self.frames.identity()
+        return {**whole, "stride": self.stride} if whole else {}
+
+    def origin(self, number: int) -> list | None:
+        """Return what a pair's results are made from, None if `identity` says all there is."""
+        if self.frames.identity():
+            return None
+        return [self.frames.stamp(index) for index in self.ends(number)]
+
+    def pairs(
+        self, todo: Callable[[int], bool], faults: Faults, ahead: int
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Read frames and yield the pairs that are still to do, as number, image 1 and image 2.
+
+        Both pairs of a frame that cannot be read are left out; its neighbours are never paired with
+        each other. So is a pair whose images differ in size.
+        """
+
+        def wanted(index):
+            return any(todo(number) for number in self._numbers_of(index))
+
+        held = deque(maxlen=self.stride + 1)
+        for index, frame in enumerate(self.frames.read(wanted, ahead)):
+            if isinstance(frame, InputError):
+                faults.add(frame)
+            held.append(frame if isinstance(frame, np.ndarray) else None)
+            number, remainder = divmod(index - self.stride, self.step)
+            if number < 0 or remainder or held[0] is None or held[-1] is None or not todo(number):
+                continue
+            if held[0].shape != frame.shape:
+                faults.add(self._differ(number, held[0], frame))
+                continue
+            yield number, held[0], frame
+
+    def _numbers_of(self, index):
+        """Yield the pairs that a frame belongs to."""
+        for first in (index, index - self.stride):
+            number, remainder = divmod(first, self.step)
+            there = number < len(self) or not self.frames.exact
+            if number >= 0 and there and not remainder:
+                yield number
+
+    def _differ(self, number, image1, image2):
+        names = " and ".join(self.frames[index] for index in self.ends(number))
+        (height1, width1), (height2, width2) = image1.shape[:2], image2.shape[:2]
+        return InputError(
+            f"{names}: expected two images of one size, got {width1}x{height1} and "
+            f"{width2}x{height2}; scale or crop one to the other's size"
+        )
+
+
+def stamp(path: Path) -> list:
+    """Return what changes when a file does: its name, size and time of change."""
+    try:
+        status = path.stat()
+    except OSError:
+        return [path.name, None, None]
+    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def one_pair(image1: Path, image2: Path) -> Inputs:
+    """Return one pair of image files, named by the first."""
+    return Inputs(ImageFiles([image1, image2]), lambda number: image1.stem, step=2, single=True)
+
+
+def listed_pairs(list_file: Path) -> Inputs:
+    """Return the pairs that a text file lists.
+
+    Each line is `image1 image2`, as `reader.listing.read_list` reads it; paths are taken from the
+    folder of the list. Results are named by the first image if that tells the pairs apart, else by
+    both, else by the pair's number, from 1.
+
+    Raises
+    ------
+    MissingDataError
+        The list is not there.
+    InputError
+        It is no text, a line has other than two paths, or there is none.
+    """
+    lines = read_list(list_file, (2,), "image1 image2")
+    paths = [list_file.parent / word for line in lines for word in line.words]
+    if not paths:
+        raise InputError(f"{list_file}: expected a line `image1 image2` per pair, got none")
+    return Inputs(ImageFiles(paths), _names_of_pairs(paths).__getitem__, step=2)
+
+
+def _names_of_pairs(paths):
+    stems1, stems2 = ([path.stem for path in paths[start::2]] for start in (0, 1))
+    both = [f"{stem1}-{stem2}" for stem1, stem2 in zip(stems1, stems2, strict=True)]
+    for names in (stems1, both):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number:06d}" for number in range(1, len(stems1) + 1)]
+
+
+def folder_frames(folder: Path, stride: int) -> Inputs:
+    """Return the images in a folder in natural order (frame_2 before frame_10), `stride` apart.
+
+    Raises
+    ------
+    MissingDataError
+        The folder is not there.
+    InputError
+        It holds too few images for a pair.
+    """
+    if not folder.is_dir():
+        raise MissingDataError(
+            f"{folder}: there is no such folder; name the one that holds the images"
+        )
+    paths = [path for path in folder.iterdir() if is_image(path.name)]
+    if len(paths) <= stride:
+        raise InputError(f"{folder}: expected {stride + 1} images or more, got {len(paths)}")
+    paths.sort(key=lambda path: natural_key(path.name))
+    stems = [path.stem for path in paths]
+    # Two frames that differ in their suffix alone would write to one file.
+    names = stems if len(set(stems)) == len(stems) else [path.name for path in paths]
+    return Inputs(ImageFiles(paths), names.__getitem__, stride)
+
+
+def video_frames(path: Path, stride: int) -> Inputs:
+    """Return the frames of a video, `stride` apart; results are named 000000, 000001, ..."""
+    return Inputs(VideoFrames(Video(path)), "{:06d}".format, stride)

@@ -1,0 +1,99 @@
+"""What results were made from, kept beside them, so that a second run never mixes two kinds.
+
+`predicted.json` holds the settings that all results share and, for each pair, the name, size and
+time of change of its two image files.
+"""
+
+import itertools
+import json
+from pathlib import Path
+
+from maskflownet.config.errors import InputError
+from maskflownet.tasks.prediction.files import Files
+from maskflownet.tasks.prediction.inputs import Inputs
+from maskflownet.whole_file import whole_file
+
+_REMEDY = "choose another OUTPUT, or add --overwrite to do all again"
+
+
+def begin(files: Files, inputs: Inputs, settings: dict, overwrite: bool) -> None:
+    """Check that what is there belongs to this run, and write its record.
+
+    Parameters
+    ----------
+    files : Files
+    inputs : Inputs
+    settings : dict
+        What else results depend on, such as the checkpoint; anything that JSON can hold.
+    overwrite : bool
+        Remove what the network made of these pairs before; else it is kept.
+
+    Raises
+    ------
+    InputError
+        Results that are there were made from something else.
+    """
+    settings = json.loads(json.dumps({**settings, **inputs.identity()}))
+    pairs = {}
+    for number in range(len(inputs)):
+        origin = inputs.origin(number)
+        if origin is not None:
+            pairs[inputs.name(number)] = origin
+    # One pair is quickly done again; only long work is worth going on with.
+    anyway = overwrite or inputs.single
+    old_settings, old_pairs = _read(files.record, anyway)
+    same = old_settings == settings
+    if not anyway:
+        if old_settings is not None and not same:
+            raise InputError(_what_differs(files.record, old_settings, settings))
+        _check_pairs(files, inputs, pairs, old_pairs if same else None)
+    if overwrite:
+        _remove(files, inputs)
+    record = {"settings": settings, "pairs": {**(old_pairs if same else {}), **pairs}}
+    with whole_file(files.record) as part:
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def _read(path, anyway):
+    """Return a record's settings and pairs; None and none if there is no record."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record["settings"], dict(record["pairs"])
+    except FileNotFoundError:
+        return None, {}
+    except (ValueError, TypeError, KeyError) as error:
+        if anyway:
+            return None, {}
+        raise InputError(
+            f"{path}: expected the record of an earlier run, got something else; {_REMEDY}"
+        ) from error
+
+
+def _remove(files, inputs):
+    """Remove what a network made of these pairs, of a video also behind the end that it claims."""
+    for number in itertools.count():
+        if number >= len(inputs) and (
+            inputs.frames.exact or not files.flow(inputs.name(number)).exists()
+        ):
+            break
+        for path in files.from_network(inputs.name(number)):
+            path.unlink(missing_ok=True)
+
+
+def _what_differs(path: Path, old: dict, new: dict) -> str:
+    key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
+    was, now = (json.dumps(settings.get(key)) for settings in (old, new))
+    return f"{path}: results there were made with {key} {was}, not {now}; {_REMEDY}"
+
+
+def _check_pairs(files, inputs, pairs, old_pairs):
+    """Raise InputError if flow is there that was not made of these images; None: of no record."""
+    for number in range(len(inputs)):
+        name = inputs.name(number)
+        known = old_pairs is not None and old_pairs.get(name) == pairs.get(name)
+        if not known and files.flow(name).exists():
+            first, second = (inputs.frames[index] for index in inputs.ends(number))
+            raise InputError(
+                f"{files.flow(name)}: is there, and was not made of {first} and {second} as they "
+                f"are now; {_REMEDY}"
+            )

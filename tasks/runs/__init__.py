@@ -1,0 +1,1 @@
+"""Runs on the disk: ids, checkpoints, logs, records, and the released ones."""

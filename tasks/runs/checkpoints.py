@@ -1,0 +1,190 @@
+"""Training runs: their ids, their checkpoints, and which one `-c dbbSep30` means.
+
+A run's id is three hex digits and the date it began ("771Sep25-0735"); its checkpoints are
+`weights/ID_STEPS.params`, with Adam's moments beside in `weights/ID_STEPS.states`.
+"""
+
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.config.files import ROOT
+from maskflownet.tasks.runs.released import find_released
+
+SUFFIX = ".params"
+STATES_SUFFIX = ".states"
+KEPT = 3  # checkpoints of a run
+_NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
+# What was being written when a program was killed, as `whole_file` names it.
+_PART = re.compile(rf"\.(?P<name>.+)(?:{re.escape(SUFFIX)}|{re.escape(STATES_SUFFIX)})\.\d+\.part")
+
+
+class Checkpoint(NamedTuple):
+    """A parameter file of a run.
+
+    Attributes
+    ----------
+    run : str
+        The run's id.
+    steps : int
+        How many training steps it had made; 0 where the file's name does not say.
+    path : pathlib.Path
+    """
+
+    run: str
+    steps: int
+    path: Path
+
+    @property
+    def states(self) -> Path:
+        """The file of Adam's moments that belongs to it, which may not be there."""
+        return self.path.with_suffix(STATES_SUFFIX)
+
+
+def find_checkpoint(text: str, folder: Path) -> Checkpoint:
+    """Find the parameter file that `text` means; no log is needed.
+
+    Parameters
+    ----------
+    text : str
+        A run id or the beginning of one ("dbbSep30"), either with ":STEPS" (by default the newest
+        checkpoint counts), or the path of a parameter file.
+    folder : pathlib.Path
+        Where checkpoints lie.
+
+    Raises
+    ------
+    InputError
+        Several runs begin with `text`: the message lists them.
+    MissingDataError
+        Nothing fits: the message lists what is there, or how to fetch a released checkpoint.
+    """
+    if text.endswith(SUFFIX) or Path(text).is_file():
+        return _by_path(Path(text))
+    prefix, _, steps = text.partition(":")
+    if steps and not steps.isdecimal():
+        raise InputError(f"-c {text}: expected RUN:STEPS with a whole number, got {steps!r}")
+    found = [entry for entry in all_checkpoints(folder) if entry.run.startswith(prefix)]
+    runs = sorted({entry.run for entry in found})
+    if prefix in runs:
+        runs = [prefix]
+    if not runs:
+        raise MissingDataError(_nothing_found(text, prefix, folder))
+    if len(runs) > 1:
+        raise InputError(
+            f"-c {text}: this fits {len(runs)} runs, write more of the name: {', '.join(runs)}"
+        )
+    own = checkpoints_of(runs[0], folder)
+    if not steps:
+        return own[-1]
+    for entry in own:
+        if entry.steps == int(steps):
+            return entry
+    there = ", ".join(str(entry.steps) for entry in own)
+    raise MissingDataError(
+        f"-c {text}: run {runs[0]} has no checkpoint of these steps, but {there}"
+    )
+
+
+def new_run(root: Path) -> str:
+    """Return a new run's id, such as "771Sep25-0735", and make its log, empty.
+
+    The log is what reserves the id: no other run, be it begun at the same moment, gets it too.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where weights/ and logs/ lie.
+    """
+    logs = root / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    while True:
+        run = f"{secrets.randbelow(16**3):03x}{time.strftime('%b%d-%H%M')}"
+        if checkpoints_of(run, root / "weights"):
+            continue
+        with contextlib.suppress(FileExistsError):
+            (logs / f"{run}.log").open("x").close()
+            return run
+
+
+def checkpoints_of(run: str, folder: Path) -> list[Checkpoint]:
+    """Return the checkpoints of a run, the oldest first."""
+    own = (entry for entry in all_checkpoints(folder) if entry.run == run)
+    return sorted(own, key=lambda entry: entry.steps)
+
+
+def save_checkpoint(pipe, run: str, steps: int, folder: Path) -> Checkpoint:
+    """Write a checkpoint of a run and remove all but its newest three.
+
+    The moments are written first and the weights last, each whole: a checkpoint whose weights are
+    there is complete, whenever the program is killed. What an earlier program left half written
+    goes too, so a run must not be continued by two programs at once.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+    run : str
+    steps : int
+    folder : pathlib.Path
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the checkpoints that were there are still there.
+    """
+    prefix = folder / f"{run}_{steps}"
+    try:
+        pipe.save(prefix)
+    except OSError as error:
+        raise OSError(
+            f"the checkpoint {prefix} cannot be written ({error}): make room or see to the disk, "
+            "then continue from the newest checkpoint that is there"
+        ) from error
+    for old in checkpoints_of(run, folder)[:-KEPT]:
+        old.path.unlink()
+    for path in _leftovers(run, folder):
+        path.unlink(missing_ok=True)
+    return Checkpoint(run, steps, folder / f"{run}_{steps}{SUFFIX}")
+
+
+def _leftovers(run, folder):
+    """Yield what is part of no checkpoint of this run: moments without weights, half files."""
+    for path in sorted(folder.iterdir()):
+        part = _PART.fullmatch(path.name)
+        name = _NAME.fullmatch(part["name"] if part else path.stem)
+        if name is None or name["run"] != run:
+            continue
+        if part or (path.suffix == STATES_SUFFIX and not path.with_suffix(SUFFIX).exists()):
+            yield path
+
+
+def _by_path(path):
+    if not path.is_file():
+        raise MissingDataError(f"-c {path}: there is no such parameter file")
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        return Checkpoint(path.stem, 0, path)
+    return Checkpoint(match["run"], int(match["steps"]), path)
+
+
+def all_checkpoints(folder: Path) -> Iterator[Checkpoint]:
+    """Yield the checkpoints of all runs in a folder, by the names of their files."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        match = _NAME.fullmatch(path.stem)
+        if match is not None and not path.name.startswith("."):
+            yield Checkpoint(match["run"], int(match["steps"]), path)
+
+
+def _nothing_found(text, prefix, folder):
+    message = f"-c {text}: {folder} has no {prefix}*_STEPS{SUFFIX}"
+    released = find_released(prefix)
+    if released is not None:
+        where = "" if folder.parent == ROOT else f" --root {folder.parent}"
+        return f"{message}; get it with: python main.py --fetch {prefix}{where}"
+    runs = sorted({entry.run for entry in all_checkpoints(folder)})
+    return f"{message}; the runs there are {', '.join(runs) or 'none'}"

@@ -1,0 +1,125 @@
+"""What a training run reads: its batches, augmented, and what it is validated on."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from maskflownet.augmentation import Augmentation
+from maskflownet.config import DatasetConfig, MissingDataError
+from maskflownet.reader.datasets import FlowDataset, make_dataset
+from maskflownet.reader.loading import Batch, Loader
+from maskflownet.reader.read_ahead import read_ahead
+
+logger = logging.getLogger(__name__)
+
+
+class TrainSettings(NamedTuple):
+    """How a run is made, beyond its configs.
+
+    Attributes
+    ----------
+    batch : int
+        Pairs per step over all devices of this process.
+    micro_batch : int
+        Pairs in memory at a time.
+    seed : int
+        Of the order of the pairs and of the augmentation.
+    shard : int
+        Train on one pair in so many.
+    workers : int or None
+        Processes that read pairs; None for as many as there are cores, within reason.
+    validation_pairs : int or None
+        At most so many pairs are validated on.
+    rank, size : int
+        This is process `rank` (from 0) of `size` that train together.
+    """
+
+    batch: int
+    micro_batch: int
+    seed: int = 0
+    shard: int = 1
+    workers: int | None = None
+    validation_pairs: int | None = None
+    rank: int = 0
+    size: int = 1
+
+
+class TrainingData(NamedTuple):
+    """The data of a run.
+
+    Attributes
+    ----------
+    config : config.DatasetConfig
+    training_set : FlowDataset
+    validation_set : FlowDataset or None
+        None where that part is not there.
+    loader : reader.loading.Loader
+        Of the training set; its processes start with the first batch.
+    """
+
+    config: DatasetConfig
+    training_set: FlowDataset
+    validation_set: FlowDataset | None
+    loader: Loader
+
+
+def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
+    """Find the data of a run; no image is read yet.
+
+    Raises
+    ------
+    InputError
+        The batch cannot be shared out over a mixture, or the config names no data.
+    MissingDataError
+        The training data is not there.
+    """
+    training_set = make_dataset(config, "train")
+    loader = Loader(
+        training_set,
+        settings.batch,
+        config.orig_shape,
+        settings.seed,
+        workers=settings.workers,
+        shard=settings.shard,
+        rank=settings.rank,
+        size=settings.size,
+    )
+    return TrainingData(config, training_set, _validation_set(config), loader)
+
+
+def _validation_set(config):
+    """Return what to validate on; a person may well have the training part alone."""
+    own_data = {"list": config.valid_list, "folder": config.valid_folder}
+    if own_data.get(config.dataset, config.dataset) is None:
+        logger.info("%s: no valid_%s, so nothing is validated", config.path, config.dataset)
+        return None
+    try:
+        return make_dataset(config, "valid")
+    except MissingDataError as error:
+        logger.warning("nothing is validated: %s", error)
+        return None
+
+
+@contextlib.contextmanager
+def augmented_batches(data: TrainingData, seed: int, first_step: int) -> Iterator[Iterator]:
+    """Within the block, read the batches of `first_step` and the steps after it.
+
+    Whatever ends the block, no process and no thread is left.
+
+    Yields
+    ------
+    iterator of (reader.loading.Batch, (callable, callable))
+        Batches with their geo_aug and color_aug (see `augmentation.Augmentation`). The random
+        numbers of the next one are drawn while this one is used.
+    """
+    augmentation = Augmentation(data.config, seed)
+
+    def augmented(batch: Batch):
+        return batch, augmentation.callables(augmentation.draw(batch.step, batch.samples))
+
+    with (
+        contextlib.closing(data.loader.batches(first_step)) as batches,
+        contextlib.closing(read_ahead(augmented, batches, ahead=1)) as ready,
+    ):
+        yield ready

@@ -1,0 +1,273 @@
+"""Training a network on a dataset, step by step, so that it can be stopped and continued."""
+
+import contextlib
+import itertools
+import logging
+import math
+import socket
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from maskflownet.network import PeersLostError
+from maskflownet.network.memory import shortage
+from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.tasks.distributed.worker import NoLog, noting_loss
+from maskflownet.tasks.progress import progress
+from maskflownet.tasks.runs.checkpoints import save_checkpoint
+from maskflownet.tasks.runs.log import RunLog
+from maskflownet.tasks.training.data import TrainingData, TrainSettings, augmented_batches
+from maskflownet.tasks.training.meter import Meter, duration
+from maskflownet.tasks.training.stop_request import STOPPING, stop_request
+
+logger = logging.getLogger(__name__)
+
+LOG_FIRST, LOG_EVERY = 20, 50  # each of the first steps, then one in so many
+BAD_STEPS_IN_A_ROW = 10  # after which a run has gone wrong for good
+
+
+def train(
+    pipe,
+    run: str,
+    start: int,
+    data: TrainingData,
+    settings: TrainSettings,
+    root: Path,
+    arguments: str = "",
+) -> int:
+    """Train from step `start` + 1 to the end of the schedule, or until somebody stops it.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+        With the weights, and the moments if there are any, of step `start`. Where several workers
+        train together (`pipe.peers`), the first writes log and checkpoints, and all stop alike.
+    run : str
+        The run's id: logs go to `root`/logs/RUN.log and .csv, checkpoints to `root`/weights.
+    start : int
+    data : TrainingData
+    settings : TrainSettings
+    root : pathlib.Path
+    arguments : str
+        What the run was started with, for the log.
+
+    Returns
+    -------
+    int
+        0 at the end of the schedule; 130 or 143 when stopped by SIGINT or SIGTERM, after the step
+        at hand and a checkpoint; 1 when too many steps in a row had a loss that is not finite.
+
+    Raises
+    ------
+    InputError
+        Too much of the data cannot be used. Here and where a reading process dies, a checkpoint
+        of the steps made so far is written first. Or: a step does not fit into memory.
+    OSError
+        A reading process died, or a log or checkpoint cannot be written.
+    PeersLostError
+        Another worker cannot go on; the first one writes a checkpoint of the steps made so far.
+    """
+    peers = pipe.peers
+    log = NoLog() if peers.rank else RunLog(root / "logs", run, start)
+    pairs, held_out = len(data.training_set), len(data.validation_set or ())
+    host = socket.gethostname()
+    batch = settings.batch * peers.size
+    log.line(f"start={start}, train={pairs}, val={held_out}, host={host}, batch={batch}")
+    log.line(arguments)
+    with (
+        stop_request() as stop,
+        noting_loss(peers),
+        augmented_batches(data, settings.seed, start + 1) as batches,
+    ):
+        return _Training(pipe, run, start, data, settings, root / "weights", log, stop).run(batches)
+
+
+class _Training:
+    """A run from step to step, with what is due now and then."""
+
+    def __init__(self, pipe, run, start, data, settings, weights, log, stop):
+        self._pipe = pipe
+        self._peers = pipe.peers
+        self._run = run
+        self._steps = self._start = self._saved = start
+        self._data = data
+        self._settings = settings
+        self._weights = weights
+        self._log = log
+        self._stop = stop
+        self._bad_steps = 0
+        self._checkpoint_is_due = False
+        self._meter = Meter()
+
+    def run(self, batches) -> int:
+        """Train until the schedule ends, somebody stops it or the loss is lost; return the code."""
+        last = self._pipe.config.optimizer.learning_rate[-1][0]
+        with tqdm(total=last, initial=self._start, unit="step", disable=None) as bar:
+            while self._pipe.set_learning_rate(self._steps + 1):
+                asked = time.monotonic()
+                work = self._next_work(batches)
+                if work is None:
+                    break
+                self._take_step(*work, asked)
+                if self._bad_steps == BAD_STEPS_IN_A_ROW:
+                    return self._give_up()
+                self._do_what_is_due(last)
+                bar.update()
+        self._report(last)
+        self._save_if_new()
+        return self._stop.exit_code or 0
+
+    def _next_work(self, batches):
+        """Return a batch with its augmentation, or None where any worker was asked to stop."""
+        with self._saving_on_failure():
+            try:
+                work = next(batches) if self._stop.exit_code is None else None
+            except Exception:
+                with contextlib.suppress(PeersLostError):
+                    self._peers.total([0, 0, True])
+                raise
+            wishes = [self._stop.exit_code == 128 + number for number in STOPPING]
+            *stops, failed = self._peers.total([*wishes, False])
+            if failed:
+                raise PeersLostError("another worker cannot go on; it says why")
+        if self._stop.exit_code is None and any(stops):
+            self._stop.exit_code = 128 + STOPPING[0 if stops[0] else 1]
+        return None if any(stops) else work
+
+    def _take_step(self, batch, augmentation, asked):
+        came = time.monotonic()
+        with self._saving_on_failure(PeersLostError):
+            figures = self._train_on(batch, *augmentation)
+        self._steps += 1
+        if figures["updated"]:
+            self._bad_steps = 0
+            self._meter.add(figures, came - asked, time.monotonic() - asked)
+        else:
+            self._bad_steps += 1
+            line = (
+                f"steps={self._steps}, loss={figures['loss']}, no update: the loss or its gradient "
+                f"is not finite: {', '.join(batch.names)}"
+            )
+            if self._peers.size > 1:
+                line += "; or another worker's is, which names its own pairs"
+            if self._peers.rank:
+                logger.warning("%s", line)
+            self._log.line(line)
+
+    def _train_on(self, batch, geo_aug, color_aug):
+        images, part = (batch.image1, batch.image2), self._settings.micro_batch
+        try:
+            return self._pipe.train_batch(
+                *images, batch.flow, geo_aug, color_aug, batch.valid, part
+            )
+        except RuntimeError as error:
+            explanation = shortage(error, part)
+            if explanation is None:
+                raise
+            raise explanation from error
+
+    def _do_what_is_due(self, last):
+        """Report, validate and write a checkpoint, each in its own interval."""
+        config = self._data.config
+        with self._saving_on_failure():
+            if self._steps - self._start <= LOG_FIRST or self._steps % LOG_EVERY == 0:
+                self._report(last)
+            if self._steps == 1 or self._steps % config.validation_steps == 0:
+                self._validate()
+        if self._steps % config.checkpoint_steps == 0:
+            self._checkpoint_is_due = True
+        # Weights whose loss is not finite may be what is wrong: such a checkpoint waits.
+        if self._checkpoint_is_due and not self._bad_steps:
+            self._save_if_new()
+
+    @contextlib.contextmanager
+    def _saving_on_failure(self, kind=Exception):
+        """Do not let what fails beside the training cost the steps made so far."""
+        try:
+            yield
+        except kind:
+            if not self._bad_steps:
+                self._save_if_new()
+            raise
+
+    def _give_up(self):
+        kept = (
+            f"the checkpoint of step {self._saved} is the last good one"
+            if self._saved
+            else "there is no checkpoint yet"
+        )
+        self._log.line(
+            f"steps={self._steps}, stopped: no update was possible {self._bad_steps} times in a "
+            f"row; {kept}"
+        )
+        return 1
+
+    def _report(self, last):
+        """Log the means since the last report, if there are any."""
+        if not self._meter.steps:
+            return
+        batch = self._settings.batch * self._peers.size
+        figures = self._meter.take(batch)
+        seconds_left = (last - self._steps) * batch / figures["samples_per_second"]
+        row = {
+            "steps": self._steps,
+            "epe": round(figures["epe"], 4),
+            "total_time": round(self._meter.total_time, 2),
+            "loss": float(f"{figures['loss']:.6g}"),
+            "learning_rate": self._pipe.trainer.learning_rate,
+            "samples_per_second": float(f"{figures['samples_per_second']:.3g}"),
+            "data_wait": round(figures["data_wait"], 3),
+        }
+        words = [f"{name}={value}" for name, value in row.items()]
+        self._log.line(", ".join([*words, f"time_left={duration(seconds_left)}"]))
+        self._log.row(row)
+
+    def _validate(self):
+        """Log the validation error, each worker having done its share of the pairs.
+
+        A stop breaks it off and then there is none.
+        """
+        dataset = self._data.validation_set
+        if dataset is None:
+            return
+        count = int(min(len(dataset), self._settings.validation_pairs or math.inf))
+        own = range(self._peers.rank, count, self._peers.size)
+        with contextlib.closing(read_ahead(dataset.__getitem__, own, ahead=1)) as samples:
+            wanted = itertools.takewhile(lambda _: not self._is_broken_off(), samples)
+            epe = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
+        if not self._peers.total([self._is_broken_off()]).any():
+            self._log.line(f"steps={self._steps}, val_epe={epe:.4f}")
+            self._log.row({"steps": self._steps, "val_epe": round(epe, 4)})
+
+    def _is_broken_off(self):
+        return self._stop.exit_code is not None or self._peers.lost
+
+    def _save_if_new(self):
+        if self._steps > self._saved:
+            if self._peers.rank == 0:
+                save_checkpoint(self._pipe, self._run, self._steps, self._weights)
+            self._saved = self._steps
+        self._checkpoint_is_due = False
+
+
+def validation_epe(pipe, samples) -> float:
+    """Return the mean endpoint error over the FlowSamples of all workers together.
+
+    Each has an iterable of its own share, which is taken lazily.
+    """
+    has_valid = []
+
+    def noted():
+        for sample in samples:
+            has_valid.append(bool(sample.valid.any()))
+            yield sample
+
+    ones, others, flows, valids = itertools.tee(noted(), 4)
+    epe = pipe.validate(
+        (sample.image1 for sample in ones),
+        (sample.image2 for sample in others),
+        (sample.flow for sample in flows),
+        (sample.valid for sample in valids),
+    )
+    return pipe.peers.mean(epe, sum(has_valid))

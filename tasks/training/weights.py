@@ -1,0 +1,139 @@
+"""The weights that a run begins with: fresh ones, scaled ones, or a checkpoint's."""
+
+import logging
+import random
+from typing import NamedTuple
+
+from maskflownet.config import Config, InputError
+from maskflownet.network import Peers, get_pipeline, held_network
+from maskflownet.tasks.runs.checkpoints import Checkpoint
+from maskflownet.tasks.runs.record import RunRecord
+
+logger = logging.getLogger(__name__)
+
+START_PAIRS = 16  # that tell how to scale random weights, where the dataset config wants that
+
+
+class Origin(NamedTuple):
+    """Where a run comes from.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint or None
+        Whose weights it takes; None for fresh ones.
+    run : str or None
+        The run that goes on; None for a new one.
+    step : int
+        How many steps it has made.
+    record : RunRecord or None
+        What it was begun with, where that is known.
+    """
+
+    checkpoint: Checkpoint | None
+    run: str | None
+    step: int
+    record: RunRecord | None
+
+
+def make_pipeline(
+    name: str,
+    contexts,
+    config: Config,
+    seed: int,
+    peers: Peers | None = None,
+    kernels: str | None = None,
+):
+    """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
+    seed_generators(seed % 2**32)  # NumPy refuses what is larger
+    pipe = get_pipeline(name, ctx=contexts, config=config, peers=peers, kernels=kernels)
+    if is_cascade(config):
+        pipe.fix_head()
+    return pipe
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the random numbers of Python, NumPy and MXNet."""
+    try:
+        from gluoncv.utils import random as generators  # here, for it is slow
+    except RuntimeError:  # it refuses to load beside PyTorch 2
+        import mxnet as mx
+        import numpy as np
+
+        random.seed(seed)
+        np.random.seed(seed)
+        mx.random.seed(seed)
+    else:
+        generators.seed(seed)
+
+
+def is_cascade(config: Config) -> bool:
+    """Return whether the network has a first stage that must be trained before."""
+    return config.network.class_name == "MaskFlownet"
+
+
+def give_weights(pipe, origin: Origin, data) -> None:
+    """Give a fresh pipeline the weights that a run begins or goes on with.
+
+    Those that come from nothing are scaled where the dataset config says `start: scaled`.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+        As `make_pipeline` returns it.
+    origin : Origin
+    data : tasks.training.data.TrainingData
+
+    Raises
+    ------
+    InputError
+        A cascade without a checkpoint; a checkpoint that does not fit the network.
+    """
+    if load_weights(pipe, origin) and data.config.optimizer.start == "scaled":
+        scale_start(pipe, data)
+
+
+def load_weights(pipe, origin: Origin) -> bool:
+    """Load a checkpoint: to continue it with its moments, or as the start of a new run.
+
+    A new run of a cascade may start from a MaskFlownet_S, which becomes its first stage.
+
+    Returns
+    -------
+    bool
+        Whether the network, or a cascade's second stage, starts from nothing.
+    """
+    checkpoint, cascade = origin.checkpoint, is_cascade(pipe.config)
+    if checkpoint is None:
+        if cascade:
+            raise InputError(
+                "a MaskFlownet trains over a finished first stage: name a MaskFlownet_S checkpoint "
+                "with -c RUN --clear_steps"
+            )
+        return True
+    if cascade and held_network(checkpoint.path) == "MaskFlownet_S":
+        pipe.load_head(checkpoint.path)
+        logger.info("%s is the first stage; the second starts from nothing", checkpoint.path)
+        return True
+    pipe.load(checkpoint.path)
+    if origin.run is None:
+        return False
+    if checkpoint.states.is_file():
+        pipe.load_states(checkpoint.states)
+    else:
+        logger.warning(
+            "%s is not there: training continues with fresh moments of Adam", checkpoint.states
+        )
+    return False
+
+
+def scale_start(pipe, data) -> None:
+    """Scale what starts from nothing by what it makes of the first training pairs."""
+    count = min(START_PAIRS, len(data.training_set))
+    samples = [data.training_set[index] for index in range(count)]
+    height, width = data.config.orig_shape
+    images1, images2 = (
+        [image[:height, :width] for image in images]
+        for images in zip(*((sample.image1, sample.image2) for sample in samples), strict=True)
+    )
+    pipe.scale_start(images1, images2)
+    logger.info("the random weights are scaled by what they make of %d pairs", count)

@@ -1,0 +1,240 @@
+"""What cannot be read is left out, what was stopped goes on, and nothing else is mixed in."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from prediction_helpers import (
+    SIZE_HW,
+    FakePipe,
+    files_in,
+    flow_numbers,
+    frame,
+    listing,
+    numbers_in,
+    video_of,
+    write_frames,
+)
+
+from maskflownet.config.errors import InputError
+from maskflownet.output.video import write_video
+from maskflownet.reader.flow_files import write_flo
+from maskflownet.reader.videos import Video
+from maskflownet.tasks.prediction import Job, run
+from maskflownet.tasks.prediction.inputs import folder_frames, listed_pairs, one_pair, video_frames
+
+pytestmark = pytest.mark.usefixtures("info_logged")
+
+
+# --- what cannot be read --------------------------------------------------------------------------
+
+
+def test_both_pairs_of_an_unreadable_frame_are_left_out(frames, out, caplog):
+    (frames / "frame_10.png").write_text("no picture")
+    pipe = FakePipe()
+    assert run(pipe, Job(folder_frames(frames, 1), files_in(out))) == 1
+    assert pipe.shown == [(8, 9), (11, 12)]
+    assert flow_numbers(out) == {"frame_8": (8, 9), "frame_11": (11, 12)}
+    assert f"left out: {frames / 'frame_10.png'}: expected" in caplog.text
+    # Mended, the rest is done, and nothing else.
+    write_frames(frames, [10])
+    pipe = FakePipe()
+    assert run(pipe, Job(folder_frames(frames, 1), files_in(out))) == 0
+    assert pipe.shown == [(9, 10), (10, 11)]
+    assert len(flow_numbers(out)) == 4
+
+
+def test_with_a_stride_only_the_frames_own_pairs_are_left_out(frames, out):
+    (frames / "frame_10.png").write_text("no picture")
+    pipe = FakePipe()
+    assert run(pipe, Job(folder_frames(frames, 2), files_in(out))) == 1
+    assert pipe.shown == [(9, 11)]
+
+
+def test_strict_stops_at_once(frames, out):
+    (frames / "frame_10.png").write_text("no picture")
+    pipe = FakePipe()
+    with pytest.raises(InputError, match=r"frame_10\.png"):
+        run(pipe, Job(folder_frames(frames, 1), files_in(out), strict=True))
+    assert pipe.shown == [(8, 9)]
+
+
+def test_frames_of_two_sizes_make_no_pair(frames, out, caplog):
+    for number in (10, 11):
+        cv2.imwrite(str(frames / f"frame_{number}.png"), frame(number)[:8])
+    pipe = FakePipe()
+    assert run(pipe, Job(folder_frames(frames, 1), files_in(out))) == 1
+    assert pipe.shown == [(8, 9), (10, 11)]
+    names = f"{frames / 'frame_9.png'} and {frames / 'frame_10.png'}"
+    assert f"{names}: expected two images of one size, got 24x16 and 24x8" in caplog.text
+
+
+def test_a_pair_is_strict(frames, out):
+    (frames / "frame_9.png").write_text("no picture")
+    pair = one_pair(frames / "frame_8.png", frames / "frame_9.png")
+    with pytest.raises(InputError, match=r"frame_9\.png"):
+        run(FakePipe(), Job(pair, files_in(out)))
+
+
+def test_listed_pairs_that_cannot_be_read_are_left_out(frames, out, tmp_path):
+    lines = ["frames/frame_8.png frames/frame_12.png", "frames/nope.png frames/frame_9.png"]
+    (tmp_path / "list.txt").write_text("\n".join([*lines, "frames/frame_9.png frames/frame_8.png"]))
+    assert run(FakePipe(), Job(listed_pairs(tmp_path / "list.txt"), files_in(out))) == 1
+    assert flow_numbers(out) == {"frame_8": (8, 12), "frame_9": (9, 8)}
+
+
+def test_a_damaged_video_frame_is_left_out_and_named(tmp_path, out, caplog):
+    noise = np.random.default_rng(0)
+    pictures = [noise.integers(0, 255, (64, 96, 3), np.uint8) for _ in range(12)]
+    write_video(tmp_path / "in.mp4", pictures, 10)
+    data = bytearray((tmp_path / "in.mp4").read_bytes())
+    middle = len(data) // 2
+    length = len(data) // 8  # more than a frame
+    data[middle : middle + length] = noise.bytes(length)
+    (tmp_path / "in.mp4").write_bytes(data)
+    pipe = FakePipe()
+    assert run(pipe, Job(video_frames(tmp_path / "in.mp4", 1), files_in(out, "flo"))) == 1
+    bad = {record.args[0].args[0] for record in caplog.records if "left out" in record.msg}
+    indices = sorted(
+        int(text.split("frame ")[1].split(":")[0]) for text in bad if ", frame" in text
+    )
+    assert indices
+    expected = {n for n in range(11) if n not in indices and n + 1 not in indices}
+    assert {int(name) for name in flow_numbers(out)} == expected
+
+
+# --- stopped, and started again -------------------------------------------------------------------
+
+
+def test_what_is_finished_is_kept_and_the_rest_is_done(frames, out, caplog):
+    job = Job(folder_frames(frames, 1), files_in(out, "flo", "color", "mask"), {"checkpoint": "a"})
+    with pytest.raises(KeyboardInterrupt):
+        run(FakePipe(fail_after=2), job)
+    done = flow_numbers(out)
+    assert 1 <= len(done) <= 2 and not list(out.glob("*_color.png"))
+    old = {path: path.stat().st_mtime_ns for path in out.glob("*.flo")}
+    pipe = FakePipe()
+    assert run(pipe, job) == 0
+    assert len(pipe.shown) == 4 - len(done)
+    assert f"{len(done)} of 4 pairs are finished already" in caplog.text
+    assert {path: path.stat().st_mtime_ns for path in old} == old
+    assert flow_numbers(out) == {f"frame_{n}": (n, n + 1) for n in (8, 9, 10, 11)}
+    assert len(list(out.glob("*_color.png"))) == len(list(out.glob("*_mask.png"))) == 4
+
+
+def test_flow_is_written_last_so_that_it_stands_for_all(frames, out):
+    (out / "frame_8_mask.png").mkdir(parents=True)
+    with pytest.raises(OSError):
+        run(FakePipe(), Job(folder_frames(frames, 1), files_in(out, "flo", "mask")))
+    assert not (out / "frame_8.flo").exists()
+
+
+def test_a_video_is_put_together_from_what_was_finished(tmp_path):
+    source = video_of(tmp_path / "in.mp4", range(1, 8))
+    job = Job(video_frames(source, 1), files_in(tmp_path / "flow.mp4"), max_flow=100.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(FakePipe(fail_after=4), job)
+    assert listing(tmp_path) == ["flow.mp4.work", "in.mp4"]
+    done = len(list((tmp_path / "flow.mp4.work").glob("*.flo")))
+    assert done >= 3
+    pipe = FakePipe()
+    assert run(pipe, dataclasses.replace(job, inputs=video_frames(source, 1))) == 0
+    assert len(pipe.shown) == 6 - done
+    assert listing(tmp_path) == ["flow.mp4", "in.mp4"]
+    assert len(list(Video(tmp_path / "flow.mp4").frames())) == 6
+
+
+def test_asked_for_more_the_network_runs_only_if_it_must(frames, out):
+    inputs = folder_frames(frames, 1)
+    assert run(FakePipe(), Job(inputs, files_in(out, "flo"))) == 0
+    pipe = FakePipe()
+    assert run(pipe, Job(inputs, files_in(out, "flo", "color", "npy"))) == 0
+    assert pipe.shown == []
+    assert len(list(out.glob("*.npy"))) == 4
+    (out / "frame_9.flo").unlink()
+    pipe = FakePipe()
+    assert run(pipe, Job(inputs, files_in(out, "flo", "warped"))) == 0
+    assert len(pipe.shown) == 4
+
+
+def test_other_settings_are_not_mixed_in(frames, out):
+    job = Job(folder_frames(frames, 1), files_in(out), {"checkpoint": "a", "resize": None})
+    assert run(FakePipe(), job) == 0
+    other = dataclasses.replace(job, settings={"checkpoint": "a", "resize": (64, 128)})
+    with pytest.raises(InputError, match=r"resize null, not \[64, 128\]; .* --overwrite") as error:
+        run(FakePipe(), other)
+    assert "\n" not in str(error.value)
+    pipe = FakePipe()
+    assert run(pipe, dataclasses.replace(other, overwrite=True)) == 0
+    assert len(pipe.shown) == 4
+    assert run(FakePipe(), other) == 0
+
+
+def test_an_overwriting_run_that_was_stopped_goes_on_with_its_own(frames, out):
+    job = Job(folder_frames(frames, 1), files_in(out, "flo"), {"checkpoint": "a"})
+    assert run(FakePipe(), job) == 0
+    other = dataclasses.replace(job, settings={"checkpoint": "b"}, overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(FakePipe(fail_after=2), other)
+    left = 4 - len(flow_numbers(out))
+    assert left >= 2
+    pipe = FakePipe()
+    assert run(pipe, dataclasses.replace(other, overwrite=False)) == 0
+    assert len(pipe.shown) == left
+
+
+def test_a_changed_frame_is_not_mixed_in(frames, out):
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out))) == 0
+    cv2.imwrite(str(frames / "frame_10.png"), frame(99))
+    with pytest.raises(InputError, match=r"frame_9\.flo: is there, and was not made of"):
+        run(FakePipe(), Job(folder_frames(frames, 1), files_in(out)))
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out), overwrite=True)) == 0
+    assert flow_numbers(out)["frame_9"] == (9, 99)
+
+
+def test_frames_that_were_added_at_the_end_are_done(frames, out):
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out))) == 0
+    write_frames(frames, [13])
+    pipe = FakePipe()
+    assert run(pipe, Job(folder_frames(frames, 1), files_in(out))) == 0
+    assert pipe.shown == [(12, 13)]
+
+
+def test_another_stride_or_video_is_not_mixed_in(tmp_path, frames, out):
+    source = video_of(tmp_path / "in.mp4", range(1, 6))
+    assert run(FakePipe(), Job(video_frames(source, 1), files_in(out))) == 0
+    with pytest.raises(InputError, match="stride 1, not 2"):
+        run(FakePipe(), Job(video_frames(source, 2), files_in(out)))
+    video_of(source, range(1, 7))
+    with pytest.raises(InputError, match="video"):
+        run(FakePipe(), Job(video_frames(source, 1), files_in(out)))
+    again = Job(video_frames(source, 1), files_in(out), overwrite=True)
+    assert run(FakePipe(), again) == 0
+    assert len(flow_numbers(out)) == 5
+
+
+def test_flow_that_others_made_is_not_taken_for_ours(frames, out):
+    out.mkdir()
+    write_flo(out / "frame_9.flo", np.zeros((*SIZE_HW, 2), np.float32))
+    with pytest.raises(InputError, match=r"frame_9\.flo: is there, and was not made of"):
+        run(FakePipe(), Job(folder_frames(frames, 1), files_in(out)))
+    assert numbers_in(out / "frame_9.flo") == (0, 0)
+
+
+def test_a_record_that_is_none(frames, out):
+    out.mkdir()
+    (out / "predicted.json").write_text("[]")
+    with pytest.raises(InputError, match=r"predicted\.json: expected the record"):
+        run(FakePipe(), Job(folder_frames(frames, 1), files_in(out)))
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out), overwrite=True)) == 0
+
+
+def test_single_pairs_gather_in_one_folder_and_are_done_again(frames, out):
+    for second in (9, 10, 11):
+        pair = one_pair(frames / "frame_8.png", frames / f"frame_{second}.png")
+        assert run(FakePipe(), Job(pair, files_in(out))) == 0
+        assert flow_numbers(out) == {"frame_8": (8, second)}
+    pair = one_pair(frames / "frame_9.png", frames / "frame_8.png")
+    assert run(FakePipe(), Job(pair, files_in(out), {"checkpoint": "b"})) == 0
+    assert flow_numbers(out) == {"frame_8": (8, 11), "frame_9": (9, 8)}

@@ -1,0 +1,255 @@
+"""A whole run, with a network that only tells which frames it was shown: every result read back."""
+
+import dataclasses
+import threading
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from prediction_helpers import (
+    SIZE_HW,
+    FakePipe,
+    files_in,
+    flow_numbers,
+    frame,
+    listing,
+    numbers_in,
+    video_of,
+)
+
+from maskflownet.config.errors import InputError
+from maskflownet.output import draw_arrows, flow_to_color
+from maskflownet.reader.flow_files import read_kitti_png, read_npy, write_flo
+from maskflownet.reader.images import read_image
+from maskflownet.reader.videos import Video
+from maskflownet.tasks.prediction import Job, run
+from maskflownet.tasks.prediction.files import ENDINGS
+from maskflownet.tasks.prediction.inputs import folder_frames, one_pair, video_frames
+
+pytestmark = pytest.mark.usefixtures("info_logged")
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_result(frames, out):
+    files = files_in(out, *ENDINGS)
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files)) == 0
+    names = [f"frame_{number}" for number in (8, 9, 10, 11)]
+    assert listing(out) == sorted(
+        [f"{name}{ending}" for name in names for ending in ENDINGS.values()] + ["predicted.json"]
+    )
+    flow = np.full((*SIZE_HW, 2), (9, 10), np.float32)
+    name = out / "frame_9"
+    assert numbers_in(f"{name}.flo") == (9, 10)
+    np.testing.assert_array_equal(read_npy(f"{name}.npy"), flow)
+    stored, valid = read_kitti_png(f"{name}_kitti.png")
+    np.testing.assert_array_equal(stored, flow)
+    assert (valid == 255).all()
+    mask = cv2.imread(f"{name}_mask.png", cv2.IMREAD_UNCHANGED)
+    assert mask.shape == SIZE_HW and (mask == 51).all()
+    np.testing.assert_array_equal(read_image(f"{name}_warped.png"), frame(10))
+    arrows = draw_arrows(frame(9), flow)
+    np.testing.assert_array_equal(read_image(f"{name}_arrows.png"), arrows)
+
+
+def test_colours_compare_within_a_sequence(frames, out):
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out))) == 0
+    longest = float(np.hypot(11, 12))
+    for first in (8, 11):
+        flow = np.full((*SIZE_HW, 2), (first, first + 1), np.float32)
+        np.testing.assert_array_equal(
+            read_image(out / f"frame_{first}_color.png"), flow_to_color(flow, longest)
+        )
+
+
+def test_max_flow_fixes_the_scale(frames, out):
+    files = files_in(out, "color", legend=True)
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files, max_flow=100.0)) == 0
+    flow = np.full((*SIZE_HW, 2), (8, 9), np.float32)
+    color = flow_to_color(flow, 100.0)
+    np.testing.assert_array_equal(read_image(out / "frame_8_color.png"), color)
+    assert "legend.png" in listing(out)
+    assert not list(out.rglob("*.flo"))
+    assert "work" not in listing(out)
+
+
+def test_backward_flow_and_the_consistency_mask(frames, out):
+    class Opposite(FakePipe):
+        def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
+            for prediction in super().predict_pairs(pairs):
+                u, v = prediction.flow[0, 0]
+                yield prediction._replace(
+                    flow=np.full_like(prediction.flow, (2, 0) if u < v else (-2, 0))
+                )
+
+    pipe = Opposite()
+    files = files_in(out, "flo", backward=True)
+    assert run(pipe, Job(folder_frames(frames, 1), files)) == 0
+    assert pipe.shown[:4] == [(8, 9), (9, 8), (9, 10), (10, 9)]
+    assert numbers_in(out / "frame_8.flo") == (2, 0)
+    assert numbers_in(out / "frame_8_backward.flo") == (-2, 0)
+    mask = cv2.imread(str(out / "frame_8_consistent.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == SIZE_HW
+    assert (mask[:, :-2] == 255).all() and (mask[:, -2:] == 0).all()
+
+
+def test_one_file_for_one_pair(frames, out, tmp_path):
+    pair = one_pair(frames / "frame_8.png", frames / "frame_10.png")
+    for name, more in (("a.flo", ()), ("b.png", ()), ("c.flo", ("color", "mask"))):
+        files = files_in(tmp_path / name, *more)
+        inputs = dataclasses.replace(pair, name=lambda number, files=files: files.one.stem)
+        assert run(FakePipe(), Job(inputs, files)) == 0
+    assert listing(tmp_path) == ["a.flo", "b.png", "c.flo", "c_color.png", "c_mask.png", "frames"]
+    assert numbers_in(tmp_path / "a.flo") == (8, 10)
+    flow = np.full((*SIZE_HW, 2), (8, 10), np.float32)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), flow_to_color(flow))
+
+
+def test_true_flow_gives_the_error_and_its_picture(frames, out, tmp_path, caplog):
+    truth = np.full((*SIZE_HW, 2), (8, 9), np.float32)
+    truth[:4] = 8, 13  # an error of 4 px in a quarter of the rows
+    truth[-1] = 1e10  # not known
+    write_flo(tmp_path / "truth.flo", truth)
+    pair = one_pair(frames / "frame_8.png", frames / "frame_9.png")
+    files = files_in(out, "flo")
+    assert run(FakePipe(), Job(pair, files, truth=tmp_path / "truth.flo")) == 0
+    epe = 4 * 4 / 15
+    assert f"EPE {epe:.3f} px, Fl {100 * 4 / 15:.2f} %, over {15 * 24} pixels" in caplog.text
+    picture = read_image(out / "frame_8_error.png")
+    assert (picture[0] == (144, 224, 254)).all()
+    assert (picture[5] == (149, 54, 49)).all()
+    assert (picture[-1] == 0).all()
+
+
+# --- videos ---------------------------------------------------------------------------------------
+
+
+def test_a_video_becomes_a_video(tmp_path):
+    source = video_of(tmp_path / "in.mp4", range(1, 8), 12.5, (31, 47))
+    files = files_in(tmp_path / "flow.mp4")
+    pipe = FakePipe()
+    assert run(pipe, Job(video_frames(source, 1), files, max_flow=100.0)) == 0
+    assert listing(tmp_path) == ["flow.mp4", "in.mp4"]
+    result = Video(tmp_path / "flow.mp4")
+    assert (result.rate, result.expected) == (12.5, 6)
+    pictures = list(result.frames())
+    assert len(pictures) == 6
+    assert pictures[0].shape == (32, 48, 3)
+    for picture, numbers in zip(pictures, pipe.shown, strict=True):
+        flow = np.full((1, 1, 2), numbers, np.float32)
+        assert np.abs(picture.astype(int) - flow_to_color(flow, 100.0)).max() <= 6
+
+
+def test_input_and_flow_side_by_side(tmp_path, frames):
+    for number in (8, 9, 10, 11, 12):
+        plain = np.full((*SIZE_HW, 3), (number, 120, 200), np.uint8)
+        cv2.imwrite(str(frames / f"frame_{number}.png"), plain)
+    files = files_in(tmp_path / "flow.mp4", legend=True)
+    job = Job(folder_frames(frames, 2), files, side_by_side=True, rate=5, max_flow=30.0)
+    assert run(FakePipe(), job) == 0
+    assert listing(tmp_path) == ["flow.mp4", "flow_legend.png", "frames"]
+    result = Video(tmp_path / "flow.mp4")
+    assert result.rate == 5
+    pictures = list(result.frames())
+    assert len(pictures) == 3
+    flow = np.full((1, 1, 2), (9, 11), np.float32)
+    assert pictures[1].shape == (16, 48, 3)
+    assert np.abs(pictures[1][4:12, 28:].astype(int) - flow_to_color(flow, 30.0)).max() <= 6
+    assert np.abs(pictures[1][4:12, :20].astype(int) - (9, 120, 200)).max() <= 6
+
+
+def test_a_video_beside_the_files_of_a_folder(tmp_path, frames, out):
+    files = files_in(out, "flo", video=tmp_path / "flow.mkv")
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files)) == 0
+    assert len(list(Video(tmp_path / "flow.mkv").frames())) == 4
+    assert listing(out) == [*(f"frame_{n}.flo" for n in (10, 11, 8, 9)), "predicted.json"]
+
+
+def test_a_video_is_read_with_a_stride(tmp_path, out):
+    source = video_of(tmp_path / "in.mp4", range(1, 8))
+    pipe = FakePipe()
+    assert run(pipe, Job(video_frames(source, 3), files_in(out, "flo"))) == 0
+    assert sorted(flow_numbers(out)) == ["000000", "000001", "000002", "000003"]
+    shown = [(round(first / 20), round(second / 20)) for first, second in pipe.shown]
+    assert shown == [(1, 4), (2, 5), (3, 6), (4, 7)]
+
+
+def test_a_video_of_one_frame_has_no_pair(tmp_path, out):
+    source = video_of(tmp_path / "in.mp4", [1])
+    with pytest.raises(InputError, match="expected 2 frames or more, got 1"):
+        run(FakePipe(), Job(video_frames(source, 1), files_in(out)))
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["folder", "video"])
+def test_memory_does_not_grow_with_the_number_of_frames(tmp_path, source):
+    def peak(count):
+        numbers = [n % 12 for n in range(count)]
+        if source == "video":
+            inputs = video_frames(video_of(tmp_path / f"{count}.mp4", numbers, 10, (96, 128)), 1)
+        else:
+            folder = tmp_path / str(count)
+            folder.mkdir()
+            for index in range(count):
+                cv2.imwrite(str(folder / f"{index}.png"), np.full((96, 128, 3), 9, np.uint8))
+            inputs = folder_frames(folder, 1)
+        files = files_in(tmp_path / f"out{count}", "flo", "color", video=tmp_path / f"{count}o.mp4")
+        tracemalloc.start()
+        try:
+            assert run(FakePipe(), Job(inputs, files, side_by_side=True)) == 0
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(3)  # what is imported on the way
+    few, many = peak(20), peak(100)
+    # How full the queues get varies by a few frames; keeping all would be 80 more.
+    frame_bytes = 96 * 128 * 3
+    assert few > 3 * frame_bytes
+    assert many - few < 40 * frame_bytes
+
+
+def test_reading_network_and_writing_overlap(frames, out, monkeypatch):
+    from maskflownet.tasks.prediction import inputs as inputs_module
+    from maskflownet.tasks.prediction import job as job_module
+
+    read_later, predicted_second = threading.Event(), threading.Event()
+
+    def read(path):
+        if path.stem == "frame_10":
+            read_later.set()
+        return read_image(path)
+
+    def write(path, flow):
+        assert predicted_second.wait(10), "the network waited for the first flow to be written"
+        write_flo(path, flow)
+
+    class Pipe(FakePipe):
+        def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
+            for count, prediction in enumerate(super().predict_pairs(pairs)):
+                if count == 0:
+                    assert read_later.wait(10), "no frame was read while the network ran"
+                if count == 1:
+                    predicted_second.set()
+                yield prediction
+
+    monkeypatch.setattr(inputs_module, "read_image", read)
+    monkeypatch.setattr(job_module, "write_flo", write)
+    assert run(Pipe(), Job(folder_frames(frames, 1), files_in(out, "flo"))) == 0
+
+
+def test_frames_are_read_once_and_only_if_needed(frames, out, monkeypatch):
+    from maskflownet.tasks.prediction import inputs as module
+
+    read = []
+    monkeypatch.setattr(module, "read_image", lambda path: read.append(path.stem) or frame(9))
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out))) == 0
+    assert sorted(read) == sorted(f"frame_{n}" for n in range(8, 13))
+    (out / "frame_9.flo").unlink()
+    read.clear()
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out))) == 0
+    assert sorted(read) == ["frame_10", "frame_9"]

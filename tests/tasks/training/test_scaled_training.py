@@ -1,0 +1,147 @@
+"""`start: scaled`: when a training's weights are scaled, and what that does to its resuming."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+import pytest
+from golden import recipe_pipeline
+from main_runs import write_dataset
+
+from maskflownet.config import load_dataset_config
+from maskflownet.main import main
+from maskflownet.network import Pipeline
+from maskflownet.reader.datasets import make_dataset
+from maskflownet.tasks.runs.checkpoints import find_checkpoint
+from maskflownet.tasks.training import start
+
+SCALED = {"start": "scaled", "learning_rate": [[6, 1e-4]]}
+SAID = "the random weights are scaled by what they make of 5 pairs\n"
+FIRST_STAGE = "5abJan01-0000"
+
+
+@pytest.fixture
+def begun(monkeypatch):
+    """The pipelines that would be trained, in place of a training."""
+    pipes = []
+
+    def note(pipe, *rest):
+        pipes.append(pipe)
+        return 0
+
+    monkeypatch.setattr(start, "train", note)
+    return pipes
+
+
+@pytest.fixture(scope="module")
+def first_stage():
+    with tempfile.TemporaryDirectory() as folder:
+        recipe_pipeline("MaskFlownet_S").save(Path(folder) / f"{FIRST_STAGE}_4")
+        yield Path(folder)
+
+
+def train(root, *flags, config="MaskFlownet_S", **optimizer):
+    dataset = write_dataset(root, optimizer=SCALED | optimizer)
+    return main([config, "--dataset_cfg", str(dataset), "--root", str(root), *map(str, flags)])
+
+
+def link(folder, root):
+    (root / "weights").mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        (root / "weights" / path.name).symlink_to(path)
+
+
+def is_identity(network):
+    weight = network.deform2.weight.data().asnumpy()
+    return np.array_equal(weight[:, :, 1, 1], np.eye(len(weight)))
+
+
+def weight(network, name):
+    return getattr(network, name)[0].weight.data().asnumpy()
+
+
+def test_a_new_training_is_scaled_where_its_data_says_so(root, begun, capsys):
+    for seed in (0, 0, 1):
+        assert train(root, "--seed", seed) == 0
+    assert capsys.readouterr().out.count(SAID) == 3
+    assert all(is_identity(pipe.network) for pipe in begun)
+    first, again, other = (weight(pipe.network, "conv3a") for pipe in begun)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert train(root, start="reference") == 0
+    assert SAID not in capsys.readouterr().out and not is_identity(begun[-1].network)
+
+
+def test_the_first_pairs_tell_cropped_as_for_training(root, begun, monkeypatch):
+    given = []
+    monkeypatch.setattr(Pipeline, "scale_start", lambda pipe, *images: given.extend(images))
+    dataset = write_dataset(root, optimizer=SCALED, orig_shape=[64, 80])
+    assert main(["MaskFlownet_S", "--dataset_cfg", str(dataset), "--root", str(root)]) == 0
+    pairs = make_dataset(load_dataset_config(dataset), "train")
+    for images, name in zip(given, ("image1", "image2"), strict=True):
+        wanted = [getattr(pair, name)[:64, :80] for pair in pairs]
+        np.testing.assert_array_equal(images, wanted)
+
+
+def test_a_new_run_from_a_checkpoint_is_not_scaled(root, begun, first_stage, capsys):
+    link(first_stage, root)
+    assert train(root, "-c", FIRST_STAGE, "--clear_steps") == 0
+    assert SAID not in capsys.readouterr().out
+    for name in ("conv3a", "conv2_4", "conv3f"):
+        wanted = weight(recipe_pipeline("MaskFlownet_S").network, name)
+        np.testing.assert_array_equal(weight(begun[0].network, name), wanted)
+
+
+def test_over_a_first_stage_the_second_alone_is_scaled(root, begun, first_stage, capsys):
+    link(first_stage, root)
+    assert train(root, "-c", FIRST_STAGE, "--clear_steps", config="MaskFlownet") == 0
+    assert SAID in capsys.readouterr().out
+    cascade = begun[0].network
+    assert is_identity(cascade)
+    wanted = recipe_pipeline("MaskFlownet_S").network
+    own = wanted._collect_params_with_prefix()
+    for name, parameter in cascade.MaskFlownet_S._collect_params_with_prefix().items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), own[name].data().asnumpy())
+
+
+def test_a_cascade_that_was_trained_is_not_scaled(root, begun, capsys):
+    recipe_pipeline("MaskFlownet").save(root / "weights" / "ca5Jan01-0000_4")
+    assert train(root, "-c", "ca5", "--clear_steps", config="MaskFlownet") == 0
+    assert SAID not in capsys.readouterr().out and not is_identity(begun[0].network)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(root, capsys):
+    whole, resumed = root / "whole", root / "resumed"
+    for folder in (whole, resumed):
+        folder.mkdir()
+    assert train(whole) == 0
+    run = find_checkpoint("", whole / "weights").run
+    shutil.copytree(whole / "logs", resumed / "logs")
+    (resumed / "weights").mkdir()
+    for path in (whole / "weights").glob("*_4.*"):
+        shutil.copy(path, resumed / "weights")
+    assert capsys.readouterr().out.count(SAID) == 1
+    assert main(["MaskFlownet_S", "-c", run, "--root", str(resumed)]) == 0
+    assert SAID not in capsys.readouterr().out
+    ends = [mx.nd.load(str(folder / "weights" / f"{run}_6.params")) for folder in (whole, resumed)]
+    for name, array in ends[0].items():
+        np.testing.assert_array_equal(array.asnumpy(), ends[1][name].asnumpy())
+
+
+@pytest.mark.parametrize("config", ["MaskFlownet_S", "MaskFlownet"])
+def test_debug_tries_it_too(root, config, monkeypatch, capsys):
+    scaled = []
+    monkeypatch.setattr(Pipeline, "scale_start", lambda pipe, *images: scaled.append(images))
+    assert train(root, "--debug", config=config) == 0
+    # A cascade is tried without a first stage, which a real training needs.
+    assert len(scaled) == (config == "MaskFlownet_S")
+    assert "resume work" in capsys.readouterr().out
+
+
+def test_another_start_is_refused_in_one_line(root, capsys):
+    assert train(root, start="fast") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "optimizer.start: expected one of reference, scaled, got 'fast'" in error

@@ -1,0 +1,109 @@
+"""A training loop's surroundings without a network and without processes."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+from main_runs import RATE, write_dataset
+
+from maskflownet.config import load_dataset_config
+from maskflownet.network import Peers, Pipeline
+from maskflownet.reader.loading import Batch
+from maskflownet.reader.sample import FlowSample
+from maskflownet.tasks.training.data import TrainingData, TrainSettings
+
+
+class FakePipe:
+    """Counts steps where a pipeline would train.
+
+    The loss is 1 but at the steps of `losses`. At those of `signals` the process gets that signal
+    in the middle of the step.
+    """
+
+    peers = Peers()
+    set_learning_rate = Pipeline.set_learning_rate
+
+    def __init__(self, schedule=((10, RATE),), losses=(), signals=(), first_step=1):
+        optimizer = SimpleNamespace(learning_rate=schedule)
+        self.config = SimpleNamespace(optimizer=optimizer)
+        self.trainer = SimpleNamespace(learning_rate=None, set_learning_rate=self._note_rate)
+        self.losses, self.signals = dict(losses), dict(signals)
+        self.step = first_step - 1
+        self.calls = []
+        self.validated = []
+        self.before_saving = lambda: None
+
+    def _note_rate(self, rate):
+        self.trainer.learning_rate = rate
+
+    def train_batch(self, image1, image2, flow, geo_aug, color_aug, mask, micro_batch):
+        self.step += 1
+        self.calls.append((self.step, self.trainer.learning_rate, len(image1), micro_batch))
+        if self.step in self.signals:
+            os.kill(os.getpid(), self.signals[self.step])
+        loss = self.losses.get(self.step, 1.0)
+        if isinstance(loss, Exception):
+            raise loss
+        return {"epe": 2.0 * self.step, "loss": loss, "updated": bool(np.isfinite(loss))}
+
+    def validate(self, images1, images2, flows, masks):
+        seen = list(zip(images1, images2, flows, masks, strict=True))
+        self.validated.append((self.step, len(seen)))
+        return 3.0
+
+    def save(self, prefix):
+        self.before_saving()
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (".states", ".params"):
+            prefix.with_name(prefix.name + suffix).write_text(str(self.step))
+
+
+class FakeLoader:
+    """Yields batches of blank pairs; raises `failures[step]` instead of that step's batch."""
+
+    def __init__(self, batch=2, failures=()):
+        self.batch, self.failures = batch, dict(failures)
+        self.is_open = False
+
+    def batches(self, first_step=1):
+        self.is_open = True
+        try:
+            step = first_step
+            while True:
+                if step in self.failures:
+                    raise self.failures[step]
+                image = np.zeros((self.batch, 3, 64, 64), np.uint8)
+                flow = np.zeros((self.batch, 2, 64, 64), np.float32)
+                names = tuple(f"pair-{step}-{sample}" for sample in range(self.batch))
+                samples = tuple(range(self.batch))
+                yield Batch(step, image, image, flow, image[:, :1], names, samples)
+                step += 1
+        finally:
+            self.is_open = False
+
+
+class FakeSet:
+    """Blank pairs to validate on; sends the process a signal when pair `signal_at` is read."""
+
+    def __init__(self, pairs=3, signal_at=None):
+        self.pairs, self.signal_at = pairs, signal_at
+        self.read = 0
+
+    def __len__(self):
+        return self.pairs
+
+    def __getitem__(self, index):
+        self.read += 1
+        if index == self.signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        image = np.zeros((64, 64, 3), np.uint8)
+        return FlowSample(image, image, np.zeros((64, 64, 2), np.float32), image[..., :1])
+
+
+def fake_data(folder, loader=None, validation_set=None, **changes):
+    """Return TrainingData around a FakeLoader and the settings that go with it."""
+    config = load_dataset_config(write_dataset(folder, **changes))
+    loader = loader or FakeLoader()
+    data = TrainingData(config, FakeSet(5), validation_set, loader)
+    return data, TrainSettings(loader.batch, loader.batch)
