@@ -23,9 +23,11 @@ from maskflownet.config.checks import (
     size_hw,
     value_range,
 )
+from maskflownet.config.errors import InputError
 from maskflownet.config.files import CONFIG_DIR, read_config, read_mapping
+from maskflownet.config.registry import DATASETS
 
-KINDS = ("chairs", "things3d", "sintel", "kitti", "hd1k", "synthetic", "list", "folder")
+KINDS = tuple(DATASETS)
 
 MOST_SCENES = 10**7  # whose order alone takes 80 MB
 
@@ -178,13 +180,17 @@ class DatasetConfig:
     cameras, directions : tuple of str
         Which parts of FlyingThings3D: "left", "right"; "into_future", "into_past".
     years : tuple of int
-        Which parts of KITTI: 2012, 2015.
+        Which parts of KITTI: 2012, 2015; by default those that are there.
     ground_truth : str
         KITTI: "occ" for all pixels with ground truth, "noc" for the visible ones alone.
     train_list, valid_list : pathlib.Path or None
         Own data, `dataset: list`: text files with a pair per line.
     train_folder, valid_folder : pathlib.Path or None
         Own data, `dataset: folder`: folders of frames with flow beside.
+    valid_share : float or None
+        Own data: this share of the training pairs is for validation, in place of a list or folder.
+    validation_pairs : int or None
+        Validate on so many pairs during training, spread over the validation set; None for all.
     synthetic : SyntheticConfig
         Which scenes are generated, `dataset: synthetic`.
     geometry : GeometryConfig
@@ -214,12 +220,14 @@ class DatasetConfig:
         default=("into_future", "into_past"),
         metadata=key(sequence(one_of("into_future", "into_past"))),
     )
-    years: tuple[int, ...] = field(default=(2012, 2015), metadata=key(sequence(one_of(2012, 2015))))
+    years: tuple[int, ...] = field(default=(), metadata=key(sequence(one_of(2012, 2015))))
     ground_truth: str = field(default="occ", metadata=key(one_of("occ", "noc")))
     train_list: Path | None = field(default=None, metadata=key(path_beside))
     valid_list: Path | None = field(default=None, metadata=key(path_beside))
     train_folder: Path | None = field(default=None, metadata=key(path_beside))
     valid_folder: Path | None = field(default=None, metadata=key(path_beside))
+    valid_share: float | None = field(default=None, metadata=key(number(above=0)))
+    validation_pairs: int | None = field(default=None, metadata=key(integer(1)))
     synthetic: SyntheticConfig = field(
         default=SyntheticConfig(), metadata=key(section(SyntheticConfig))
     )
@@ -236,8 +244,9 @@ class DatasetConfig:
 def load_dataset_config(name_or_path: str | os.PathLike) -> DatasetConfig:
     """Read and check a dataset config.
 
-    What the file leaves out comes from the file in config/ that is named like its `dataset`; so
-    the original's files, which have no batch size or augmentation in them, get the original's.
+    What the file leaves out comes from the file that its `base` names or, without that, from the
+    one in config/ that is named like its `dataset`; so the original's files, which have no batch
+    size or augmentation in them, get the original's.
 
     Parameters
     ----------
@@ -253,13 +262,31 @@ def load_dataset_config(name_or_path: str | os.PathLike) -> DatasetConfig:
     """
     path, mapping = read_config(name_or_path, "dataset")
     where = Where(path)
-    kind = one_of(*KINDS)(mapping.get("dataset"), where.below("dataset"))
-    base_path = CONFIG_DIR / f"{kind}.yaml"
-    base = read_mapping(base_path)
-    # Checked on its own, so that its mistakes are not blamed on the file that builds on it.
-    from_mapping(DatasetConfig, base, Where(base_path), name=kind, path=base_path)
-    config = from_mapping(DatasetConfig, _merged(base, mapping), where, name=path.stem, path=path)
+    one_of(*KINDS)(mapping.get("dataset"), where.below("dataset"))
+    mapping = _completed(path, mapping, (path,))
+    config = from_mapping(DatasetConfig, mapping, where, name=path.stem, path=path)
     return _checked_whole(config)
+
+
+def _completed(path, mapping, seen):
+    """Return a file's mapping completed by what it builds on; `seen` are the files on the way."""
+    mapping = dict(mapping)
+    base = mapping.pop("base", None)
+    if base is None:
+        base_path = CONFIG_DIR / f"{mapping['dataset']}.yaml"
+        if path == base_path:
+            return mapping
+        base_mapping = read_mapping(base_path)
+    else:
+        if not isinstance(base, str):
+            raise Where(path).below("base").wrong("the name of a dataset config", base)
+        base_path, base_mapping = read_config(base, "dataset")
+    if base_path in seen:
+        raise Where(path).below("base").wrong("a file that does not build on this one", base)
+    base_mapping = _completed(base_path, base_mapping, (*seen, base_path))
+    # Checked on its own, so that its mistakes are not blamed on the file that builds on it.
+    from_mapping(DatasetConfig, base_mapping, Where(base_path), name=base_path.stem, path=base_path)
+    return _merged(base_mapping, mapping)
 
 
 def _merged(base, mapping):
@@ -276,6 +303,8 @@ def _merged(base, mapping):
 def _checked_whole(config):
     """Check what no single key can tell; return the config."""
     where = Where(config.path)
+    if config.valid_share is not None:
+        _check_share(config, where)
     if config.kitti + config.hd1k >= config.batch:
         raise where.wrong(
             f"kitti + hd1k of less than batch ({config.batch})", config.kitti + config.hd1k
@@ -295,6 +324,22 @@ def _checked_whole(config):
             list(config.synthetic.size),
         )
     return config
+
+
+def _check_share(config, where):
+    """Raise InputError unless a share of own data can be for validation."""
+    where = where.below("valid_share")
+    if config.valid_share >= 1:
+        raise where.wrong("a number less than 1", config.valid_share)
+    if config.dataset not in ("list", "folder"):
+        raise InputError(
+            f"{where.file}: valid_share is for own data (`dataset: list` or `folder`); leave it out"
+        )
+    for name in ("valid_list", "valid_folder"):
+        if getattr(config, name) is not None:
+            raise InputError(
+                f"{where.file}: expected {name} or valid_share, got both; leave one out"
+            )
 
 
 def _covers(size, inner):

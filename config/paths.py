@@ -7,15 +7,9 @@ from pathlib import Path
 
 from maskflownet.config.checks import Where, unknown_name
 from maskflownet.config.files import CONFIG_DIR, ROOT, read_mapping, user_path
+from maskflownet.config.registry import ROOT_VARIABLES
 
 PATHS_FILE = CONFIG_DIR / "paths.yaml"
-ROOT_VARIABLES = {
-    "chairs": "MASKFLOWNET_CHAIRS",
-    "things3d": "MASKFLOWNET_THINGS3D",
-    "sintel": "MASKFLOWNET_SINTEL",
-    "kitti": "MASKFLOWNET_KITTI",
-    "hd1k": "MASKFLOWNET_HD1K",
-}
 
 
 def load_paths(

@@ -120,14 +120,15 @@ def check_datasets(paths: Mapping[str, Path | None]) -> bool:
     bool
         Whether every set whose root is set is complete.
     """
-    from maskflownet.reader.datasets import PUBLISHED
+    from maskflownet.reader.datasets import published_sets
+    from maskflownet.reader.datasets.base import set_root
 
     complete = True
-    for name, published in PUBLISHED.items():
-        root = paths.get(published.dataset)
+    for name, published in published_sets().items():
+        root = set_root(published.roots, paths)
         if root is None:
-            variable = ROOT_VARIABLES[published.dataset]
-            status = f"not set: {variable}, or {published.dataset} in config/{PATHS_FILE.name}"
+            variable = ROOT_VARIABLES[published.roots[0]]
+            status = f"not set: {variable}, or {published.roots[0]} in config/{PATHS_FILE.name}"
         else:
             status, is_complete = _status(published, paths)
             status = f"{root}: {status}"
@@ -137,11 +138,13 @@ def check_datasets(paths: Mapping[str, Path | None]) -> bool:
 
 
 def _log(name, text):
-    logger.info("%-15s %s", name, text)
+    logger.info("%-20s %s", name, text)
 
 
 def _status(published, paths):
     """Return words for what is there of a set, and whether that is all."""
+    if words := published.absent(paths):
+        return words, True
     try:
         dataset = published.open(paths)
     except InputError as error:

@@ -9,12 +9,15 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from maskflownet.config import InputError, MissingDataError
+from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.config.paths import PATHS_FILE, ROOT_VARIABLES
 from maskflownet.reader.flow_files import read_flow
 from maskflownet.reader.images import read_mask, read_pair
 from maskflownet.reader.resizing import resize_sample
 from maskflownet.reader.sample import FlowSample
+
+Paths = Mapping[str, Path | None]
+Parts = Mapping[str, tuple[str, Mapping]]
 
 
 class FlowDataset(ABC):
@@ -25,6 +28,11 @@ class FlowDataset(ABC):
     color_order : str
         "BGR" or "RGB", the order of the images' channels; "mixed" where the parts differ. The
         released weights were trained with it.
+    sets : mapping
+        What `--check` lists: what follows the dataset's name, such as "clean", to the split and
+        the options (keywords of the class) of that part.
+    evaluations : mapping
+        What `--valid` evaluates on, in the same form.
     names : sequence of str
         What each pair is called, in the order of the pairs.
     expected : int or None
@@ -34,9 +42,34 @@ class FlowDataset(ABC):
     """
 
     color_order: ClassVar[str] = "BGR"
+    sets: ClassVar[Parts] = {"": ("all", {})}
+    evaluations: ClassVar[Parts] = {}
     names: Sequence[str]
     expected: int | None = None
     first_missing: str | None = None
+
+    @classmethod
+    def from_config(cls, config: DatasetConfig, split: str, paths: Paths) -> "FlowDataset":
+        """Make the dataset that a config describes, of the split "train", "valid" or "all"."""
+        return cls(paths, split, **cls.options(config))
+
+    @classmethod
+    def options(cls, config: DatasetConfig) -> dict:
+        """Return the keywords of the class that a config sets, beside paths and split."""
+        del config
+        return {}
+
+    @classmethod
+    def expected_pairs(cls, split: str, **options) -> int | None:
+        """Return how many pairs were published, None where that is not known."""
+        del split, options
+        return None
+
+    @classmethod
+    def absent(cls, paths: Paths, **options) -> str | None:
+        """Return words for a part that need not be there, None where it ought to be."""
+        del paths, options
+        return None
 
     def __len__(self):
         return len(self.names)
@@ -116,7 +149,7 @@ class FileDataset(FlowDataset):
     def __getitem__(self, index):
         files = self.pairs[index]
         image1, image2 = read_pair(files.image1, files.image2)
-        flow, valid = read_flow(files.flow)
+        flow, valid = self.read_truth(files)
         check_size(files.flow, flow, files.image1, image1)
         valid = self.mask_valid(valid, files)
         occluded = self.read_occluded(files, valid) if files.occlusion else None
@@ -124,6 +157,10 @@ class FileDataset(FlowDataset):
             image1, image2 = (np.ascontiguousarray(image[..., ::-1]) for image in (image1, image2))
         sample = self.adjust(FlowSample(image1, image2, flow, valid, occluded, files.name))
         return resize_sample(sample, self.resize_hw) if self.resize_hw else sample
+
+    def read_truth(self, files: PairFiles) -> tuple[np.ndarray, np.ndarray]:
+        """Return flow and valid mask as `reader.flow_files.read_flow` does, of the images' size."""
+        return read_flow(files.flow)
 
     def mask_valid(self, valid: np.ndarray, files: PairFiles) -> np.ndarray:
         """Return `valid` where the pair's mask is not black."""
@@ -191,7 +228,17 @@ def names_in(folder: str | os.PathLike, pattern: str = ".*") -> list[str]:
         return []
 
 
-def root_of(dataset: str, paths: Mapping[str, Path | None], *inside: str) -> Path:
+def in_split(held_out: bool, split: str) -> bool:
+    """Return whether what is, or is not, held out for validation belongs to a split."""
+    return split == "all" or held_out == (split == "valid")
+
+
+def render_passes(config: DatasetConfig) -> tuple[str, ...]:
+    """Return the rendering passes that a config's `sub_type` stands for."""
+    return ("clean", "final") if config.sub_type == "mixed" else (config.sub_type,)
+
+
+def root_of(dataset: str, paths: Paths, *inside: str) -> Path:
     """Return the root folder of a dataset, made sure that it holds the files and folders `inside`.
 
     Raises
@@ -211,15 +258,21 @@ def root_of(dataset: str, paths: Mapping[str, Path | None], *inside: str) -> Pat
     return root
 
 
+def set_root(roots: Sequence[str], paths: Paths) -> Path | None:
+    """Return the first of these roots that is set, None if none is."""
+    return next((paths[root] for root in roots if paths.get(root) is not None), None)
+
+
 def open_sets(
-    openers: Mapping[str, tuple[str, Callable]], paths: Mapping[str, Path | None], purpose: str
+    openers: Mapping[str, tuple[Sequence[str], Callable]], paths: Paths, purpose: str
 ) -> tuple[dict, list[tuple[str, str]]]:
     """Return the sets that are there, and those that are left out.
 
     Parameters
     ----------
     openers : mapping
-        Name to the dataset under whose root the set lies, and what opens it from the roots.
+        Name to the names of the roots under which the set may lie, and what opens it from the
+        roots.
     paths : mapping
         Dataset names to root folders or None, as `config.load_paths` gives them.
     purpose : str
@@ -238,13 +291,13 @@ def open_sets(
         A root that is set is no folder, or no set is there.
     """
     sets, skipped = {}, []
-    for name, (dataset, open_set) in openers.items():
-        root = paths.get(dataset)
-        if root is not None and not root.is_dir():
-            raise MissingDataError(
-                f"{dataset}: its folder {root} is missing; correct "
-                f"{ROOT_VARIABLES[dataset]} or config/{PATHS_FILE.name}"
-            )
+    for name, (roots, open_set) in openers.items():
+        for root in roots:
+            if paths.get(root) is not None and not paths[root].is_dir():
+                raise MissingDataError(
+                    f"{root}: its folder {paths[root]} is missing; correct "
+                    f"{ROOT_VARIABLES[root]} or config/{PATHS_FILE.name}"
+                )
         try:
             sets[name] = open_set(paths)
         except MissingDataError as error:

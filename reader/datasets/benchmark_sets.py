@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maskflownet.config.registry import DATASETS
 from maskflownet.reader.datasets.base import complete_pairs, names_in, open_sets, root_of
-from maskflownet.reader.datasets.kitti import YEARS
+from maskflownet.reader.datasets.kitti import YEARS, year_folder
 from maskflownet.reader.images import read_pair
 
 Paths = Mapping[str, Path | None]
@@ -137,13 +138,19 @@ def kitti_test(paths: Paths, year: int) -> UnlabelledSet:
                 testing/
                     image_2/                as colored_0/ above
 
+    Or as for the training half (`reader.datasets.kitti.Kitti`): one year's folder, or one of its
+    own.
+
     Raises
     ------
     MissingDataError
         The root is not set or lacks that folder.
     """
-    inside = f"{year}/testing/{YEARS[year].images}"
-    images = root_of("kitti", paths, inside) / inside
+    inside = f"testing/{YEARS[year].images}"
+    folder = year_folder(paths, year, "testing")
+    if folder is None:
+        folder = root_of("kitti", paths, f"{year}/{inside}") / str(year)
+    images = folder / inside
     pairs = (
         UnlabelledPair(
             f"{number:06d}_10", f"{images}/{number:06d}_10.png", f"{images}/{number:06d}_11.png"
@@ -153,11 +160,11 @@ def kitti_test(paths: Paths, year: int) -> UnlabelledSet:
     return UnlabelledSet(f"kitti.{year}", pairs, KITTI_PAIRS[year], "BGR")
 
 
-# By name: the dataset under whose root a set lies, and what opens it.
+# By name: the roots under which a set may lie, and what opens it.
 TEST_SETS = {
-    "sintel": ("sintel", sintel_test),
-    "kitti.2012": ("kitti", lambda paths: kitti_test(paths, 2012)),
-    "kitti.2015": ("kitti", lambda paths: kitti_test(paths, 2015)),
+    "sintel": (DATASETS["sintel"].roots, sintel_test),
+    "kitti.2012": (DATASETS["kitti"].roots, lambda paths: kitti_test(paths, 2012)),
+    "kitti.2015": (DATASETS["kitti"].roots, lambda paths: kitti_test(paths, 2015)),
 }
 
 

@@ -1,83 +1,102 @@
-"""The published sets by name: those that are evaluated on, and those that there can be."""
+"""From a dataset's name to its class, and to the parts of it that are listed and evaluated.
+
+The names are those of `config.registry`; what a name stands for is in the class that it names.
+"""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from maskflownet.config import load_paths
-from maskflownet.reader.datasets import chairs, sintel
+from maskflownet.config import DatasetConfig, load_paths
+from maskflownet.config.registry import DATASETS, DatasetEntry
 from maskflownet.reader.datasets.base import FlowDataset, open_sets
-from maskflownet.reader.datasets.chairs import FlyingChairs
 from maskflownet.reader.datasets.hd1k import HD1K
-from maskflownet.reader.datasets.kitti import YEARS, Kitti
-from maskflownet.reader.datasets.sintel import Sintel
-from maskflownet.reader.datasets.things3d import FlyingThings3D
+from maskflownet.reader.datasets.kitti import Kitti
+from maskflownet.reader.datasets.mixture import Mixture
 
 Paths = Mapping[str, Path | None]
 
 
 class PublishedSet(NamedTuple):
-    """A published set.
+    """A part of a published dataset.
 
     Attributes
     ----------
-    dataset : str
-        The dataset under whose root it lies.
+    roots : tuple of str
+        The names of the roots under which it may lie.
     open : callable
         From the roots to the FlowDataset; MissingDataError where it is not there.
     expected : int or None
         How many pairs there are, where that is known.
+    absent : callable
+        From the roots to words for it where it need not be there, else to None.
     """
 
-    dataset: str
+    roots: tuple[str, ...]
     open: Callable[[Paths], FlowDataset]
-    expected: int | None = None
+    expected: int | None
+    absent: Callable[[Paths], str | None]
 
 
-def _chairs(split):
-    return PublishedSet(
-        "chairs", lambda paths: FlyingChairs(paths, split), chairs.SPLIT_PAIRS[split]
-    )
+def dataset_class(name: str) -> type[FlowDataset]:
+    """Return the class of a dataset of `config.registry`."""
+    module, _, reader = DATASETS[name].reader.partition(".")
+    return getattr(import_module(f"{__package__}.{module}"), reader)
 
 
-def _things3d(render):
-    cameras, directions = ("left", "right"), ("into_future", "into_past")
-    return PublishedSet(
-        "things3d", lambda paths: FlyingThings3D(paths, "train", (render,), cameras, directions)
-    )
+def make_dataset(config: DatasetConfig, split: str, paths: Paths | None = None) -> FlowDataset:
+    """Make the dataset that a config describes.
+
+    Parameters
+    ----------
+    config : DatasetConfig
+        As `config.load_dataset_config` gives it.
+    split : str
+        "train", "valid" or "all"; "train" is "all" where the config has train_all. Validation is
+        on the config's `dataset` alone, also where KITTI and HD1K are mixed in for training.
+    paths : mapping, optional
+        Dataset names to root folders; by default what `config.load_paths` gives.
+
+    Returns
+    -------
+    FlowDataset
+        A Mixture where the config has pairs of KITTI or HD1K in each batch and `split` is not
+        "valid".
+
+    Raises
+    ------
+    InputError
+        Where the config names no data for this split.
+    MissingDataError
+        Where the data is not there; the message says how to set its place.
+    """
+    paths = load_paths() if paths is None else paths
+    validating = split == "valid"
+    if split == "train" and config.train_all:
+        split = "all"
+    dataset = dataset_class(config.dataset).from_config(config, split, paths)
+    mixed_in = config.kitti + config.hd1k
+    if validating or not mixed_in:
+        return dataset
+    parts = [(dataset, config.batch - mixed_in)]
+    if config.kitti:
+        parts.append((Kitti(paths, split, (2015,), "occ", config.resize_shape), config.kitti))
+    if config.hd1k:
+        # Nothing is validated on HD1K here, so nothing of it need be held out.
+        parts.append((HD1K(paths, "all", config.resize_shape), config.hd1k))
+    return Mixture(parts)
 
 
-def _sintel(split, render):
-    pairs = sintel.SPLIT_PAIRS[split]
-    return PublishedSet("sintel", lambda paths: Sintel(paths, split, (render,)), pairs)
-
-
-def _kitti(year):
-    return PublishedSet("kitti", lambda paths: Kitti(paths, "all", (year,)), YEARS[year].pairs)
-
-
-# Everything with ground truth, once.
-PUBLISHED = {
-    "chairs": _chairs("all"),
-    "things3d.clean": _things3d("clean"),
-    "things3d.final": _things3d("final"),
-    "sintel.clean": _sintel("all", "clean"),
-    "sintel.final": _sintel("all", "final"),
-    "kitti.2012": _kitti(2012),
-    "kitti.2015": _kitti(2015),
-    "hd1k": PublishedSet("hd1k", lambda paths: HD1K(paths, "all")),
-}
-
-# What results are published on, under the names of the original's logs.
-EVALUATION = {
-    "chairs.validation": _chairs("valid"),
-    "sintel.training.clean": _sintel("all", "clean"),
-    "sintel.training.final": _sintel("all", "final"),
-    "sintel.training2.clean": _sintel("valid", "clean"),
-    "sintel.training2.final": _sintel("valid", "final"),
-    "kitti.2012": _kitti(2012),
-    "kitti.2015": _kitti(2015),
-}
+def published_sets() -> dict[str, PublishedSet]:
+    """Return everything with ground truth, once, by name, such as "sintel.clean"."""
+    return {
+        name: one
+        for entry in DATASETS.values()
+        if entry.roots
+        for name, one in _sets(entry, dataset_class(entry.name).sets)
+    }
 
 
 def evaluation_sets(
@@ -93,9 +112,9 @@ def evaluation_sets(
     Returns
     -------
     sets : list of (str, FlowDataset)
-        Name and dataset, such as "sintel.training2.clean": whatever is there of FlyingChairs
-        (validation split), Sintel (all of it, and the validation sequences; both passes), KITTI
-        2012 and 2015.
+        Name and dataset, such as "sintel.training2.clean", of what is there: what results are
+        published on, under the names of the original's logs, and of the other datasets the part
+        for validation.
     skipped : list of (str, str)
         Name and reason, which says how to set the root.
 
@@ -105,6 +124,26 @@ def evaluation_sets(
         Where a root that is set is no folder, or where there is nothing to evaluate on.
     """
     paths = load_paths() if paths is None else paths
-    openers = {name: (published.dataset, published.open) for name, published in EVALUATION.items()}
+    openers = {
+        name: (one.roots, one.open)
+        for entry in DATASETS.values()
+        if entry.roots
+        for name, one in _sets(entry, dataset_class(entry.name).evaluations)
+    }
     sets, skipped = open_sets(openers, paths, "dataset to evaluate on")
     return list(sets.items()), skipped
+
+
+def _sets(entry: DatasetEntry, parts: Mapping[str, tuple[str, Mapping]]):
+    """Yield name and PublishedSet of each part of a dataset."""
+    reader = dataset_class(entry.name)
+    for suffix, (split, options) in parts.items():
+        yield (
+            f"{entry.name}.{suffix}" if suffix else entry.name,
+            PublishedSet(
+                entry.roots,
+                partial(reader, split=split, **options),
+                reader.expected_pairs(split, **options),
+                partial(reader.absent, **options),
+            ),
+        )

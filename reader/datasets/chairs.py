@@ -1,6 +1,7 @@
 """FlyingChairs: https://lmb.informatik.uni-freiburg.de/resources/datasets/FlyingChairs.en.html."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from maskflownet.config import InputError
 from maskflownet.reader.datasets.base import FileDataset, PairFiles, root_of
@@ -32,12 +33,18 @@ class FlyingChairs(FileDataset):
     """
 
     color_order = "RGB"
+    evaluations: ClassVar = {"validation": ("valid", {})}
 
     def __init__(self, paths, split):
         root = root_of("chairs", paths, "data", SPLIT_FILE)
         numbers = _numbers(root / SPLIT_FILE, split)
         pairs = (_files(root / "data", number) for number in numbers)
-        super().__init__(root, pairs, SPLIT_PAIRS[split])
+        super().__init__(root, pairs, self.expected_pairs(split))
+
+    @classmethod
+    def expected_pairs(cls, split):
+        """Return how many pairs were published."""
+        return SPLIT_PAIRS[split]
 
 
 def _files(folder, number):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from maskflownet.config import InputError
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in, root_of
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, in_split, names_in, root_of
 
 _IMAGES = "hd1k_input/image_2"
 _FLOWS = "hd1k_flow_gt/flow_occ"
@@ -48,9 +48,14 @@ class HD1K(FileDataset):
                 f"{root}/{_FLOWS}/{first}",
             )
             for first, second in _neighbours(names_in(root / _IMAGES, r"\d{6}_\d{4}\.png"))
-            if split == "all" or _held_out(first) == (split == "valid")
+            if in_split(_held_out(first), split)
         )
         super().__init__(root, pairs, resize_hw=resize_hw)
+
+    @classmethod
+    def options(cls, config) -> dict:
+        """Return what a dataset config says of the size."""
+        return {"resize_hw": config.resize_shape}
 
     def adjust(self, sample):
         """Return the sample without its borders, its images stretched to the range 0..255."""

@@ -1,9 +1,18 @@
 """KITTI 2012 and 2015: https://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
-from maskflownet.config import MissingDataError
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, check_size, names_in, root_of
+from maskflownet.config import InputError, MissingDataError
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    check_size,
+    in_split,
+    names_in,
+    root_of,
+)
 from maskflownet.reader.flow_files import read_kitti_png
 
 
@@ -41,20 +50,23 @@ class Kitti(FileDataset):
     """The training halves of KITTI 2012 and 2015, 194 and 200 pairs of differing sizes; BGR.
 
     The flow is sparse. `flow_noc` holds it for the pixels alone that are seen in both images; it
-    may be absent, and then nothing is known about occlusion::
+    may be absent, and then nothing is known about occlusion. One year alone serves too::
 
         KITTI/
-            2012/
-                training/
+            2012/                           as data_stereo_flow.zip unpacks
+                training/                   and testing/
                     colored_0/
                         000000_10.png
                         000000_11.png
                     flow_occ/               and flow_noc/
                         000000_10.png
-            2015/
-                training/
+            2015/                           as data_scene_flow.zip unpacks
+                training/                   and testing/
                     image_2/                as colored_0/ above
                     flow_occ/               and flow_noc/
+
+    Or the folder is itself what stands for 2012/ or 2015/ above. The root `kitti_2012` or
+    `kitti_2015` gives the place of a year that lies elsewhere, as its archive unpacked.
 
     Parameters
     ----------
@@ -63,21 +75,46 @@ class Kitti(FileDataset):
     split : str
         "train", "valid" or "all".
     years : sequence of int
-        Of 2012, 2015.
+        Of 2012, 2015; if empty, those that are there.
     ground_truth : str
         "occ" for all pixels with ground truth, "noc" for those seen in both images.
     resize_hw : tuple of int or None
         (height, width) to which every sample is resized.
     """
 
-    def __init__(self, paths, split, years, ground_truth="occ", resize_hw=None):
-        pairs, expected = [], 0
+    sets: ClassVar = {str(year): ("all", {"years": (year,)}) for year in YEARS}
+    evaluations = sets
+
+    def __init__(self, paths, split, years=(), ground_truth="occ", resize_hw=None):
+        pairs = []
+        years = years or years_there(paths, "training") or tuple(YEARS)
         for year in years:
-            root = _root(paths, year, years, ground_truth)
+            training = _training(paths, year, years, ground_truth)
             numbers = [n for n in range(YEARS[year].pairs) if _in_split(n, year, split)]
-            pairs += _pairs(root, year, numbers, ground_truth)
-            expected += len(numbers)
-        super().__init__(root, pairs, expected, resize_hw)
+            pairs += _pairs(training, year, numbers, ground_truth)
+        super().__init__(training, pairs, self.expected_pairs(split, years), resize_hw)
+
+    @classmethod
+    def options(cls, config) -> dict:
+        """Return what a dataset config says of years, ground truth and size."""
+        return {
+            "years": config.years,
+            "ground_truth": config.ground_truth,
+            "resize_hw": config.resize_shape,
+        }
+
+    @classmethod
+    def expected_pairs(cls, split, years=tuple(YEARS)):
+        """Return how many pairs were published."""
+        return sum(_in_split(n, year, split) for year in years for n in range(YEARS[year].pairs))
+
+    @classmethod
+    def absent(cls, paths, years=tuple(YEARS)) -> str | None:
+        """Return words for it where another year is there and these are not."""
+        there = years_there(paths, "training")
+        if there and not set(years) & set(there):
+            return f"not there; {' and '.join(map(str, there))} is, which serves alone"
+        return None
 
     def read_occluded(self, files, valid):
         """Return bool (H, W): where the flow is known with, but not without, occluded pixels."""
@@ -86,16 +123,46 @@ class Kitti(FileDataset):
         return ((valid > 0) & (visible == 0))[..., 0]
 
 
-def _root(paths, year, years, ground_truth):
-    """Return KITTI's root, made sure that it holds a year; else say which years it does hold."""
-    inside = {
-        y: [f"{y}/training/{f}" for f in (YEARS[y].images, f"flow_{ground_truth}")] for y in years
-    }
+def year_folder(paths: Mapping[str, Path | None], year: int, half: str) -> Path | None:
+    """Return the folder that holds `half` ("training" or "testing") of a year, None if none does.
+
+    Raises
+    ------
+    InputError
+        Both years were unpacked into one folder: flow of one took the place of the other's.
+    """
+    root, own = paths.get("kitti"), paths.get(f"kitti_{year}")
+    images = f"{half}/{YEARS[year].images}"
+    for folder in (own, root and root / str(year), root):
+        if folder is not None and (folder / images).is_dir():
+            both = [one.images for one in YEARS.values() if (folder / half / one.images).is_dir()]
+            if len(both) > 1:
+                raise InputError(
+                    f"{folder / half}: expected one year of KITTI, got {' and '.join(both)}: files "
+                    "of the two years have the same names and replaced each other; unpack each "
+                    f"year's archives into a folder of its own, {' and '.join(map(str, YEARS))}"
+                )
+            return folder
+    return None
+
+
+def years_there(paths: Mapping[str, Path | None], half: str) -> tuple[int, ...]:
+    """Return the years whose training or testing half is there."""
+    return tuple(year for year in YEARS if year_folder(paths, year, half))
+
+
+def _training(paths, year, years, ground_truth):
+    """Return the training folder of a year; else say which years there are."""
+    folder = year_folder(paths, year, "training")
+    if folder is not None and (folder / "training" / f"flow_{ground_truth}").is_dir():
+        return folder / "training"
+    inside = [f"training/{part}" for part in (YEARS[year].images, f"flow_{ground_truth}")]
+    if folder is not None:
+        raise MissingDataError(f"kitti: {folder / inside[1]} is missing; unpack it beside the rest")
+    there = [y for y in years if year_folder(paths, y, "training")]
     try:
-        return root_of("kitti", paths, *inside[year])
+        return root_of("kitti", paths, *(f"{year}/{part}" for part in inside))
     except MissingDataError as error:
-        root = paths.get("kitti")
-        there = [y for y in years if root and all((root / part).is_dir() for part in inside[y])]
         if not there:
             raise
         raise MissingDataError(
@@ -105,12 +172,11 @@ def _root(paths, year, years, ground_truth):
 
 def _in_split(number, year, split):
     """Return whether a pair belongs to a split."""
-    return split == "all" or (number in YEARS[year].valid) == (split == "valid")
+    return in_split(number in YEARS[year].valid, split)
 
 
-def _pairs(root, year, numbers, ground_truth):
+def _pairs(training, year, numbers, ground_truth):
     """Yield the files of the pairs of one year."""
-    training = f"{root}/{year}/training"
     visible = set(names_in(f"{training}/flow_noc"))
     for number in numbers:
         first = f"{number:06d}_10.png"

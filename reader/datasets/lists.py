@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
-from maskflownet.config import MissingDataError
+from maskflownet.config import InputError, MissingDataError
 from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in
 from maskflownet.reader.flow_files import FLOW_SUFFIXES
 from maskflownet.reader.listing import is_image, natural_key, number_parts, read_list
@@ -17,7 +18,60 @@ logger = logging.getLogger(__name__)
 _FLOW_SUFFIXES = tuple(suffix for suffix in FLOW_SUFFIXES if suffix != ".png")
 
 
-class ListDataset(FileDataset):
+class OwnDataset(FileDataset):
+    """What lists and folders have in common: a config names them per split, or a share of one.
+
+    Attributes
+    ----------
+    kind : str
+        "list" or "folder", as it ends the config's keys.
+    """
+
+    kind: ClassVar[str]
+
+    @classmethod
+    def from_config(cls, config, split, paths):
+        """Make the dataset of a split: what is named for it, or its share of the training data.
+
+        Raises
+        ------
+        InputError
+            The config names no data for the split, or there is one pair and nothing to share.
+        """
+        del paths
+        given = {part: getattr(config, f"{part}_{cls.kind}") for part in ("train", "valid")}
+        shared = config.valid_share is not None
+        if split == "all":
+            wanted = [part for part, path in given.items() if path] or ["train"]
+        else:
+            wanted = ["train"] if shared else [split]
+        for part in wanted:
+            if given[part] is None:
+                raise InputError(
+                    f"{config.path}: expected {part}_{cls.kind}, which names the data for this; "
+                    "got none"
+                )
+        dataset = cls([given[part] for part in wanted])
+        if shared and split != "all":
+            dataset.keep(split, config.valid_share)
+        return dataset
+
+    def keep(self, split: str, valid_share: float) -> None:
+        """Keep the pairs of one split: the last ones are for validation.
+
+        The last, not every so many-th: neighbours in a video are too alike to be a test.
+        """
+        if len(self.pairs) < 2:
+            raise InputError(
+                f"{self.names[0]}: expected two pairs or more to keep some for validation "
+                "(valid_share), got one"
+            )
+        held_out = min(max(round(valid_share * len(self.pairs)), 1), len(self.pairs) - 1)
+        self.pairs = self.pairs[-held_out:] if split == "valid" else self.pairs[:-held_out]
+        self.names = [pair.name for pair in self.pairs]
+
+
+class ListDataset(OwnDataset):
     """The pairs that text files list; BGR.
 
     Each line is `image1 image2 flow [valid]`, as `reader.listing.read_list` reads it; paths are
@@ -36,6 +90,8 @@ class ListDataset(FileDataset):
     MissingDataError
         For a list, or a file in it, that is not there.
     """
+
+    kind = "list"
 
     def __init__(self, list_files):
         where = " and ".join(map(str, list_files))
@@ -58,7 +114,7 @@ def _listed(list_file, top):
         yield PairFiles(f"{list_name}:{number} {words[0]}", *paths)
 
 
-class FolderDataset(FileDataset):
+class FolderDataset(OwnDataset):
     """Folders of frames with the flow to the next frame beside them; BGR.
 
     In each folder the frames are a sequence in the order of their names, numbers by value. A frame
@@ -76,6 +132,8 @@ class FolderDataset(FileDataset):
     folders : sequence of pathlib.Path
         Where to look, folders inside them too.
     """
+
+    kind = "folder"
 
     def __init__(self, folders):
         for folder in folders:

@@ -1,10 +1,19 @@
 """MPI Sintel: http://sintel.is.tue.mpg.de."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, mask_of, names_in, root_of
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    in_split,
+    mask_of,
+    names_in,
+    render_passes,
+    root_of,
+)
 
 VALID_SEQUENCES = ("ambush_2", "ambush_6", "bamboo_2", "cave_4", "market_6", "temple_2")
 SPLIT_PAIRS = {"train": 816, "valid": 225, "all": 1041}  # in each pass
@@ -42,28 +51,40 @@ class Sintel(FileDataset):
     """
 
     color_order = "RGB"
+    sets: ClassVar = {r: ("all", {"passes": (r,)}) for r in ("clean", "final")}
+    evaluations: ClassVar = {
+        f"{name}.{render}": (split, {"passes": (render,)})
+        for name, split in (("training", "all"), ("training2", "valid"))
+        for render in ("clean", "final")
+    }
 
     def __init__(self, paths, split, passes):
         folders = (f"training/{inside}" for inside in ("flow", "invalid", *passes))
         root = root_of("sintel", paths, *folders)
-        sequences = [name for name in names_in(root / "training/flow") if _in_split(name, split)]
+        sequences = names_in(root / "training/flow")
+        sequences = [name for name in sequences if in_split(name in VALID_SEQUENCES, split)]
         pairs = (
             files
             for render in passes
             for sequence in sequences
             for files in _sequence(root / "training", render, sequence)
         )
-        super().__init__(root, pairs, SPLIT_PAIRS[split] * len(passes))
+        super().__init__(root, pairs, self.expected_pairs(split, passes))
+
+    @classmethod
+    def options(cls, config) -> dict:
+        """Return what a dataset config says of passes."""
+        return {"passes": render_passes(config)}
+
+    @classmethod
+    def expected_pairs(cls, split, passes):
+        """Return how many pairs were published."""
+        return SPLIT_PAIRS[split] * len(passes)
 
     def mask_valid(self, valid, files):
         """Return `valid` where the pair's mask, which shows what is invalid, is black."""
         invalid = mask_of(files.mask, files.flow, valid)
         return np.where(invalid[..., None], np.uint8(0), valid)
-
-
-def _in_split(sequence, split):
-    """Return whether a sequence belongs to a split."""
-    return split == "all" or (sequence in VALID_SEQUENCES) == (split == "valid")
 
 
 def _sequence(training: Path, render, sequence):

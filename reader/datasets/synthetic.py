@@ -29,6 +29,19 @@ class Synthetic(FlowDataset):
         self.size_hw = size_hw
         self.scene_config = scene_config
 
+    @classmethod
+    def from_config(cls, config, split, paths):
+        """Make the scenes of a split that a config describes; they need no folder."""
+        del paths
+        settings = config.synthetic
+        total = settings.pairs + settings.valid_pairs
+        scenes = {
+            "train": range(settings.pairs),
+            "valid": range(settings.pairs, total),
+            "all": range(total),
+        }[split]
+        return cls(settings.seed, scenes, *appearance(config, validation=split == "valid"))
+
     def __len__(self):
         return len(self.scenes)
 

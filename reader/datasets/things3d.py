@@ -1,8 +1,15 @@
 """FlyingThings3D subset: https://lmb.informatik.uni-freiburg.de/resources/datasets/SceneFlowDatasets.en.html."""
 
 from itertools import product
+from typing import ClassVar
 
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in, root_of
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    names_in,
+    render_passes,
+    root_of,
+)
 
 _FOLDERS = {"train": ("train",), "valid": ("val",), "all": ("train", "val")}
 _STEPS = {"into_future": 1, "into_past": -1}
@@ -38,7 +45,17 @@ class FlyingThings3D(FileDataset):
         Of "into_future", "into_past".
     """
 
-    def __init__(self, paths, split, passes, cameras, directions):
+    # Without val/, which may be absent.
+    sets: ClassVar = {r: ("train", {"passes": (r,)}) for r in ("clean", "final")}
+
+    def __init__(
+        self,
+        paths,
+        split,
+        passes,
+        cameras=("left", "right"),
+        directions=("into_future", "into_past"),
+    ):
         pairs = []
         for part, camera, direction, render in product(
             _FOLDERS[split], cameras, directions, passes
@@ -48,6 +65,15 @@ class FlyingThings3D(FileDataset):
             root = root_of("things3d", paths, flows, images)
             pairs += _pairs(root, images, flows, _STEPS[direction])
         super().__init__(root, pairs)
+
+    @classmethod
+    def options(cls, config) -> dict:
+        """Return what a dataset config says of passes, cameras and directions."""
+        return {
+            "passes": render_passes(config),
+            "cameras": config.cameras,
+            "directions": config.directions,
+        }
 
 
 def _pairs(root, images, flows, step):

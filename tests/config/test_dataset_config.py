@@ -142,7 +142,7 @@ def test_can_be_sent_to_a_worker():
     ("text", "expected"),
     [
         ("batch: 4\n", "dataset: expected one of chairs, things3d, sintel, kitti"),
-        ("dataset: middlebury\n", "dataset: expected one of chairs, things3d, sintel, kitti"),
+        ("dataset: monka\n", "dataset: expected one of chairs, things3d, sintel, kitti"),
         ("dataset: chairs\nbacth: 4\n", "bacth is an unknown key; did you mean batch? valid here"),
         (
             "dataset: chairs\nbatch: true\n",

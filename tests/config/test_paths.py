@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from maskflownet.config import InputError, load_paths
-from maskflownet.config.files import ROOT
+from maskflownet.config.files import ROOT, read_mapping
+from maskflownet.config.paths import PATHS_FILE
+from maskflownet.config.registry import ROOT_VARIABLES
 
 
 def paths(tmp_path, text, **environ):
@@ -15,9 +17,13 @@ def paths(tmp_path, text, **environ):
 
 
 def test_the_repositorys_own_file_sets_nothing():
-    assert load_paths(environ={}) == dict.fromkeys(
-        ("chairs", "things3d", "sintel", "kitti", "hd1k")
-    )
+    assert load_paths(environ={}) == dict.fromkeys(ROOT_VARIABLES)
+
+
+def test_the_repositorys_own_file_lists_every_root_in_order():
+    assert list(read_mapping(PATHS_FILE)) == list(ROOT_VARIABLES)
+    assert set(ROOT_VARIABLES) > {"chairs", "kitti", "kitti_2012", "kitti_2015", "spring"}
+    assert ROOT_VARIABLES["kitti_2015"] == "MASKFLOWNET_KITTI_2015"
 
 
 def test_variables_and_home(tmp_path):
