@@ -142,12 +142,18 @@ class TrainingOverride:
     start : str
         How a network without a checkpoint begins: "reference", with the original's random weights,
         or "scaled", with them scaled by what they make of a few pairs (network.scaled_start).
+    clip_norm : float, optional
+        Takes the place of the network config's.
+    early_stopping : int, optional
+        Training ends after so many validations without a lower error.
     """
 
     learning_rate: tuple[tuple[int, float], ...] | None = field(
         default=None, metadata=key(schedule)
     )
     start: str = field(default="reference", metadata=key(one_of("reference", "scaled")))
+    clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
+    early_stopping: int | None = field(default=None, metadata=key(integer(1)))
 
 
 @dataclass(frozen=True)
@@ -226,7 +232,7 @@ class DatasetConfig:
     valid_list: Path | None = field(default=None, metadata=key(path_beside))
     train_folder: Path | None = field(default=None, metadata=key(path_beside))
     valid_folder: Path | None = field(default=None, metadata=key(path_beside))
-    valid_share: float | None = field(default=None, metadata=key(number(above=0)))
+    valid_share: float | None = field(default=None, metadata=key(number(above=0, high=0.9)))
     validation_pairs: int | None = field(default=None, metadata=key(integer(1)))
     synthetic: SyntheticConfig = field(
         default=SyntheticConfig(), metadata=key(section(SyntheticConfig))

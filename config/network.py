@@ -101,12 +101,16 @@ class OptimizerConfig:
     weight_decay : float
         Weight decay that is applied: Adam's gradient of each trained array gets this times the
         array. For recipes other than the original's.
+    clip_norm : float or None
+        Gradients whose norm, over all trained arrays together and as a mean over the batch, is
+        larger are scaled down to it. None, as in the original, for never.
     """
 
     learning_rate: tuple[tuple[int, float], ...] = field(metadata=key(schedule))
     q: float | None = field(default=None, metadata=key(number(above=0, high=10)))
     wd: float | None = field(default=None, metadata=key(number(low=0, high=10)))
     weight_decay: float = field(default=0.0, metadata=key(number(low=0, high=10)))
+    clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
 
 
 @dataclass(frozen=True)

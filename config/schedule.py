@@ -1,14 +1,22 @@
-"""The learning rates of a training: the network's, or the dataset's own."""
+"""How a network is trained: as its config says, or the dataset's own."""
 
 import dataclasses
 
 from maskflownet.config.dataset import DatasetConfig
 from maskflownet.config.network import Config
 
+_OVERRIDES = ("learning_rate", "clip_norm")
+
 
 def with_schedule(config: Config, data: DatasetConfig) -> Config:
-    """Return the network's config with the dataset's learning rates, where it has its own."""
-    if data.optimizer.learning_rate is None:
-        return config
-    optimizer = dataclasses.replace(config.optimizer, learning_rate=data.optimizer.learning_rate)
+    """Return the network's config with the dataset's learning rates and clipping, where it has any.
+
+    Parameters
+    ----------
+    config : Config
+    data : DatasetConfig
+    """
+    own = {name: getattr(data.optimizer, name) for name in _OVERRIDES}
+    own = {name: value for name, value in own.items() if value is not None}
+    optimizer = dataclasses.replace(config.optimizer, **own)
     return dataclasses.replace(config, optimizer=optimizer)

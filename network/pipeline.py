@@ -103,7 +103,9 @@ class Pipeline:
         )
         self.set_learning_rate(1)
         loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
-        self._step = TrainingStep(self.network, loss, self.trainer, self.ctx, self.peers)
+        self._step = TrainingStep(
+            *(self.network, loss, self.trainer, self.ctx, self.peers), config.optimizer.clip_norm
+        )
 
     def _make_network(self, steps):
         """Return the network, hybridized; another one shares the first one's parameters."""
@@ -125,7 +127,11 @@ class Pipeline:
     def save(self, prefix):
         """Write `prefix`.states (Adam's moments), then `prefix`.params, each whole."""
         save_trainer_states(self.trainer, f"{prefix}.states")
-        save_parameters(self.network, f"{prefix}.params")
+        self.save_weights(f"{prefix}.params")
+
+    def save_weights(self, path):
+        """Write the weights alone, whole."""
+        save_parameters(self.network, path)
 
     def load_states(self, path):
         """Load Adam's moments; see `network.files.moments.load_trainer_states`."""

@@ -43,15 +43,18 @@ class TrainingStep:
     ctx : list of mxnet.Context
     peers : network.worker_group.Peers
         The workers that take each step together, each with its own samples.
+    clip_norm : float, optional
+        The largest norm of the mean gradient over a step's samples; larger ones are scaled down.
     """
 
-    def __init__(self, network, loss, trainer, ctx, peers):
+    def __init__(self, network, loss, trainer, ctx, peers, clip_norm=None):
         self._network = network
         self._loss = loss
         self._epe = EndpointError()
         self._trainer = trainer
         self._ctx = ctx
         self._peers = peers
+        self._clip_norm = clip_norm
         self._has_joined = False
         for block in (self._loss, self._epe):
             block.hybridize()
@@ -103,7 +106,17 @@ class TrainingStep:
         if self._peers.size > 1:
             gradients = [one.grad(ctx) for one in self._trained() for ctx in self._ctx]
             self._peers.wait_for(lambda: [gradient.wait_to_read() for gradient in gradients])
-        self._trainer.update(count)
+        self._trainer.update(count * self._too_large(count))
+
+    def _too_large(self, count):
+        """Return by what factor the mean gradient over the samples exceeds its limit; at least 1.
+
+        Updating as if there were more samples by that factor clips it (Adam's moments too).
+        """
+        if self._clip_norm is None:
+            return 1
+        norm = float(np.sqrt(sum(squares.sum() for squares in self._squares(self._ctx[:1]))))
+        return max(1.0, norm / (count * self._clip_norm))
 
     def _trained(self):
         """Return the parameters that are not frozen."""
@@ -113,12 +126,16 @@ class TrainingStep:
     def _gradients_are_finite(self):
         # Sums of squares, which overflow beyond 1e19, are ten times faster to be had than MXNet's
         # own test of every value.
+        return all(np.isfinite(squares).all() for squares in self._squares(self._ctx))
+
+    def _squares(self, contexts):
+        """Return each device's sums of squares of the trained arrays' gradients, float64."""
         trained = self._trained()
-        squares = [
+        sums = [
             mx.nd.multi_sum_sq(*(one.grad(ctx) for one in trained), num_arrays=len(trained))
-            for ctx in self._ctx
+            for ctx in contexts
         ]
-        return all(np.isfinite(sums.asnumpy()).all() for sums in squares)
+        return [one.asnumpy().astype(np.float64) for one in sums]
 
     def _prepare_gradients(self, accumulate):
         """Make backward passes add to zeroed gradients, or (cheaper) overwrite them."""

@@ -58,6 +58,9 @@ class FakePipe:
         for suffix in (".states", ".params"):
             prefix.with_name(prefix.name + suffix).write_text(str(self.step))
 
+    def save_weights(self, path):
+        path.write_text(str(self.step))
+
 
 class FakeLoader:
     """Yields batches of blank pairs; raises `failures[step]` instead of that step's batch."""

@@ -1,7 +1,8 @@
 """Training runs: their ids, their checkpoints, and which one `-c dbbSep30` means.
 
 A run's id is three hex digits and the date it began ("771Sep25-0735"); its checkpoints are
-`weights/ID_STEPS.params`, with Adam's moments beside in `weights/ID_STEPS.states`.
+`weights/ID_STEPS.params`, with Adam's moments beside in `weights/ID_STEPS.states`. See
+`tasks.runs.best` for the best ones.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.config.files import ROOT
+from maskflownet.tasks.runs.best import BEST, best_path, is_best, read_best
 from maskflownet.tasks.runs.released import find_released
 
 SUFFIX = ".params"
@@ -53,7 +55,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     ----------
     text : str
         A run id or the beginning of one ("dbbSep30"), either with ":STEPS" (by default the newest
-        checkpoint counts), or the path of a parameter file.
+        checkpoint counts) or ":best" (by validation error), or the path of a parameter file.
     folder : pathlib.Path
         Where checkpoints lie.
 
@@ -67,8 +69,12 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     if text.endswith(SUFFIX) or Path(text).is_file():
         return _by_path(Path(text))
     prefix, _, steps = text.partition(":")
+    if steps == BEST:
+        return _best_of(text, prefix, folder)
     if steps and not steps.isdecimal():
-        raise InputError(f"-c {text}: expected RUN:STEPS with a whole number, got {steps!r}")
+        raise InputError(
+            f"-c {text}: expected RUN:STEPS with a whole number, or RUN:{BEST}, got {steps!r}"
+        )
     found = [entry for entry in all_checkpoints(folder) if entry.run.startswith(prefix)]
     runs = sorted({entry.run for entry in found})
     if prefix in runs:
@@ -166,10 +172,35 @@ def _leftovers(run, folder):
 def _by_path(path):
     if not path.is_file():
         raise MissingDataError(f"-c {path}: there is no such parameter file")
+    if is_best(path):
+        return _best_at(path)
     match = _NAME.fullmatch(path.stem)
     if match is None:
         return Checkpoint(path.stem, 0, path)
     return Checkpoint(match["run"], int(match["steps"]), path)
+
+
+def _best_of(text, prefix, folder):
+    """Return the best weights of the run whose id begins with `prefix`."""
+    paths = sorted(path for path in folder.glob(best_path("*", Path()).name) if is_best(path))
+    found = {path.stem.removesuffix(f"_{BEST}"): path for path in paths}
+    runs = [run for run in found if run.startswith(prefix)]
+    runs = [prefix] if prefix in runs else runs
+    if not runs:
+        raise MissingDataError(
+            f"-c {text}: {folder} has no {prefix}*_{BEST}{SUFFIX}; a run keeps its best weights "
+            "when it is validated"
+        )
+    if len(runs) > 1:
+        raise InputError(
+            f"-c {text}: this fits {len(runs)} runs, write more of the name: {', '.join(runs)}"
+        )
+    return _best_at(found[runs[0]])
+
+
+def _best_at(path):
+    best = read_best(path)
+    return Checkpoint(path.stem.removesuffix(f"_{BEST}"), best.steps if best else 0, path)
 
 
 def all_checkpoints(folder: Path) -> Iterator[Checkpoint]:

@@ -17,6 +17,7 @@ from maskflownet.tasks.distributed.worker import NoLog, noting_loss
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
 from maskflownet.tasks.runs.log import RunLog
+from maskflownet.tasks.training.best_so_far import BestSoFar
 from maskflownet.tasks.training.data import TrainingData, TrainSettings, augmented_batches
 from maskflownet.tasks.training.meter import Meter, duration
 from maskflownet.tasks.training.stop_request import STOPPING, stop_request
@@ -99,6 +100,8 @@ class _Training:
         self._bad_steps = 0
         self._checkpoint_is_due = False
         self._meter = Meter()
+        patience = data.config.optimizer.early_stopping
+        self._best = BestSoFar(run, start, weights, patience, keeps=not self._peers.rank)
 
     def run(self, batches) -> int:
         """Train until the schedule ends, somebody stops it or the loss is lost; return the code."""
@@ -114,6 +117,9 @@ class _Training:
                     return self._give_up()
                 self._do_what_is_due(last)
                 bar.update()
+                if self._best.has_stalled:
+                    self._log.line(f"steps={self._steps}, stopped: {self._best.why_stalled}")
+                    break
         self._report(last)
         self._save_if_new()
         return self._stop.exit_code or 0
@@ -231,14 +237,16 @@ class _Training:
         dataset = self._data.validation_set
         if dataset is None:
             return
-        count = int(min(len(dataset), self._settings.validation_pairs or math.inf))
-        own = range(self._peers.rank, count, self._peers.size)
+        limit = self._settings.validation_pairs or self._data.config.validation_pairs
+        spacing = math.ceil(len(dataset) / limit) if limit else 1
+        own = range(0, len(dataset), spacing)[self._peers.rank :: self._peers.size]
         with contextlib.closing(read_ahead(dataset.__getitem__, own, ahead=1)) as samples:
             wanted = itertools.takewhile(lambda _: not self._is_broken_off(), samples)
             epe = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
         if not self._peers.total([self._is_broken_off()]).any():
             self._log.line(f"steps={self._steps}, val_epe={epe:.4f}")
             self._log.row({"steps": self._steps, "val_epe": round(epe, 4)})
+            self._best.note(self._pipe, self._steps, epe)
 
     def _is_broken_off(self):
         return self._stop.exit_code is not None or self._peers.lost

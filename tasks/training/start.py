@@ -16,6 +16,7 @@ from maskflownet.network.memory import micro_batch
 from maskflownet.network.training_step import check_division
 from maskflownet.tasks.distributed.worker import check_agreement, join, leaving_at_once, place_of
 from maskflownet.tasks.open_pipeline import devices
+from maskflownet.tasks.runs.best import is_best
 from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint, new_run
 from maskflownet.tasks.runs.record import (
     RunRecord,
@@ -120,6 +121,11 @@ def find_origin(arguments) -> Origin:
     if arguments.clear_steps:
         return Origin(checkpoint, None, 0, None)
     run = checkpoint.run
+    if is_best(checkpoint.path):
+        raise InputError(
+            f"-c {arguments.checkpoint}: a run's best weights are kept without Adam's moments, to "
+            f"begin from: add --clear_steps; -c {run} continues the run"
+        )
     newest = checkpoints_of(run, weights)[-1:]
     if newest and newest[0].steps > checkpoint.steps:
         raise InputError(
