@@ -334,9 +334,6 @@ def _checked_whole(config):
 
 def _check_share(config, where):
     """Raise InputError unless a share of own data can be for validation."""
-    where = where.below("valid_share")
-    if config.valid_share >= 1:
-        raise where.wrong("a number less than 1", config.valid_share)
     if config.dataset not in ("list", "folder"):
         raise InputError(
             f"{where.file}: valid_share is for own data (`dataset: list` or `folder`); leave it out"

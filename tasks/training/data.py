@@ -91,8 +91,12 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
 def _validation_set(config):
     """Return what to validate on; a person may well have the training part alone."""
     own_data = {"list": config.valid_list, "folder": config.valid_folder}
-    if own_data.get(config.dataset, config.dataset) is None:
-        logger.info("%s: no valid_%s, so nothing is validated", config.path, config.dataset)
+    named = own_data.get(config.dataset, config.dataset)
+    if named is None and config.valid_share is None:
+        logger.info(
+            "%s: neither valid_%s nor valid_share, so nothing is validated",
+            *(config.path, config.dataset),
+        )
         return None
     try:
         return make_dataset(config, "valid")

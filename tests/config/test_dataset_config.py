@@ -121,6 +121,23 @@ def test_a_file_of_the_originals_form_takes_the_rest_from_its_dataset(tmp_path):
     assert config.geometry == load_dataset_config("sintel").geometry
 
 
+def test_a_file_may_build_on_another_than_its_datasets(tmp_path):
+    config = load(tmp_path, "base: kitti\ndataset: vkitti2\ngeometry:\n  angle: 3\n")
+    kitti = load_dataset_config("kitti")
+    assert (config.dataset, config.orig_shape) == ("vkitti2", kitti.orig_shape)
+    assert (config.color, config.geometry.angle) == (kitti.color, 3)
+    assert load_dataset_config("vkitti2").geometry == kitti.geometry
+    (tmp_path / "other.yaml").write_text(f"base: {tmp_path / 'mine.yaml'}\ndataset: chairs\n")
+    with pytest.raises(InputError, match="base: expected a file that does not build on this one"):
+        load(tmp_path, f"base: {tmp_path / 'other.yaml'}\ndataset: chairs\n")
+
+
+@pytest.mark.parametrize("name", names_in_config("dataset"))
+def test_every_config_can_be_cropped_from_its_images(name):
+    config = load_dataset_config(name)
+    assert all(t <= o for t, o in zip(config.target_shape, config.orig_shape, strict=True))
+
+
 def test_sections_are_completed_key_by_key(tmp_path):
     config = load(tmp_path, "dataset: kitti\ngeometry:\n  angle: 3\n")
     assert config.geometry.angle == 3
@@ -200,6 +217,16 @@ def test_can_be_sent_to_a_worker():
             "valid_list: expected a path, got 'a\\x00b' with a",
         ),
         ("dataset: list\ntrain_list: 3\n", "train_list: expected a path, got 3"),
+        (
+            "dataset: chairs\nvalid_share: 0.1\n",
+            "valid_share is for own data (`dataset: list` or `folder`)",
+        ),
+        ("dataset: list\nvalid_share: 1.5\n", "valid_share: expected a number greater than 0, up"),
+        (
+            "dataset: list\nvalid_list: l.txt\nvalid_share: 0.1\n",
+            "expected valid_list or valid_share, got both; leave one out",
+        ),
+        ("dataset: chairs\nbase: 3\n", "base: expected the name of a dataset config, got 3"),
         ("dataset: chairs\noptimizer: {q: 1}\n", "optimizer.q is an unknown key; valid here: lea"),
     ],
 )

@@ -43,6 +43,35 @@ def test_lists_make_a_training_and_a_validation_set(tmp_path):
     assert (masked.name, plain.name) == ("train.txt:3 data/a 1.png", "train.txt:4 data/a 1.png")
 
 
+def test_a_share_of_a_list_is_for_validation(tmp_path):
+    line = listed_pair(tmp_path / "data")
+    (tmp_path / "train.txt").write_text(f"{line}\n" * 10)
+    text = "dataset: list\ntrain_list: train.txt\nvalid_share: "
+    splits = {
+        share: {
+            split: make_dataset(own_config(tmp_path, f"{text}{share}\n"), split)
+            for split in ("train", "valid", "all")
+        }
+        for share in (0.2, 0.01, 0.9)
+    }
+    sizes = {share: [len(dataset) for dataset in of.values()] for share, of in splits.items()}
+    assert sizes == {0.2: [8, 2, 10], 0.01: [9, 1, 10], 0.9: [1, 9, 10]}
+    assert [name[:12] for name in splits[0.2]["valid"].names] == ["train.txt:9 ", "train.txt:10"]
+    assert splits[0.2]["train"].names[-1].startswith("train.txt:8 ")
+    assert splits[0.2]["valid"][1].name == splits[0.2]["valid"].names[1]
+    (tmp_path / "train.txt").write_text(line)
+    with pytest.raises(InputError, match=r"train\.txt:1 .*expected two pairs or more to keep some"):
+        make_dataset(own_config(tmp_path, f"{text}0.2\n"), "train")
+
+
+def test_a_share_of_a_folder_is_its_end(tmp_path):
+    walk(tmp_path / "mine/a", [1, 2, 3], [1, 2])
+    walk(tmp_path / "mine/b", [1, 2, 3], [1, 2])
+    config = own_config(tmp_path, "dataset: folder\ntrain_folder: mine\nvalid_share: 0.5\n")
+    assert make_dataset(config, "valid").names == ["b/1.png", "b/2.png"]
+    assert make_dataset(config, "train").names == ["a/1.png", "a/2.png"]
+
+
 def test_lists_of_one_name_in_two_folders(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
