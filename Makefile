@@ -1,11 +1,14 @@
 # The commands of this project: `make help` lists them.
 #
 # Each makes what it needs first, which is a virtual environment with pinned packages: .venv, or
-# .venv-gpu for `make gpu`. `make PYTHON=/path/to/python3.11 ...` names the Python to make it with.
+# .venv-gpu for `make gpu`. `make PYTHON=/path/to/python3.13 ...` names the Python to make it with,
+# and `make CONSTRAINTS=constraints-oldest.txt ...` the versions: that environment is .venv-oldest.
 # In an environment, `installed` is there once pip has finished and `ready` once MXNet and OpenCV
 # could be imported; both are older than a requirements file that changed since.
 
-RUN := .venv/bin/python
+CONSTRAINTS := constraints.txt
+VENV := .venv$(patsubst constraints%.txt,%,$(notdir $(CONSTRAINTS)))
+RUN := $(VENV)/bin/python
 
 # Another installation's modules must not shadow those of the environment.
 unexport PYTHONPATH
@@ -13,11 +16,11 @@ unexport PYTHONPATH
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-venv: .venv/ready ## make the environment .venv (MXNet for CPUs; 250 MB to download)
+venv: $(VENV)/ready ## make the environment .venv (MXNet for CPUs; 250 MB to download)
 
 gpu: .venv-gpu/ready ## make the environment .venv-gpu (MXNet for GPUs; 1.8 GB to download)
 
-kernels: .venv/ready ## build the fast CPU operators, if there is a C++ compiler
+kernels: $(VENV)/ready ## build the fast CPU operators, if there is a C++ compiler
 	@$(MAKE) --no-print-directory -C kernels RUN="$(CURDIR)/$(RUN)"
 
 demo: kernels ## show the whole path on a few generated pairs
@@ -35,7 +38,10 @@ test: kernels ## run the quick tests
 test-long: kernels ## run the tests that take minutes
 	@$(RUN) -m pytest -m long
 
-test-gpu-wheel: .venv/ready .venv-gpu/ready ## try MXNet for GPUs without a GPU (1.8 GB to download)
+test-environments: ## run the quick tests with the oldest, the newest and older packages (an hour)
+	@python=$$(sh -c "$$find_python") && "$$python" tests/environments.py
+
+test-gpu-wheel: $(VENV)/ready .venv-gpu/ready ## try MXNet for GPUs without a GPU (1.8 GB to download)
 	@$(RUN) -m pytest -n 0 -m gpu_wheel tests/test_gpu_wheel.py
 
 benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (10 minutes)
@@ -52,28 +58,28 @@ benchmark-loader: kernels ## measure how fast training pairs are read
 benchmark-workers: kernels ## measure what training by several workers costs
 	@$(RUN) -m maskflownet.benchmark.workers
 
-lint: .venv/ready ## check style and format
+lint: $(VENV)/ready ## check style and format
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 
-format: .venv/ready ## mend what the linter can, and format
+format: $(VENV)/ready ## mend what the linter can, and format
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
 clean: ## remove environments, caches and the demo's output; weights, logs and flows stay
-	rm -rf .venv .venv-gpu kernels/build .pytest_cache .ruff_cache .hypothesis demo
+	rm -rf .venv .venv-* kernels/build .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu kernels demo train-demo ablation test test-long test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
+.PHONY: help venv gpu kernels demo train-demo ablation test test-long test-environments test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------
 
 # It has to run: pyenv leaves a shim on PATH for every version, and those of inactive ones fail.
-SERVES := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))
+SERVES := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 
-# A shell script that prints the Python to use: $PYTHON if it is set; else python3 if it serves;
-# else the newest that PATH holds. If there is none it says so in one line and fails.
+# A shell script that prints the Python to use: $PYTHON if it is set; else the newest that PATH
+# holds. If there is none it says so in one line and fails.
 define find_python
 set -f
 try() {
@@ -87,9 +93,8 @@ try() {
 if [ -n "$$PYTHON" ]; then
     try "$$PYTHON"
 else
-    try python3
     IFS=:
-    for name in python3.12 python3.11 python3.10; do
+    for name in python3.13 python3.12 python3.11 python3.10 python3; do
         for folder in $$PATH; do try "$$folder/$$name"; done
     done
 fi
@@ -98,12 +103,12 @@ if [ -n "$$bare" ]; then
     echo "$$bare cannot make virtual environments: install its venv module" \
         "(Debian and Ubuntu: apt-get install $$package, as root)" >&2
 elif [ -n "$$PYTHON" ]; then
-    echo "PYTHON=$$PYTHON does not run or is not Python 3.10, 3.11 or 3.12: name one that is," \
+    echo "PYTHON=$$PYTHON does not run or is not Python 3.10 to 3.13: name one that is," \
         "or leave PYTHON out to have one looked for" >&2
 else
-    echo "Python 3.10, 3.11 or 3.12 is needed and none was found: get one (apt-get install" \
-        "python3.11-venv where the system has it, else pyenv, conda or uv python install 3.11)," \
-        "or name yours: make PYTHON=/path/to/python3.11" >&2
+    echo "Python 3.10 to 3.13 is needed and none was found: get one (apt-get install" \
+        "python3.13-venv where the system has it, else pyenv, conda or uv python install 3.13)," \
+        "or name yours: make PYTHON=/path/to/python3.13" >&2
 fi
 exit 1
 endef
@@ -118,7 +123,8 @@ anew = $(if $(PYTHON),$(if $(same),,anew))
 # --- The environments -----------------------------------------------------------------------------
 
 # An environment without `installed` was left half made, and one whose Python is gone is of no use:
-# both are made anew. Otherwise pip brings it up to date.
+# both are made anew. Otherwise pip brings it up to date. MXNet, in the file that is the target's
+# first prerequisite, comes last and without what it depends on, since its metadata forbids NumPy 2.
 define install
 @if [ ! -e $@ ] || [ -n "$(filter anew,$^)" ] || ! $(@D)/bin/python -c '$(SERVES)' 2>/dev/null; then \
     python=$$(sh -c "$$find_python") && \
@@ -127,15 +133,18 @@ define install
     echo '*' > $(@D)/.gitignore; \
 fi
 @rm -f $@
-@echo "Installing the packages of $< into $(@D); the first time this takes minutes"
-@$(@D)/bin/python -m pip install -qq -r $< -r requirements-dev.txt || { \
-    echo "pip failed; for the whole story: $(@D)/bin/python -m pip install -r $<" >&2; exit 1; }
+@echo "Installing packages into $(@D); the first time this takes minutes"
+@$(call pip,-r requirements.txt -r requirements-dev.txt -c $(CONSTRAINTS))
+@$(call pip,--no-deps -r $<)
 @touch $@
 endef
 
-requirements := requirements-common.txt requirements-dev.txt constraints.txt
+pip = $(@D)/bin/python -m pip install -qq --no-warn-conflicts $(1) || { \
+    echo "pip failed; for the whole story: $(@D)/bin/python -m pip install $(1)" >&2; exit 1; }
 
-.venv/installed: requirements.txt $(requirements) .venv/bin/python $(call anew,.venv)
+requirements := requirements.txt requirements-dev.txt $(CONSTRAINTS)
+
+$(VENV)/installed: requirements-cpu.txt $(requirements) $(VENV)/bin/python $(call anew,$(VENV))
 	$(install)
 
 .venv-gpu/installed: requirements-gpu.txt $(requirements) .venv-gpu/bin/python $(call anew,.venv-gpu)
@@ -156,7 +165,7 @@ except (ImportError, OSError) as error:
 endef
 export try_imports
 
-.venv/ready: .venv/installed
+$(VENV)/ready: $(VENV)/installed
 	@$(@D)/bin/python -c "$$try_imports" cv2 mxnet
 	@touch $@
 

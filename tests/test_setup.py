@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ["awk", "chmod", "cp", "find", "make", "mkdir", "rm", "sh", "touch"]
 
 # A stand-in for Python X.Y. `-c` runs in the real one, told that it is X.Y; `-m venv` copies the
-# stand-in; `-m pip install` only succeeds or fails. All but `-c` leaves a line in `calls`.
+# stand-in; `-m pip install` only succeeds or fails, for MXNet and for the rest. All but `-c` leaves
+# a line in `calls`.
 FAKE_PYTHON = """#!/bin/sh
 case "$1 $2" in
 "-c "*) shift; exec "{real}" -S -c 'import sys; sys.version_info = ({version}, 1, "final", 0)
@@ -21,7 +22,9 @@ case "$1 $2" in
 exec(sys.argv.pop(1))' "$@";;
 "--version "*) echo Python {version};;
 "-m venv") echo "$0 venv" >> calls; rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python";;
-"-m pip") echo "$0 pip" >> calls; [ ! -e pip-fails ] || exit 1;;
+"-m pip")
+    case "$*" in *" --no-deps -r requirements-"*) part=mxnet;; *) part=pip;; esac
+    echo "$0 $part" >> calls; [ ! -e pip-fails ] || exit 1;;
 *) echo "$0 $*" >> calls;;
 esac
 """
@@ -37,8 +40,10 @@ def project(tmp_path):
         (folder / "tools" / tool).symlink_to(shutil.which(tool))
     for path in [*ROOT.glob("*.txt"), ROOT / "Makefile", ROOT / "runtime.py"]:
         shutil.copy(path, folder)
-    for module in ["cv2", "mxnet", "numpy"]:
+    shutil.copytree(ROOT / "maskflownet", folder / "maskflownet")
+    for module in ["cv2", "mxnet"]:
         (folder / f"{module}.py").touch()
+    (folder / "numpy.py").write_text("def __getattr__(name): return None")
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "ensurepip.py").write_text("raise ImportError")
     return folder
@@ -93,13 +98,19 @@ def chosen(project, *arguments, path="bin"):
     return python
 
 
-def test_python3_comes_first_if_it_serves(project):
+def test_newest_python_comes_first(project):
+    for version in (10, 13, 12):
+        add_python(project, f"python3.{version}", f"3, {version}")
     add_python(project, "python3", "3, 10")
-    add_python(project, "python3.12", "3, 12")
+    assert chosen(project) == str(project / "bin" / "python3.13")
+
+
+def test_python3_is_taken_where_no_version_is_named(project):
+    add_python(project, "python3", "3, 12")
     assert chosen(project) == str(project / "bin" / "python3")
 
 
-@pytest.mark.parametrize("unfit", ["3, 9", "3, 13", "2, 7"])
+@pytest.mark.parametrize("unfit", ["3, 9", "3, 14", "2, 7"])
 def test_newest_fit_python_is_found_beside_an_unfit_python3(project, unfit):
     add_python(project, "python3", unfit)
     add_python(project, "python3.10", "3, 10")
@@ -132,24 +143,24 @@ def test_only_python_lacks_venv(project):
     assert "apt-get install python3.10-venv" in complaint(make(project, "venv"))
 
 
-@pytest.mark.parametrize("versions", [[], ["3, 13"], ["3, 9"]])
+@pytest.mark.parametrize("versions", [[], ["3, 14"], ["3, 9"]])
 def test_no_fit_python(project, versions):
     for version in versions:
         add_python(project, "python3", version)
     line = complaint(make(project, "venv"))
-    assert "3.10, 3.11 or 3.12" in line
+    assert "3.10 to 3.13" in line
     assert "make PYTHON=" in line
     assert not (project / ".venv").exists()
 
 
-@pytest.mark.parametrize("version", ["3, 13", None])
+@pytest.mark.parametrize("version", ["3, 14", None])
 def test_unfit_python_that_was_named(project, version):
     add_python(project, "python3")
     if version:
         add_python(project, "mine", version)
     line = complaint(make(project, "venv", "PYTHON=mine"))
     assert "PYTHON=mine" in line
-    assert "3.10, 3.11 or 3.12" in line
+    assert "3.10 to 3.13" in line
 
 
 # --- The environment ------------------------------------------------------------------------------
@@ -188,7 +199,16 @@ def test_second_time_there_is_nothing_to_do(made):
 def test_changed_requirements_are_installed_into_the_environment(made, name):
     (made / name).touch()
     assert make(made, "venv").returncode == 0
-    assert purposes(made) == ["pip"]
+    assert purposes(made) == ["pip", "mxnet"]
+
+
+def test_other_constraints_have_an_environment_of_their_own(made):
+    assert make(made, "venv", "CONSTRAINTS=constraints-oldest.txt").returncode == 0
+    assert calls(made)[0] == (str(made / "bin" / "python3.12"), "venv")
+    assert (made / ".venv-oldest" / "ready").exists()
+    (made / "constraints-oldest.txt").touch()
+    assert make(made, "venv").returncode == 0
+    assert calls(made) == []
 
 
 def test_interrupted_install_starts_anew(made):
@@ -198,7 +218,7 @@ def test_interrupted_install_starts_anew(made):
     (made / "pip-fails").unlink()
     calls(made)
     assert make(made, "venv").returncode == 0
-    assert purposes(made) == ["venv", "pip"]
+    assert purposes(made) == ["venv", "pip", "mxnet"]
 
 
 def test_environment_whose_python_is_gone_is_made_anew(made):
@@ -206,13 +226,13 @@ def test_environment_whose_python_is_gone_is_made_anew(made):
     python.unlink()
     python.symlink_to("/nowhere/python3.11")
     assert make(made, "venv").returncode == 0
-    assert purposes(made) == ["venv", "pip"]
+    assert purposes(made) == ["venv", "pip", "mxnet"]
 
 
 def test_environment_of_an_unfit_python_is_made_anew(made):
-    add_python(made, "python", "3, 13", folder=".venv/bin")
+    add_python(made, "python", "3, 14", folder=".venv/bin")
     assert make(made, "venv").returncode == 0
-    assert purposes(made) == ["venv", "pip"]
+    assert purposes(made) == ["venv", "pip", "mxnet"]
 
 
 def test_another_version_that_is_named_makes_the_environment_anew(made):
@@ -235,7 +255,7 @@ def test_missing_system_library_is_one_line_until_it_is_there(project):
 
 def test_gpu_environment_is_another_one(made):
     assert make(made, "gpu").returncode == 0
-    assert purposes(made) == ["venv", "pip"]
+    assert purposes(made) == ["venv", "pip", "mxnet"]
     assert (made / ".venv-gpu" / "ready").exists()
     assert make(made, "venv", "gpu").returncode == 0
     assert calls(made) == []

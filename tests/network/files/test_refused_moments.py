@@ -17,6 +17,9 @@ from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.network.files import moments
 from maskflownet.network.files.moments import save_trainer_states
 
+# What NumPy pickles its scalars by: numpy.core.multiarray.scalar, and another place from 2 on.
+SCALAR = f"{np.float64(1).__reduce__()[0].__module__}.scalar"
+
 
 @pytest.fixture(scope="module")
 def small():
@@ -44,7 +47,7 @@ def put(value):
         (put(Call(os.mkdir, "made")), "posix.mkdir"),
         (put(Call(eval, "__import__('os').mkdir('made')")), "builtins.eval"),
         (put(Call(getattr, "", "join")), "builtins.getattr"),
-        (put(np.float64(1)), "numpy.core.multiarray.scalar"),
+        (put(np.float64(1)), SCALAR),
         (put(mx.lr_scheduler.FactorScheduler(1)), "mxnet.lr_scheduler.FactorScheduler"),
     ],
 )
