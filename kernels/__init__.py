@@ -1,31 +1,32 @@
 """Fast operators for CPU contexts, written in C++, and the one place that chooses them.
 
-`make kernels` builds the library from `kernels/source` against the headers in MXNet's package.
-Where it is missing, or the processor has no AVX2, MXNet's own operators do the work: slower, with
-the same results.
+`kernels.build` makes the library from `kernels/source` against the headers in MXNet's package: in a
+clone by `make kernels`, in an installed package when a network first wants it. Where it is missing,
+or the processor has no AVX2, MXNet's own operators do the work: slower, with the same results.
 
 The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_dense_block`) write
 their gradients and cannot add to one that is there, since MXNet does not tell them which is wanted.
 `network.fast_operators` puts a copy between them and any parameter whose gradients add up.
 """
 
+import contextlib
 import ctypes
 import functools
-import hashlib
 import logging
 import os
 import struct
-from pathlib import Path
 
 from maskflownet import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
 import mxnet as mx
 
+from maskflownet import IN_CLONE
 from maskflownet.config.errors import InputError
+from maskflownet.kernels import build
 
-LIBRARY = Path(__file__).parent / "build" / "libmaskflownet.so"
-SOURCE = Path(__file__).parent / "source"
+LIBRARY = build.library_path()
+HOW_TO_BUILD = "`make kernels`" if IN_CLONE else "`python -m maskflownet.kernels`"
 VARIABLE = "MASKFLOWNET_KERNELS"
 CHOICES = ("auto", "builtin")
 
@@ -73,20 +74,22 @@ def _say(reason):
 @functools.cache
 def _obstacle():
     """Load the library and return None, or say in a few words why it cannot be used."""
+    if not LIBRARY.exists() and not IN_CLONE:
+        _build_once()
     if not LIBRARY.exists():
-        return "the fast ones are not built: `make kernels` builds them where g++ is installed"
+        return f"the fast ones are not built: {HOW_TO_BUILD} builds them where g++ is installed"
     try:
         _check_length(LIBRARY)
         library = ctypes.CDLL(str(LIBRARY))
-        if _answer(library.maskflownet_sources) != _hash_of_sources():
-            return "the fast ones were built from other sources: `make kernels` builds them anew"
+        if _answer(library.maskflownet_sources) != build.hash_of_sources():
+            return f"the fast ones were built from other sources: {HOW_TO_BUILD} builds them anew"
         if not _answer(library.maskflownet_vector_unit):
             return "the fast ones need a processor with AVX2 and FMA, or AVX-512"
         mx.library.load(str(LIBRARY), verbose=False)
     except (OSError, AttributeError, mx.base.MXNetError) as error:
         reason = str(error).splitlines()[0]
         return (
-            f"{LIBRARY} cannot be loaded: {reason}; remove {LIBRARY.parent}, then `make kernels` "
+            f"{LIBRARY} cannot be loaded: {reason}; remove {LIBRARY.parent}, then {HOW_TO_BUILD} "
             "builds it anew"
         )
     return None
@@ -98,10 +101,19 @@ def _answer(function):
     return function().decode()
 
 
-def _hash_of_sources():
-    """Return the same text as kernels/Makefile gives to the library."""
-    files = sorted(SOURCE.glob("[!.]*"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _build_once():
+    """Build the library of an installed package; a reason why that cannot be is kept beside it."""
+    failed = LIBRARY.with_suffix(".failed")
+    if failed.exists():
+        return
+    _LOG.info("building the fast operators, once, in %s (half a minute)", LIBRARY.parent)
+    try:
+        build.build(LIBRARY)
+    except (build.CannotBuildError, OSError) as error:
+        _LOG.info("the fast operators cannot be built: %s", error)
+        with contextlib.suppress(OSError):
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            failed.write_text(f"{error}\n")
 
 
 def _check_length(library):

@@ -1,4 +1,4 @@
-"""What may import what: the floors in docs/design.md, and no circles, functions' imports included."""
+"""What may import what: the floors in docs/design.md; no circles, also not inside functions."""
 
 import ast
 import re

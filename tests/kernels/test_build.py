@@ -9,30 +9,21 @@ from pathlib import Path
 import pytest
 from kernel_tables import BUILT, NOT_BUILT, VARIABLE
 
+from maskflownet.kernels import build as builder
+from maskflownet.kernels.build import SOURCE, CannotBuildError, build, compile_objects
+
 HERE = Path(__file__).parent
-KERNELS = HERE.parents[1] / "kernels"
+ROOT = HERE.parents[1]
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 # All of the library that the kernels' own tests need, without MXNet.
 TABLES = """
 #include <cstring>
-#include "source/kernels.h"
+#include "kernels.h"
 extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
   return std::strcmp(unit, "avx512") == 0 ? &maskflownet::kAvx512 : &maskflownet::kAvx2;
 }
 """
-
-
-def make(folder, *arguments):
-    """Run make in a folder with a copy of kernels/ and return what it printed."""
-    ignore = shutil.ignore_patterns("build", "__pycache__")
-    shutil.copytree(KERNELS, folder, ignore=ignore, dirs_exist_ok=True)
-    # Not as a part of the make that runs the tests.
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
-    command = ["make", "-C", folder, f"RUN={sys.executable}", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -40,46 +31,71 @@ def compiler():
     return shutil.which("g++") or pytest.skip("there is no g++")
 
 
-@pytest.mark.parametrize("compiler_name", ["/nonexistent", "no-such-compiler"])
-def test_without_a_compiler_a_line_says_so(tmp_path, compiler_name):
-    said = make(tmp_path, f"CXX={compiler_name}")
-    assert f"No C++ compiler ({compiler_name}) for C++17 with OpenMP: MXNet's own" in said
-    assert not (tmp_path / "build").exists()
-
-
 def compiler_that(tmp_path, script):
-    """Return a stand-in for a compiler."""
+    """Return a stand-in for a compiler; it gets what is to be made as $out."""
     path = tmp_path / "compiler"
-    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.write_text(f"#!/bin/sh\nfor out; do :; done\n{script}\n")
     path.chmod(0o755)
-    return path
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["/nonexistent", "no-such-compiler"])
+def test_without_a_compiler_the_command_says_so_in_a_line(name):
+    environment = {**os.environ, "CXX": name}
+    command = [sys.executable, "-m", "maskflownet.kernels"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    said = f"no C++ compiler ({name}) for C++17 with OpenMP: MXNet's own operators will run"
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith(said)
+    assert done.stdout.count("\n") == 1
+
+
+def test_without_a_compiler_nothing_is_made(tmp_path):
+    with pytest.raises(CannotBuildError, match="no C"):
+        build(tmp_path / "build" / "library.so", "no-such-compiler")
+    assert not (tmp_path / "build").exists()
 
 
 def test_a_compiler_without_openmp_is_none(tmp_path):
     compiler = compiler_that(tmp_path, 'case "$*" in *-fopenmp*) exit 1;; esac')
-    said = make(tmp_path / "kernels", f"CXX={compiler}")
-    assert f"No C++ compiler ({compiler}) for C++17 with OpenMP: MXNet's own" in said
+    with pytest.raises(CannotBuildError, match="with OpenMP"):
+        build(tmp_path / "library.so", compiler)
 
 
-def test_folders_may_have_spaces_in_their_names(tmp_path):
-    """Here that of the environment, which holds MXNet."""
-    environment = tmp_path / "an environment"
-    environment.symlink_to(sys.prefix)
-    compiler = compiler_that(
-        tmp_path, f'printf "%s\\n" "$@" > {tmp_path}/said; touch build/lib_api.o.part'
+def test_what_is_built_is_not_built_again(tmp_path):
+    compiler = compiler_that(tmp_path, f'echo once >> {tmp_path}/calls; echo made > "$out"')
+    calls = tmp_path / "calls"
+    library = tmp_path / "build" / "library.so"
+    build(library, compiler)
+    made = calls.read_text().count("once")
+    assert made == 6 and library.read_text() == "made\n"  # a trial, four objects, the library
+    build(library, compiler)
+    assert calls.read_text().count("once") == made + 1  # the trial alone
+
+
+def test_a_build_of_other_sources_is_made_anew(tmp_path, monkeypatch):
+    compiler = compiler_that(tmp_path, f'echo once >> {tmp_path}/calls; echo made > "$out"')
+    library = tmp_path / "build" / "library.so"
+    build(library, compiler)
+    monkeypatch.setattr(builder, "hash_of_sources", lambda: "others")
+    before = (tmp_path / "calls").read_text().count("once")
+    build(library, compiler)
+    # All but MXNet's own half.
+    assert (tmp_path / "calls").read_text().count("once") == before + 5
+
+
+def test_a_compile_that_fails_leaves_nothing_and_says_why(tmp_path):
+    script = (
+        'case "$*" in *trial.cc*) exit 0;; esac\n'
+        'echo half > "$out"; echo "it.cc:1: error: no room" >&2; exit 1'
     )
-    python = environment / "bin" / "python"
-    make(tmp_path / "kernels", f"CXX={compiler}", f"RUN={python}", "build/lib_api.o")
-    said = (tmp_path / "said").read_text().splitlines()
-    (include,) = (Path(word[2:]) for word in said if word.startswith("-I"))
-    assert include.is_relative_to(environment) and (include / "mxnet" / "lib_api.h").exists()
+    with pytest.raises(CannotBuildError, match="no room"):
+        build(tmp_path / "build" / "library.so", compiler_that(tmp_path, script))
+    assert [path.name for path in (tmp_path / "build").iterdir()] == [".lock"]
 
 
-def test_a_compile_that_fails_leaves_no_object(tmp_path):
-    compiler = compiler_that(tmp_path, "echo half > build/lib_api.o.part; exit 1")
-    with pytest.raises(AssertionError, match="lib_api"):
-        make(tmp_path / "kernels", f"CXX={compiler}", "build/lib_api.o")
-    assert not (tmp_path / "kernels" / "build" / "lib_api.o").exists()
+def test_folders_may_have_spaces_in_their_names(tmp_path, compiler):
+    (made,) = compile_objects(["lib_api"], tmp_path / "a folder", compiler)
+    assert made.stat().st_size > 0
 
 
 @pytest.mark.parametrize(("unit", "table"), [("avx2", "kAvx2"), ("avx512", "kAvx512")])
@@ -98,12 +114,22 @@ def test_the_linker_sees_of_a_unit_nothing_but_its_table(unit, table):
 @pytest.mark.long
 def test_sanitizers_find_nothing(tmp_path, compiler):
     """Addresses and undefined behaviour, while the kernels' own tests run."""
-    flags = f"-std=c++17 -O1 -fPIC -fopenmp -fno-exceptions {' '.join(SANITIZE)}"
-    make(tmp_path, "-j2", f"FLAGS={flags}", "build/avx2.o", "build/avx512.o")
+    flags = ["-O1", "-fno-exceptions", *SANITIZE]
+    objects = compile_objects(["avx2", "avx512"], tmp_path, compiler, flags)
     source, library = tmp_path / "tables.cc", tmp_path / "tables.so"
     source.write_text(TABLES)
-    objects = [tmp_path / "build" / f"{unit}.o" for unit in ("avx2", "avx512")]
-    command = [compiler, "-shared", "-fPIC", "-fopenmp", *SANITIZE, source, *objects, "-o", library]
+    command = [
+        compiler,
+        "-shared",
+        "-fPIC",
+        "-fopenmp",
+        *SANITIZE,
+        f"-I{SOURCE}",
+        source,
+        *objects,
+        "-o",
+        library,
+    ]
     subprocess.run(command, check=True)
     found = [
         subprocess.run(

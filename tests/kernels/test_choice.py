@@ -18,6 +18,7 @@ from shared_libraries import compile_library
 
 from maskflownet import kernels
 from maskflownet.config.errors import InputError
+from maskflownet.kernels import build
 
 CPU, ROOT = [mx.cpu()], Path(__file__).parents[2]
 
@@ -125,8 +126,8 @@ def test_a_library_of_something_else(tmp_path, monkeypatch):
 def test_a_library_of_other_sources(tmp_path, built, monkeypatch):
     """Such as those before an update: it may read the same inputs in another order."""
     sources = tmp_path / "source"
-    shutil.copytree(kernels.SOURCE, sources)
-    monkeypatch.setattr(kernels, "SOURCE", sources)
+    shutil.copytree(build.SOURCE, sources)
+    monkeypatch.setattr(build.hash_of_sources, "__defaults__", (sources,))
     (sources / ".layout.h.swp").write_text("an editor's")
     assert "other sources" not in str(obstacle(BUILT, monkeypatch))
     with (sources / "layout.h").open("a") as file:
