@@ -2,6 +2,7 @@
 
 import math
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 from maskflownet.tasks.command_line import (
@@ -14,6 +15,7 @@ from maskflownet.tasks.command_line import (
 from maskflownet.tasks.open_pipeline import load_pipeline
 
 KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
+VIDEO_KINDS = ("color", "arrows", "mask", "warped")
 
 
 def make_parser():
@@ -23,12 +25,18 @@ def make_parser():
         description="Predict the flow of your own images. docs/predicting.md has examples.",
     )
     parser.add_argument(
-        "output", metavar="OUTPUT", type=Path, help="a folder, or one .flo, .png or video to write"
+        "output", metavar="OUTPUT", type=name, help="a folder, or one .flo, .png or video to write"
     )
     parser.add_argument("config", metavar="CONFIG", help="network config: a name or a path")
     add_input_arguments(parser.add_argument_group("what to predict (one of these)"))
     add_output_arguments(parser.add_argument_group("what to write"))
     add_network_arguments(parser)
+    parser.add_argument(
+        "--max_side",
+        metavar="PX",
+        type=side,
+        help="scale images down for the network to so many pixels along the longer side",
+    )
     parser.add_argument("--overwrite", action="store_true", help="redo what is finished already")
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     return parser
@@ -42,6 +50,8 @@ def add_input_arguments(group):
     add("--folder", metavar="DIR", type=Path, help="frames, in natural order of their names")
     add("--pairs", metavar="LIST", type=Path, help="a text file with `image1 image2` per line")
     add("--video_filepath", metavar="FILE", type=Path, help="a video")
+    add("--start", metavar="TIME", type=seconds, default=0, help="where in it to begin: s, or M:S")
+    add("--duration", metavar="TIME", type=seconds, help="how much of it to take")
     add("--stride", metavar="N", type=positive, default=1, help="pair frame i with i + N")
     add("--flow", metavar="FILE", type=Path, help="a pair's true flow: EPE and an error map")
 
@@ -54,8 +64,10 @@ def add_output_arguments(group):
     add("--backward", action="store_true", help="flow back too, and where both agree")
     add("--max_flow", metavar="PX", type=above_zero, help="full colour at this length; default max")
     add("--legend", action="store_true", help="a picture of the colours' meaning")
-    add("--video_out", metavar="FILE", type=Path, help="a video of the flow's colours, H.264")
-    add("--side_by_side", action="store_true", help="input and flow beside each other in it")
+    add("--mask_threshold", metavar="SHARE", type=share, help="the mask in black and white")
+    add("--video_out", metavar="FILE", type=Path, help="a video (.mp4, .webm, .gif, ...) as well")
+    add("--video_of", choices=VIDEO_KINDS, default="color", help="what the video shows")
+    add("--side_by_side", action="store_true", help="the input beside it")
     add("--fps", metavar="RATE", type=above_zero, help="its frames per second; default the input's")
 
 
@@ -65,6 +77,39 @@ def save_kinds(text: str) -> frozenset[str]:
     if not kinds <= set(KINDS):
         raise ValueError(text)
     return kinds
+
+
+def name(text: str) -> str:
+    """Parse a name, which is not empty."""
+    if not text:
+        raise ValueError(text)
+    return text
+
+
+def seconds(text: str) -> Fraction:
+    """Parse seconds, or H:M:S or M:S, as a time that is not negative."""
+    total = Fraction(0)
+    for part in text.split(":"):
+        total = 60 * total + Fraction(part)
+    if total < 0 or "/" in text:
+        raise ValueError(text)
+    return total
+
+
+def side(text: str) -> int:
+    """Parse pixels along a side that a network can see: 64 or more."""
+    number = int(text)
+    if number < 64:
+        raise ValueError(text)
+    return number
+
+
+def share(text: str) -> float:
+    """Parse a number above 0, and below 1."""
+    number = float(text)
+    if not 0 < number < 1:
+        raise ValueError(text)
+    return number
 
 
 def above_zero(text: str) -> float:
@@ -78,6 +123,10 @@ def above_zero(text: str) -> float:
 # argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
 save_kinds.__name__ = "list of " + ",".join(KINDS)
 above_zero.__name__ = "number above zero"
+name.__name__ = "name"
+seconds.__name__ = "time (such as 90, 1.5 or 1:30)"
+side.__name__ = "number of 64 or more"
+share.__name__ = "number between 0 and 1"
 
 
 def main(argv=None) -> int:

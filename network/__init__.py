@@ -6,8 +6,8 @@ from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
 # isort: split
 from maskflownet.config.errors import InputError
+from maskflownet.config.network_size import check_network_size
 from maskflownet.network.files.parameters import held_network
-from maskflownet.network.network_size import check_network_size
 from maskflownet.network.pipeline import Pipeline, Prediction
 from maskflownet.network.worker_group import Peers, PeersLostError
 

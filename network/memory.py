@@ -5,7 +5,7 @@ import math
 from typing import NamedTuple
 
 from maskflownet.config.errors import InputError
-from maskflownet.network.network_size import MULTIPLE
+from maskflownet.config.network_size import MULTIPLE
 from maskflownet.runtime import free_bytes
 
 logger = logging.getLogger(__name__)

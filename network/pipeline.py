@@ -10,6 +10,7 @@ from mxnet import gluon
 
 from maskflownet import metrics
 from maskflownet.config.errors import InputError
+from maskflownet.config.network_size import check_network_size
 from maskflownet.kernels import use_fast
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import load_trainer_states, save_trainer_states
@@ -26,7 +27,7 @@ from maskflownet.network.loss import MultiscaleLoss
 from maskflownet.network.maskflownet import MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
 from maskflownet.network.memory import Room
-from maskflownet.network.network_size import NetworkSize, check_batch, check_network_size
+from maskflownet.network.network_size import NetworkSize, check_batch
 from maskflownet.network.scaled_start import scale_start
 from maskflownet.network.training_step import TrainingStep
 from maskflownet.network.worker_group import Peers

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, repeat
+from itertools import islice
 from typing import TypeVar
 
 Key = TypeVar("Key")
@@ -12,9 +12,7 @@ Item = TypeVar("Item")
 READERS = 2
 
 
-def read_ahead(
-    read: Callable[[Key], Item], keys: Iterable[Key], ahead: int, readers: int = READERS
-) -> Iterator[Item]:
+def read_ahead(read: Callable[[Key], Item], keys: Iterable[Key], ahead: int) -> Iterator[Item]:
     """Yield read(key) for every key, in order, at most `ahead` of them read before they are wanted.
 
     Memory does not grow with the number of keys. Decoding releases Python's lock, so threads do.
@@ -27,11 +25,9 @@ def read_ahead(
         Taken lazily.
     ahead : int
         At least 1.
-    readers : int
-        How many threads read at once; one, if each read goes on where the last one stopped.
     """
     keys = iter(keys)
-    pool = ThreadPoolExecutor(max_workers=min(readers, ahead))
+    pool = ThreadPoolExecutor(max_workers=min(READERS, ahead))
     try:
         waiting = deque(pool.submit(read, key) for key in islice(keys, ahead))
         while waiting:
@@ -40,21 +36,3 @@ def read_ahead(
             yield item
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def iterate_ahead(items: Iterator[Item], ahead: int) -> Iterator[Item]:
-    """Yield what an iterator yields, which runs in a thread up to `ahead` items before its reader.
-
-    An iterator that can be closed, as generators can, is closed when this one is.
-    """
-    end = object()
-    taken = read_ahead(lambda _: next(items, end), repeat(None), ahead, readers=1)
-    try:
-        for item in taken:
-            if item is end:
-                return
-            yield item
-    finally:
-        taken.close()
-        if hasattr(items, "close"):
-            items.close()

@@ -1,125 +1,235 @@
-"""Video files, frame by frame, decoded by imageio-ffmpeg's ffmpeg.
+"""Video files, frame by frame; `reader.decoder` says how and why in a process of its own."""
 
-OpenCV's own decoding would serve, but it takes the colours of nearly all high-definition videos
-(BT.709) for those of standard definition (BT.601) and skips or patches up damaged frames without a
-word.
-"""
-
-import functools
+import json
 import os
-import queue
-import re
 import subprocess
-import threading
+import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 
-import cv2
-import imageio_ffmpeg
 import numpy as np
 
 from maskflownet.config.errors import InputError
 from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, describe_start, open_input
 
-_HIGHEST_RATE = 1000  # frames per second; containers without a rate state nonsense above it
+PATIENCE_S = 60  # how long a decoder may be at one packet
+_LOOK_S = 1.0
+_COMMAND = ("-m", "maskflownet.reader.decoder")
+
+
+class VideoFrame(NamedTuple):
+    """A frame of a video.
+
+    Attributes
+    ----------
+    time : Fraction
+        Seconds since the first frame of all; never falls from frame to frame.
+    image : numpy.ndarray or None
+        uint8 (H, W, 3), BGR, upright; None if it was not wanted or is damaged.
+    damaged : bool
+        Whether damage may have reached it.
+    gap : InputError or None
+        What is missing before it, if something is: then it is not the next of the frame before.
+    """
+
+    time: Fraction
+    image: np.ndarray | None
+    damaged: bool = False
+    gap: InputError | None = None
 
 
 class Video:
-    """A video file.
+    """A video file, or a section of it.
 
     Parameters
     ----------
     path : str or os.PathLike
-        A file of any format that ffmpeg reads.
+        A file of any format that FFmpeg reads. Of several tracks the first that is more than one
+        picture is taken: that one may be a cover.
+    start : float
+        Seconds after the first frame at which the section begins.
+    duration : float, optional
+        Its length in seconds; by default up to the end.
 
     Attributes
     ----------
     path : pathlib.Path
     rate : Fraction or None
-        Frames per second; None where the file does not say.
+        Frames per second, if all frames are shown equally long.
+    section : tuple
+        `start` and `duration`.
     expected : int
-        How many frames there should be, by the file's duration and rate; 0 if it does not say.
+        How many frames the section has, as far as one can tell without decoding them.
+    size_hw : tuple of int
+        Of the first frame, upright.
+    pixel_aspect : Fraction
+        Width over height of a pixel, 1 if they are square. Frames are not made square.
 
     Raises
     ------
     MissingDataError
         Nothing is at `path`.
     InputError
-        It is no video, or was cut short so that it cannot be opened.
+        It is no video, or was cut short so that it cannot be opened; it ends before `start`.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, start: float = 0, duration: float | None = None):
         self.path = Path(path)
-        self.rate = None
         with open_input(path) as (file, _):
-            start = file.read(8)
-        with _Decoder(self.path) as decoder:
-            if next(decoder.frames(), None) is None:
-                expected = "a video that ffmpeg can open"
-                remedy = f"if it is a video, it was damaged or cut short: {COPY_AGAIN}"
-                raise bad_file(path, expected, describe_start(start), remedy)
-            self.rate = decoder.log.rate
-            self.expected = round(decoder.log.duration * (self.rate or 0))
+            head = file.read(8)
+        with _Process(self.path, {"task": "survey"}) as process:
+            answer = process.next()
+        if answer["kind"] != "survey":
+            expected = "a video that FFmpeg can open"
+            remedy = f"if it is a video, it was damaged or cut short: {COPY_AGAIN}"
+            got = f"{describe_start(head)} ({answer['reason']})"
+            raise bad_file(path, expected, got, remedy)
+        self._survey = answer
+        self._tick = Fraction(*answer["time_base"])
+        self.rate = Fraction(*answer["rate"]) if answer["rate"] else None
+        self.size_hw = tuple(answer["size_hw"])
+        self.pixel_aspect = Fraction(*answer["pixel_aspect"])
+        self.section = (float(start), None if duration is None else float(duration))
+        self._choose(*(x and Fraction(x).limit_denominator(10**6) for x in (start, duration)))
 
-    def frames(
-        self, wanted: Callable[[int], bool] = lambda index: True
-    ) -> Iterator[np.ndarray | InputError | None]:
-        """Yield the frames in order, upright, without holding more than one.
+    def _choose(self, start, duration):
+        """Set the section, in seconds."""
+        ticks = np.array(self._survey.pop("times"), np.int64)
+        self._first = int(ticks[0])
+        self._start = self._first + float(start / self._tick) if start else None
+        self._end = None
+        if duration is not None:
+            self._end = self._first + float((start + duration) / self._tick)
+        chosen = (ticks >= (self._start or self._first)) & (ticks < (self._end or np.inf))
+        if not chosen.any():
+            length = float((ticks[-1] - self._first) * self._tick)
+            raise InputError(
+                f"{self.path}: no frame in the section that begins at {float(start):g} s; the last "
+                f"frame is shown at {length:g} s"
+            )
+        self._ticks = ticks[chosen]
+        self.expected = len(self._ticks)
+
+    @property
+    def complaint(self) -> InputError | None:
+        """What is wrong with the file as a whole: None, or that its end is missing."""
+        reason = self._survey["complaint"]
+        if not reason or self._end is not None:
+            return None
+        got = f'"{reason}" from FFmpeg, and {self.expected} frames before that'
+        return bad_file(self.path, "a video to its end", got, f"it was cut short: {COPY_AGAIN}")
+
+    def frames(self, wanted: Callable[[int], bool] = lambda index: True) -> Iterator[VideoFrame]:
+        """Yield the section's frames in order, without holding more than one.
 
         Parameters
         ----------
         wanted : callable
-            Told a frame's index, from 0, returns whether it is wanted; others come as None.
+            Told a frame's index in the section, from 0, returns whether its image is wanted. It is
+            asked beforehand.
 
         Yields
         ------
-        numpy.ndarray, InputError or None
-            uint8 (H, W, 3), BGR. In place of a frame that cannot be decoded, the error that says
-            so: it is known from the gap in the frames' times that a decoder's error leaves.
+        VideoFrame
+            Frames that are known to be missing because they cannot be decoded have their place.
 
         Raises
         ------
         InputError
-            After the last frame, if there was damage that no frame in between stands for: the
-            file was cut short, or its decoder mended what it found.
+            The decoder died, or stood still for `PATIENCE_S` seconds.
         """
-        with _Decoder(self.path) as decoder:
-            index, lost, last_time = 0, 0, None if self.rate is None else -1 / self.rate
-            for image, time in decoder.frames():
-                for _ in range(self._gap(last_time, time) if decoder.log.complaint else 0):
-                    yield InputError(f"{self.path}, frame {index}: expected a frame, got damage")
-                    index, lost = index + 1, lost + 1
-                last_time = time
-                yield image() if wanted(index) else None
+        request = {
+            "task": "decode",
+            "stream": self._survey["stream"],
+            "skipped": self._survey["skipped"],
+            "gaps": self._survey["gaps"],
+            "start": None if self._start is None else float(self._start),
+            "end": None if self._end is None else float(self._end),
+            "wanted": "".join("01"[bool(wanted(index))] for index in range(self.expected)),
+        }
+        clock = _Clock(self._ticks, self._tick, self._first, self._survey)
+        with _Process(self.path, request) as process:
+            index, damaged = 0, False
+            while (answer := process.next(f"frame {index}"))["kind"] not in ("end", "bad"):
+                time, missing = clock.next(answer["pts"])
+                image = process.picture(answer["shape"]) if "shape" in answer else None
+                # Near damage times are not in order, and there are no pairs anyway.
+                unsure, damaged = damaged, answer["kind"] == "damaged"
+                gap = self._gap(index, missing) if missing and not (damaged or unsure) else None
+                yield VideoFrame(time, image, damaged, gap)
                 index += 1
-            if decoder.log.complaint and (not lost or index < self.expected):
-                got = f'"{decoder.log.complaint}" from ffmpeg, and {index} frames'
-                remedy = f"frames may be mended or missing: {COPY_AGAIN}"
-                raise bad_file(self.path, "an undamaged video", got, remedy)
 
-    def _gap(self, last_time: float | None, time: float | None) -> int:
-        """Return how many frames are missing between two times in seconds, None if unknown."""
-        if last_time is None or time is None:
-            return 0
-        return max(0, round((time - last_time) * self.rate) - 1)
+    def _gap(self, index, seconds):
+        return InputError(
+            f"{self.path}, between frames {index - 1} and {index}: expected neighbours, got a gap "
+            f"of {float(seconds):.3g} s in their times; they make no pair"
+        )
 
 
-class _Decoder:
-    """A running ffmpeg that decodes a video into PPM images on a pipe."""
+class _Clock:
+    """Tells when each frame is shown, and after which of them something is missing.
 
-    def __init__(self, path: Path):
-        # In the log, `showinfo` tells each frame's time, and errors are marked as such. Damaged
-        # frames are dropped, not mended. Every frame comes once, however long it is shown.
-        command = [ffmpeg_program(), "-hide_banner", "-nostdin", "-nostats"]
-        command += ["-loglevel", "level+info", "-err_detect", "explode", "-i", os.fspath(path)]
-        command += ["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
-        command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
-        pipe = subprocess.PIPE
-        # In a session of its own Ctrl-C does not reach it, which would look like a damaged video.
-        self._process = subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True)
-        self.log = _Log(self._process.stderr)
+    Parameters
+    ----------
+    ticks : numpy.ndarray
+        int64 (n,), when the section's frames are shown, by the survey.
+    tick : Fraction
+        In seconds.
+    first : int
+        When the file's first frame is shown, in ticks.
+    survey : dict
+    """
+
+    def __init__(self, ticks, tick, first, survey):
+        self._ticks, self._tick, self._first = ticks, tick, first
+        self._in_order = survey["in_order"]
+        self._gaps = survey["gaps"]
+        self._usual = int(np.median(np.diff(ticks))) if len(ticks) > 1 else 1
+        self._count = 0
+        self._last = self._shown = None  # by the file, and never falling
+
+    def next(self, pts: int) -> tuple[Fraction, Fraction]:
+        """Return the time of the next frame, and the length of the gap before it: 0 for none."""
+        count, self._count = self._count, self._count + 1
+        if self._in_order:
+            over = count - len(self._ticks) + 1
+            pts = int(self._ticks[min(count, len(self._ticks) - 1)]) + max(0, over) * self._usual
+        missing = 0
+        if self._last is not None:
+            if pts < self._last:
+                missing = self._last - pts
+            elif any(self._last < after <= pts for _, after in self._gaps):
+                missing = pts - self._last
+        self._last = pts
+        self._shown = pts if self._shown is None else max(pts, self._shown)
+        return (self._shown - self._first) * self._tick, missing * self._tick
+
+
+class _Process:
+    """A running `reader.decoder`, which ends with this object or with this process."""
+
+    def __init__(self, path: Path, request: dict):
+        self._path = path
+        self._pipe, far_end = Pipe(duplex=False)
+        with far_end:
+            self._process = subprocess.Popen(
+                [sys.executable, *_COMMAND, str(far_end.fileno())],
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[far_end.fileno()],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # In a session of its own Ctrl-C does not reach it, which would look like damage.
+                start_new_session=True,
+            )
+        line = json.dumps({**request, "path": os.fspath(path)}) + "\n"
+        try:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has died, as the first answer will tell
 
     def __enter__(self):
         return self
@@ -127,81 +237,38 @@ class _Decoder:
     def __exit__(self, *_):
         self._process.kill()
         self._process.wait()
-        self._process.stdout.close()
-        self.log.join()
+        self._process.stdin.close()
+        self._pipe.close()
 
-    def frames(self) -> Iterator[tuple[Callable[[], np.ndarray], float | None]]:
-        """Yield for each frame what makes it an image, and its time in seconds, None if unknown."""
-        stream = self._process.stdout
-        while (size_hw := _read_header(stream)) is not None:
-            pixels = stream.read(3 * size_hw[0] * size_hw[1])
-            if len(pixels) < 3 * size_hw[0] * size_hw[1]:
-                break
-            yield functools.partial(_to_image, pixels, size_hw), self.log.times.get()
-        self.log.join()
-        if self._process.wait() != 0 and not self.log.complaint:
-            self.log.complaint = f"exit code {self._process.returncode}"  # ended from outside
+    def next(self, where: str = "the beginning") -> dict:
+        """Return the next answer; raise InputError if the decoder died or stands still."""
+        while True:
+            try:
+                answer = json.loads(self._receive(where))
+            except EOFError:
+                code = self._process.wait()
+                raise InputError(
+                    f"{self._path}, {where}: the decoder ended with exit code {code}; {_DAMAGED}"
+                ) from None
+            if answer["kind"] == "failed":
+                raise InputError(f"{self._path}: {answer['reason']}")
+            if answer["kind"] == "crashed":
+                raise RuntimeError(f"{self._path}, {where}:\n{answer['reason']}")
+            if answer["kind"] != "alive":
+                return answer
 
+    def picture(self, shape) -> np.ndarray:
+        """Return the picture that an answer announced."""
+        return np.frombuffer(bytearray(self._pipe.recv_bytes()), np.uint8).reshape(shape)
 
-class _Log(threading.Thread):
-    """Reads ffmpeg's log, so that it never waits for a reader.
-
-    Attributes
-    ----------
-    duration : float
-        In seconds; 0 if it is not known. Like `rate`, this is known once a frame has come.
-    rate : Fraction or None
-        Frames per second.
-    times : queue.SimpleQueue
-        Each frame's time in seconds, or None, put here before the frame's pixels come.
-    complaint : str
-        The first error; empty without any.
-    """
-
-    def __init__(self, stream: BinaryIO):
-        super().__init__(daemon=True)
-        self.duration = 0.0
-        self.rate = None
-        self.times = queue.SimpleQueue()
-        self.complaint = ""
-        self._stream = stream
-        self.start()
-
-    def run(self):
-        """Read until ffmpeg ends."""
-        with self._stream:
-            for line in self._stream:
-                self._take(line.decode(errors="replace").strip())
-
-    def _take(self, line):
-        if match := re.search(r"\] n: *\d+ pts:.* pts_time:(\S+)", line):
-            self.times.put(None if match[1] == "NOPTS" else float(match[1]))
-        elif match := re.search(r"\[(?:error|fatal)\] (.*)", line):
-            self.complaint = self.complaint or match[1]
-        elif match := re.search(r" config in .* frame_rate: (\d+)/(\d+)", line):
-            rate = Fraction(int(match[1]), int(match[2])) if int(match[2]) else 0
-            self.rate = rate if 0 < rate <= _HIGHEST_RATE else None
-        elif match := re.search(r" Duration: (\d+):(\d+):(\d+\.\d+),", line):
-            self.duration = 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
+    def _receive(self, where):
+        # In short steps, so that what stopped this process (Ctrl-Z) is not counted as waiting.
+        for _ in range(round(PATIENCE_S / _LOOK_S)):
+            if self._pipe.poll(_LOOK_S):
+                return self._pipe.recv_bytes()
+        raise InputError(
+            f"{self._path}, {where}: the decoder has stood still for {PATIENCE_S} s; {_DAMAGED}"
+        )
 
 
-def ffmpeg_program() -> str:
-    """Return the path of the ffmpeg that imageio-ffmpeg brings; raise InputError without one."""
-    try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise InputError(f"videos need ffmpeg: {str(error).splitlines()[0]}") from error
-
-
-def _read_header(stream: BinaryIO) -> tuple[int, int] | None:
-    r"""Read a PPM's header as ffmpeg writes it, "P6\nWIDTH HEIGHT\n255\n"; None at the end."""
-    header = [stream.readline() for _ in range(3)]
-    if not header[2]:
-        return None
-    width, height = header[1].split()
-    return int(height), int(width)
-
-
-def _to_image(pixels: bytes, size_hw: tuple[int, int]) -> np.ndarray:
-    rgb = np.frombuffer(pixels, np.uint8).reshape(*size_hw, 3)
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+_DAMAGED = "the file is probably damaged: convert it with another program"

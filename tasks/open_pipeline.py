@@ -3,6 +3,7 @@
 import argparse
 
 from maskflownet.config import InputError, load_config
+from maskflownet.config.network_size import check_network_size
 
 
 def load_pipeline(arguments: argparse.Namespace):
@@ -25,15 +26,15 @@ def load_pipeline(arguments: argparse.Namespace):
     """
     from maskflownet.tasks.runs.checkpoints import find_checkpoint
 
+    if arguments.resize is not None:
+        check_network_size(arguments.resize)
     config = load_config(arguments.config)
     if arguments.checkpoint is None:
         raise InputError("-c is missing: name a checkpoint, such as -c dbbSep30")
     checkpoint = find_checkpoint(arguments.checkpoint, arguments.root / "weights")
 
-    from maskflownet.network import check_network_size, get_pipeline
+    from maskflownet.network import get_pipeline
 
-    if arguments.resize is not None:
-        check_network_size(arguments.resize)
     contexts = devices(arguments.gpu_device)
     pipe = get_pipeline(arguments.network, ctx=contexts, config=config, kernels=arguments.kernels)
     pipe.load(checkpoint.path)

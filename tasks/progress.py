@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 LINE_EVERY_S = 15.0
+LONG_S = 60.0  # work that takes longer is forecast
+_WARM_UP = 2  # items before one can tell; the first is slow
 
 
 def progress(items: Iterable[Item], total: int, what: str, unit: str = "pair") -> Iterator[Item]:
@@ -31,6 +33,11 @@ def progress(items: Iterable[Item], total: int, what: str, unit: str = "pair") -
             yield item
             bar.update()
             now = time.monotonic()
+            if done == _WARM_UP:
+                warm = now
+            elif done == _WARM_UP + 1 and (now - warm) * (total - done) >= LONG_S:
+                left = tqdm.format_interval((now - warm) * (total - done))
+                logger.info("%s: %d more %ss will take about %s", what, total - done, unit, left)
             if bar.disable and now - last_line >= LINE_EVERY_S:
                 rate = done / (now - start)
                 left = tqdm.format_interval(max(0, total - done) / rate)

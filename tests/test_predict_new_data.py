@@ -116,7 +116,7 @@ def test_the_originals_command_for_videos(root, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["flow.mp4"]
     result = Video(out)
     assert (result.rate, result.expected) == (12.5, 4)
-    assert [frame.shape for frame in result.frames()] == [(64, 96, 3)] * 4
+    assert [frame.image.shape for frame in result.frames()] == [(64, 96, 3)] * 4
 
 
 def test_batches_do_not_change_the_flow(root, tmp_path, program):
@@ -193,10 +193,27 @@ BAD = {
     "sizes": (["--image_1", "{f8}", "--image_2", "{small}"], "expected two images of one size"),
     "missing folder": (["--folder", "{frames}/no"], "there is no such folder"),
     "missing video": (["--video_filepath", "{frames}/no.mp4"], "no.mp4: expected a file"),
-    "text as video": (["--video_filepath", "{text}"], "expected a video that ffmpeg can open"),
+    "text as video": (["--video_filepath", "{text}"], "expected a video that FFmpeg can open"),
     "missing list": (["--pairs", "{frames}/no.txt"], "this list of pairs is missing"),
     "flow of a folder": (["--folder", "{frames}", "--flow", "{text}"], "--flow is for --image_1"),
     "bad flow": (["--image_1", "{f8}", "--image_2", "{f9}", "--flow", "{text}"], "text.png"),
+    "a camera": (["--video_filepath", "0"], "0: expected a video file, got what looks like a cam"),
+    "an address": (["--video_filepath", "rtsp://10.0.0.1/live"], "record it first (ffmpeg -i ADD"),
+    "section of a folder": (["--folder", "{frames}", "--start", "1"], "--start and --duration are"),
+    "behind the end": (["--video_filepath", "{video}", "--start", "0:09"], "begins at 9 s"),
+    "no time": (
+        ["--video_filepath", "{video}", "--start", "soon"],
+        "time (such as 90, 1.5 or 1:30",
+    ),
+    "too short": (["--video_filepath", "{video}", "--duration", "0.01"], "2 frames or more, got 1"),
+    "two sizes": (
+        ["--folder", "{frames}", "--resize", "64,64", "--max_side", "64"],
+        "expected one",
+    ),
+    "a small side": (["--folder", "{frames}", "--max_side", "63"], "--max_side: invalid"),
+    "threshold": (["--folder", "{frames}", "--mask_threshold", "0.5"], "add mask to --save"),
+    "video of": (["--folder", "{frames}", "--video_of", "mask"], "--video_of is for a video"),
+    "video format": (["--folder", "{frames}", "--video_out", "a.wmv"], "name ending in .mp4, .mov"),
     "stride of a pair": (["--image_1", "{f8}", "--image_2", "{f9}", "--stride", "2"], "--stride"),
     "too far": (["--folder", "{frames}", "--stride", "5"], "expected 6 images or more, got 5"),
     "side by side": (["--folder", "{frames}", "--side_by_side"], "--side_by_side is for a video"),
@@ -247,13 +264,46 @@ def test_results_among_the_frames(root, program):
     assert len(list((root / "frames").iterdir())) == 5
 
 
+@pytest.mark.parametrize("name", ["flow.m4v", "flow.npz", "flow.flo5", "flow.xyz", "flow.tif"])
+def test_a_suffix_that_nothing_writes(root, tmp_path, program, name):
+    pair = ["--image_1", root / "frames/f8.png", "--image_2", root / "frames/f9.png"]
+    code, _, error = program(tmp_path / name, *pair)
+    assert code == 2
+    assert f"{name}: expected a folder or a name ending in .flo, .png" in one_line(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slash_makes_it_a_folder_after_all(root, tmp_path, program):
+    pair = ["--image_1", root / "frames/f8.png", "--image_2", root / "frames/f9.png"]
+    assert program(f"{tmp_path}/flow.xyz/", *pair)[0] == 0
+    assert (tmp_path / "flow.xyz/f8.flo").exists()
+
+
+def test_no_output_is_no_folder(root, program):
+    code, _, error = program("", "--folder", root / "frames")
+    assert code == 2
+    assert "OUTPUT: invalid name value: ''" in one_line(error)
+
+
+def test_resize_is_checked_before_mxnet_is_loaded(root, tmp_path):
+    code = (
+        "import sys, predict_new_data as p; sys.modules['mxnet'] = None;"
+        f"sys.exit(p.main([{str(tmp_path / 'out')!r}, {CONFIG!r}, '-c', {RUN!r}, '--root', "
+        f"{str(root)!r}, '--folder', {str(root / 'frames')!r}, '--resize', '60,90']))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "resize 60,90: expected multiples of 64" in one_line(done.stderr)
+
+
 # --- help -----------------------------------------------------------------------------------------
 
 
 def test_help_imports_nothing_heavy():
     script = (
         "import sys, predict_new_data as p; p.make_parser().print_help();"
-        "print(*{'mxnet', 'cv2', 'numpy', 'imageio_ffmpeg'} & set(sys.modules), file=sys.stderr)"
+        "print(*{'mxnet', 'cv2', 'numpy', 'av'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

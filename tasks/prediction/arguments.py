@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 
 from maskflownet.config import Config, InputError
+from maskflownet.output.video import STEADY
 from maskflownet.reader.flow_files import read_flow
 from maskflownet.reader.images import read_pair
 from maskflownet.tasks.prediction.files import (
@@ -38,6 +39,7 @@ def inputs_and_files(arguments: argparse.Namespace) -> tuple[Inputs, Files]:
         arguments.backward,
         arguments.video_out,
         arguments.legend,
+        arguments.video_of,
     )
     inputs = _inputs(arguments)
     _check_flags(arguments, inputs, files)
@@ -65,9 +67,9 @@ def job_of(
     InputError
         A mask is to be saved and the network has none.
     """
-    if "mask" in files.save and not config.network.has_mask:
+    if "mask" in files.kinds and not config.network.has_mask:
         raise InputError(
-            f"--save mask: {config.name} has network.matching {config.network.matching}, which "
+            f"mask: {config.name} has network.matching {config.network.matching}, which "
             "predicts no mask; leave mask out"
         )
     network = dataclasses.asdict(config.network)
@@ -77,6 +79,9 @@ def job_of(
         "network": network,
         "resize": arguments.resize,
     }
+    for key in ("max_side", "mask_threshold"):
+        if getattr(arguments, key) is not None:
+            settings[key] = getattr(arguments, key)
     return Job(
         inputs=inputs,
         files=files,
@@ -86,6 +91,8 @@ def job_of(
         overwrite=arguments.overwrite,
         strict=arguments.strict,
         max_flow=arguments.max_flow,
+        max_side=arguments.max_side,
+        mask_threshold=arguments.mask_threshold,
         rate=arguments.fps,
         side_by_side=arguments.side_by_side,
         truth=arguments.flow,
@@ -105,13 +112,16 @@ def _inputs(arguments):
     if arguments.pairs is not None:
         return listed_pairs(arguments.pairs)
     if arguments.video_filepath is not None:
-        return video_frames(arguments.video_filepath, arguments.stride)
+        return video_frames(
+            arguments.video_filepath, arguments.stride, arguments.start, arguments.duration
+        )
     return one_pair(*pair)
 
 
 def _check_flags(arguments, inputs, files):
     """Raise InputError for a flag that would have no effect."""
     sequence = inputs.step == 1
+    is_video = arguments.video_filepath is not None
     wrong = (
         (files.one and not inputs.single, f"{files.one} is for one pair: name a folder as OUTPUT"),
         (files.video and not sequence, "a video is made of --folder or --video_filepath only"),
@@ -119,9 +129,27 @@ def _check_flags(arguments, inputs, files):
         (arguments.flow and not inputs.single, "--flow is for --image_1 with --image_2"),
         (arguments.side_by_side and not files.video, "--side_by_side is for a video"),
         (arguments.fps and not files.video, "--fps is for a video"),
+        (arguments.video_of != "color" and not files.video, "--video_of is for a video"),
         (
-            arguments.max_flow and not ("color" in files.save or files.video or files.legend),
-            "--max_flow is for colours: add color to --save",
+            (arguments.start or arguments.duration is not None) and not is_video,
+            "--start and --duration are for --video_filepath",
+        ),
+        (arguments.resize and arguments.max_side, "expected one of --resize and --max_side"),
+        (
+            arguments.mask_threshold is not None and "mask" not in files.kinds,
+            "--mask_threshold is for the mask: add mask to --save",
+        ),
+        (
+            arguments.max_flow and not (files.kinds & {"color", "arrows"} or files.legend),
+            "--max_flow is for colours and arrows: add color to --save",
+        ),
+        (
+            files.video
+            and files.video.suffix.lower() in STEADY
+            and is_video
+            and not (arguments.fps or inputs.frames.rate),
+            f"{files.video}: such a file has no times of frames, and those of "
+            f"{arguments.video_filepath} are not shown equally long: name an .mp4, or add --fps",
         ),
     )
     for is_wrong, message in wrong:

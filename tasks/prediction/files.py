@@ -2,14 +2,13 @@
 
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskflownet.config.errors import InputError
 from maskflownet.output.video import CONTAINERS
-from maskflownet.reader.flow_files import FLOW_SUFFIXES
-from maskflownet.reader.images import IMAGE_SUFFIXES
 from maskflownet.tasks.prediction.inputs import Inputs
 
 # What --save can name, by what stands behind a pair's name.
@@ -23,6 +22,9 @@ ENDINGS = {
     "warped": "_warped.png",
 }
 SAVED_BY_DEFAULT = frozenset({"flo", "color"})
+_FILE_SUFFIX = r"\.[a-z][a-z0-9]{1,4}"  # of whatever format, known or not
+# What a video can show.
+VIDEO_KINDS = ("color", "arrows", "mask", "warped")
 # What other flags ask for.
 BACKWARD, CONSISTENT, ERROR = "_backward.flo", "_consistent.png", "_error.png"
 
@@ -46,6 +48,8 @@ class Files:
     one, one_ending : pathlib.Path and str, optional
         The one file that OUTPUT named instead of a folder, and the ending that it stands for.
     video : pathlib.Path, optional
+    video_of : str
+        Which of `VIDEO_KINDS` it shows.
     legend : pathlib.Path, optional
     """
 
@@ -57,7 +61,13 @@ class Files:
     one: Path | None = None
     one_ending: str = ""
     video: Path | None = None
+    video_of: str = "color"
     legend: Path | None = None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Return what is made, to be saved or for the video; of `ENDINGS`."""
+        return self.save | {self.video_of} if self.video else self.save
 
     @property
     def target(self) -> Path:
@@ -71,12 +81,14 @@ class Files:
         return self.folder / f"{name}{ending}"
 
     def saved(self, name: str, kind: str) -> Path:
-        """Return the path of what --save calls `kind`."""
-        return self.result(name, ENDINGS[kind])
+        """Return the path of what --save calls `kind`; in `work` if it is not to stay."""
+        if kind in self.save:
+            return self.result(name, ENDINGS[kind])
+        return self.work / f"{name}{ENDINGS[kind]}"
 
     def flow(self, name: str) -> Path:
         """Return where a pair's flow is, whether it is to stay or not."""
-        return self.saved(name, "flo") if "flo" in self.save else self.work / f"{name}.flo"
+        return self.saved(name, "flo")
 
     def backward_flow(self, name: str) -> Path:
         """Return where a pair's flow from image 2 to image 1 is."""
@@ -86,7 +98,7 @@ class Files:
 
     def from_network(self, name: str) -> list[Path]:
         """Return what only the network can make; when all of it is there, a pair is finished."""
-        paths = [self.saved(name, kind) for kind in ("mask", "warped") if kind in self.save]
+        paths = [self.saved(name, kind) for kind in ("mask", "warped") if kind in self.kinds]
         if self.backward:
             paths.append(self.backward_flow(name))
         return [*paths, self.flow(name)]
@@ -94,6 +106,11 @@ class Files:
     def finished(self, name: str) -> bool:
         """Return whether the network need not see a pair again."""
         return all(path.exists() for path in self.from_network(name))
+
+    def misses_any(self, name: str) -> bool:
+        """Return whether something of a pair's results is not there."""
+        paths = [*self.from_network(name), *(self.saved(name, kind) for kind in self.save)]
+        return not all(path.exists() for path in paths)
 
     def written(self, name: str) -> Iterator[Path]:
         """Yield every file that is written for a pair."""
@@ -103,10 +120,10 @@ class Files:
 
     def remove_work(self, names: Iterator[str]) -> None:
         """Remove what was kept only until all is done."""
-        if "flo" not in self.save:
-            for name in names:
-                self.flow(name).unlink(missing_ok=True)
-                self.backward_flow(name).unlink(missing_ok=True)
+        for name in names:
+            for path in self.from_network(name):
+                if path.parent == self.work:
+                    path.unlink(missing_ok=True)
         if self.record.parent == self.work:
             self.record.unlink(missing_ok=True)
         if self.work.is_dir() and not any(self.work.iterdir()):
@@ -114,18 +131,20 @@ class Files:
 
 
 def place_results(
-    output: Path,
+    output: str | os.PathLike,
     save: frozenset[str] | None,
     backward: bool = False,
     video: Path | None = None,
     legend: bool = False,
+    video_of: str = "color",
 ) -> Files:
     """Return where results go, by what the command line says.
 
     Parameters
     ----------
-    output : pathlib.Path
-        A folder; or, by its suffix, the one .flo, .png or video to write.
+    output : str or os.PathLike
+        A folder; or, by its suffix, the one .flo, .png or video to write. A name that ends in a
+        slash is a folder's.
     save : frozenset of str, optional
         Which of `ENDINGS`; by default flow and its colours for a folder, and nothing beside the
         one file.
@@ -133,15 +152,19 @@ def place_results(
     video : pathlib.Path, optional
         A video to write beside the files of a folder.
     legend : bool
+    video_of : str
+        Which of `VIDEO_KINDS` the video shows.
 
     Raises
     ------
     InputError
         The parts do not fit together.
     """
-    suffix = output.suffix.lower()
+    is_folder = os.fspath(output).endswith(os.sep) or Path(output).is_dir()
+    output = Path(output)
+    suffix = "" if is_folder else output.suffix.lower()
     if suffix in CONTAINERS:
-        return _video_alone(output, save, backward, video, legend)
+        return _video_alone(output, save, backward, video, legend, video_of)
     if video is not None and video.suffix.lower() not in CONTAINERS:
         raise InputError(f"--video_out {video}: expected a name ending in {', '.join(CONTAINERS)}")
     if suffix in (".flo", ".png"):
@@ -156,12 +179,13 @@ def place_results(
             one=output,
             one_ending=ENDINGS[one_kind],
             video=video,
+            video_of=video_of,
             legend=output.with_name(f"{output.stem}_legend.png") if legend else None,
         )
-    if suffix in IMAGE_SUFFIXES or suffix in FLOW_SUFFIXES:
+    if re.fullmatch(_FILE_SUFFIX, suffix) and not re.fullmatch(r"\.v\d+", suffix):
         raise InputError(
             f"{output}: expected a folder or a name ending in .flo, .png, {', '.join(CONTAINERS)}; "
-            "name a folder and add --save for other formats"
+            f"add --save for other formats, and write {output}/ for a folder of that name"
         )
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: expected a folder to write to, got a file; name another")
@@ -172,11 +196,12 @@ def place_results(
         work=output / "work",
         record=output / "predicted.json",
         video=video,
+        video_of=video_of,
         legend=output / "legend.png" if legend else None,
     )
 
 
-def _video_alone(output, save, backward, video, legend):
+def _video_alone(output, save, backward, video, legend, video_of):
     if save or backward or video:
         raise InputError(
             f"{output}: a video has no room for --save, --backward or a second video; name a "
@@ -190,6 +215,7 @@ def _video_alone(output, save, backward, video, legend):
         work=work,
         record=work / "predicted.json",
         video=output,
+        video_of=video_of,
         legend=output.with_name(f"{output.stem}_legend.png") if legend else None,
     )
 

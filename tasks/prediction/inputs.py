@@ -1,24 +1,47 @@
 """What is predicted: which frames there are, and which of them make pairs."""
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.reader.images import read_image
 from maskflownet.reader.listing import is_image, natural_key, read_list
-from maskflownet.reader.read_ahead import iterate_ahead, read_ahead
+from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.reader.videos import Video
 
 logger = logging.getLogger(__name__)
 
-# A frame as it comes from its source: None if it was not wanted, an error if it cannot be read.
-Frame = np.ndarray | InputError | None
+
+class Frame(NamedTuple):
+    """A frame as it comes from its source.
+
+    Attributes
+    ----------
+    image : numpy.ndarray or None
+        uint8 (H, W, 3), BGR; None if it was not wanted or cannot be read.
+    error : InputError or None
+        What could not be read, up to this frame.
+    apart : bool
+        Whether something is missing before it, so that it makes no pair with earlier ones.
+    time : Fraction or None
+        Seconds since the first frame of a video.
+    """
+
+    image: np.ndarray | None
+    error: InputError | None = None
+    apart: bool = False
+    time: Fraction | None = None
+
+
+_NONE = Frame(None)
 
 
 class Faults:
@@ -53,13 +76,19 @@ class ImageFiles:
     ----------
     paths : sequence of pathlib.Path
         The files that are read.
+    timed : bool
+        False: they have no times.
     rate : None
-        Image files have no frames per second.
+        Nor frames per second.
+    pixel_aspect : Fraction
+        Width over height of a pixel: 1.
     exact : bool
         True: how many frames there are is known.
     """
 
+    timed = False
     rate: Fraction | None = None
+    pixel_aspect = Fraction(1)
     exact = True
 
     def __init__(self, paths: Sequence[Path]):
@@ -85,9 +114,9 @@ class ImageFiles:
 
         def read(index):
             try:
-                return read_image(self.paths[index]) if wanted(index) else None
+                return Frame(read_image(self.paths[index])) if wanted(index) else _NONE
             except InputError as error:
-                return error
+                return Frame(None, error)
 
         return read_ahead(read, range(len(self)), ahead)
 
@@ -103,21 +132,28 @@ class VideoFrames:
     ----------
     paths : sequence of pathlib.Path
         The files that are read.
+    timed : bool
+        True: frames have times.
     rate : Fraction or None
-        Frames per second, if the video says.
+        Frames per second, if all are shown equally long.
+    pixel_aspect : Fraction
+        Width over height of a pixel.
     exact : bool
-        Whether all frames have been read, so that their number is known and not only claimed.
+        Whether all frames have been read, so that their number is known for certain.
     """
+
+    timed = True
 
     def __init__(self, video: Video):
         self._video = video
         self.paths = [video.path]
         self.rate = video.rate
+        self.pixel_aspect = video.pixel_aspect
         self._length = video.expected
         self.exact = False
 
     def __len__(self):
-        """Return how many frames there are: what the file claims, until all have been read."""
+        """Return how many frames there are, as far as is known until all have been read."""
         return self._length
 
     def __getitem__(self, index: int) -> str:
@@ -125,22 +161,36 @@ class VideoFrames:
         return f"{self._video.path}, frame {index}"
 
     def identity(self) -> dict:
-        """Return what tells whether the video is still the same file."""
-        return {"video": stamp(self._video.path)}
+        """Return what tells whether the video is still the same file, and the section."""
+        section = {"section": self._video.section} if any(self._video.section) else {}
+        return {"video": stamp(self._video.path), **section}
 
     def read(self, wanted: Callable[[int], bool], ahead: int) -> Iterator[Frame]:
-        """Yield every frame in order, and an error behind the last if the video is damaged."""
-        return iterate_ahead(self._read(wanted), ahead)
+        """Yield every frame in order, and behind the last what is wrong with the whole.
 
-    def _read(self, wanted):
-        length = 0
-        try:
-            for frame in self._video.frames(wanted):
-                length += 1
-                yield frame
-        except InputError as error:
-            yield error
+        They come from a process that decodes the next one meanwhile; `ahead` changes nothing.
+        """
+        length, first_bad = 0, None
+        for length, frame in enumerate(self._video.frames(wanted), start=1):
+            if frame.damaged:
+                first_bad = length - 1 if first_bad is None else first_bad
+                yield Frame(None, time=frame.time)
+                continue
+            error = frame.gap if first_bad is None else self._damage(first_bad, length - 2)
+            yield Frame(frame.image, error, error is not None, frame.time)
+            first_bad = None
+        if first_bad is not None:
+            yield Frame(None, self._damage(first_bad, length - 1))
+        if self._video.complaint:
+            yield Frame(None, self._video.complaint)
         self._length, self.exact = length, True
+
+    def _damage(self, first, last):
+        numbers = f"frame {first}" if first == last else f"frames {first} to {last}"
+        return InputError(
+            f"{self._video.path}, {numbers}: expected what was filmed, got damage or what builds "
+            "on it"
+        )
 
 
 @dataclass(frozen=True)
@@ -190,7 +240,8 @@ class Inputs:
         """Read frames and yield the pairs that are still to do, as number, image 1 and image 2.
 
         Both pairs of a frame that cannot be read are left out; its neighbours are never paired with
-        each other. So is a pair whose images differ in size.
+        each other, nor are frames between which some are missing. So is a pair whose images differ
+        in size.
         """
 
         def wanted(index):
@@ -198,16 +249,18 @@ class Inputs:
 
         held = deque(maxlen=self.stride + 1)
         for index, frame in enumerate(self.frames.read(wanted, ahead)):
-            if isinstance(frame, InputError):
-                faults.add(frame)
-            held.append(frame if isinstance(frame, np.ndarray) else None)
+            if frame.error:
+                faults.add(frame.error)
+            if frame.apart:
+                held.extend([None] * len(held))
+            held.append(frame.image)
             number, remainder = divmod(index - self.stride, self.step)
             if number < 0 or remainder or held[0] is None or held[-1] is None or not todo(number):
                 continue
-            if held[0].shape != frame.shape:
-                faults.add(self._differ(number, held[0], frame))
+            if held[0].shape != held[-1].shape:
+                faults.add(self._differ(number, held[0], held[-1]))
                 continue
-            yield number, held[0], frame
+            yield number, held[0], held[-1]
 
     def _numbers_of(self, index):
         """Yield the pairs that a frame belongs to."""
@@ -294,6 +347,31 @@ def folder_frames(folder: Path, stride: int) -> Inputs:
     return Inputs(ImageFiles(paths), names.__getitem__, stride)
 
 
-def video_frames(path: Path, stride: int) -> Inputs:
-    """Return the frames of a video, `stride` apart; results are named 000000, 000001, ..."""
-    return Inputs(VideoFrames(Video(path)), "{:06d}".format, stride)
+def video_frames(
+    path: Path, stride: int, start: float = 0, duration: float | None = None
+) -> Inputs:
+    """Return the frames of a video, `stride` apart; results are named 000000, 000001, ...
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    stride : int
+    start, duration : float, optional
+        The section in seconds; the first frame in it is number 0.
+
+    Raises
+    ------
+    MissingDataError
+        The file is not there.
+    InputError
+        It is no video, or too short for a pair; or no file but a stream.
+    """
+    if not path.exists() and re.match(r"\d+$|[A-Za-z][\w+.-]+:/", str(path)):
+        raise InputError(
+            f"{path}: expected a video file, got what looks like a camera or an address; record it "
+            "first (ffmpeg -i ADDRESS -t SECONDS film.mp4) and name the file"
+        )
+    video = Video(path, start, duration)
+    if video.expected <= stride:
+        raise InputError(f"{path}: expected {stride + 1} frames or more, got {video.expected}")
+    return Inputs(VideoFrames(video), "{:06d}".format, stride)

@@ -1,6 +1,8 @@
 """One run of the program: what goes in, what comes out, and how."""
 
+import itertools
 import logging
+import shutil
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from maskflownet.config.errors import InputError
+from maskflownet.config.network_size import MULTIPLE
 from maskflownet.reader.flow_files import write_flo
 from maskflownet.reader.images import write_image
 from maskflownet.reader.read_ahead import read_ahead
@@ -42,8 +45,12 @@ class Job:
         Stop at the first image that cannot be read.
     max_flow : float, optional
         Length in pixels at which colours are full; by default the longest flow of all pairs.
+    max_side : int, optional
+        The most pixels that the network sees along the longer side; images are scaled down for it.
+    mask_threshold : float, optional
+        From where on the mask counts as visible; by default its values are kept.
     rate : Fraction or float, optional
-        Frames per second of the video; by default the input's.
+        Frames per second of the video; by default frames are shown when those of the input are.
     side_by_side : bool
         Whether the video shows the input beside the flow.
     truth : pathlib.Path, optional
@@ -58,6 +65,8 @@ class Job:
     overwrite: bool = False
     strict: bool = False
     max_flow: float | None = None
+    max_side: int | None = None
+    mask_threshold: float | None = None
     rate: Fraction | float | None = None
     side_by_side: bool = False
     truth: Path | None = None
@@ -86,16 +95,20 @@ def run(pipe, job: Job) -> int:
     """
     record.begin(job.files, job.inputs, job.settings, job.overwrite)
     faults = Faults(job.strict or job.inputs.single)
-    _predict(pipe, job, faults)
-    names = list(filter(job.files.finished, map(job.inputs.name, range(len(job.inputs)))))
+    predicted = _predict(pipe, job, faults)
+    files = job.files
+    names = list(filter(files.finished, map(job.inputs.name, range(len(job.inputs)))))
     if not names and not faults.count:
+        files.remove_work([])
         raise InputError(
             f"{job.inputs.frames.paths[0]}: expected {job.inputs.stride + 1} frames or more, got "
             f"{len(job.inputs.frames)}"
         )
+    _check_there(files, predicted - set(names))
     if names:
         make_pictures(job, faults)
-    files = job.files
+        if not faults.count:
+            _check_there(files, filter(files.misses_any, names))
     logger.info("flow of %d of %d pairs: %s", len(names), len(job.inputs), files.target)
     if faults.count:
         logger.warning("%d could not be read, see above: mend them and start again", faults.count)
@@ -104,8 +117,18 @@ def run(pipe, job: Job) -> int:
     return 0
 
 
+def _check_there(files, missing):
+    """Raise InputError if results are not there that were written."""
+    missing = sorted(missing)
+    if missing:
+        raise InputError(
+            f"{files.target}: the results of {len(missing)} pairs, such as {missing[0]}, were "
+            "written and are gone: something else removes files there; start again"
+        )
+
+
 def _predict(pipe, job, faults):
-    """Do the first pass: save what the network makes of every pair that is not finished."""
+    """Save what the network makes of every pair that is not finished; return their names."""
     inputs, files = job.inputs, job.files
 
     def todo(number):
@@ -117,38 +140,87 @@ def _predict(pipe, job, faults):
     ahead = max(2, job.batch_size)
     results = _results(pipe, job, inputs.pairs(todo, faults, ahead))
     # Reading ahead from the network's results: that is, writing behind it.
-    written = read_ahead(lambda result: _write(files, *result), results, ahead)
-    for _ in progress(written, left, "flow", "pair" if inputs.step == 2 else "frame"):
-        pass
+    written = read_ahead(lambda result: _write(job, *result), results, ahead)
+    unit = "pair" if inputs.step == 2 else "frame"
+    names = set()
+    for name in progress(written, left, "flow", unit):
+        if not names:
+            _check_space(files, name, left - 1)
+        names.add(name)
+    return names
+
+
+def _check_space(files, first, left):
+    """Raise InputError if the disk cannot hold the flow of all pairs, by that of the first."""
+    path = files.flow(first)
+    try:
+        need, free = left * path.stat().st_size, shutil.disk_usage(path.parent).free
+    except OSError:
+        return  # it is gone, of which more is said in the end
+    if need > free:
+        raise InputError(
+            f"{path.parent}: the flow of {left} more pairs needs {need / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free; name another OUTPUT, or do a part at a time"
+        )
 
 
 def _results(pipe, job, pairs) -> Iterator[tuple]:
     """Yield each pair's name, prediction and flow back (None if it is not wanted)."""
     names = deque()  # of the pairs that the pipeline has taken and not answered yet
 
-    def images():
+    def images(pairs):
         for number, image1, image2 in pairs:
             names.append(job.inputs.name(number))
             yield image1, image2
             if job.files.backward:
                 yield image2, image1
 
-    wanted = {"flow"} | {"mask", "warped"} & job.files.save
-    predictions = pipe.predict_pairs(images(), job.batch_size, job.resize, wanted)
-    for prediction in predictions:
-        backward = next(predictions).flow if job.files.backward else None
-        yield names.popleft(), prediction, backward
+    wanted = {"flow"} | {"mask", "warped"} & job.files.kinds
+    for size_hw, alike in itertools.groupby(pairs, key=lambda pair: pair[1].shape[:2]):
+        resize = job.resize or (job.max_side and smaller_size(size_hw, job.max_side))
+        predictions = pipe.predict_pairs(images(alike), job.batch_size, resize, wanted)
+        for prediction in predictions:
+            backward = next(predictions).flow if job.files.backward else None
+            yield names.popleft(), prediction, backward
 
 
-def _write(files, name, prediction, backward):
+def smaller_size(size_hw: tuple[int, int], max_side: int) -> tuple[int, int] | None:
+    """Return the size at which a network sees images, of about their shape.
+
+    Parameters
+    ----------
+    size_hw : tuple of int
+        Of the images.
+    max_side : int
+        Pixels along the longer side at most.
+
+    Returns
+    -------
+    tuple of int or None
+        (height, width), multiples of 64; None if the images are that small already.
+    """
+    scale = max_side / max(size_hw)
+    if scale >= 1:
+        return None
+    highest = max_side // MULTIPLE
+    height, width = (max(1, min(highest, round(scale * size / MULTIPLE))) for size in size_hw)
+    return height * MULTIPLE, width * MULTIPLE
+
+
+def _write(job, name, prediction, backward):
     """Write what only the network can tell; the flow last, so that it stands for all of it."""
-    if "mask" in files.save:
-        write_image(files.saved(name, "mask"), _to_8_bits(prediction.mask[..., 0]))
-    if "warped" in files.save:
+    files = job.files
+    if "mask" in files.kinds:
+        mask = prediction.mask[..., 0]
+        if job.mask_threshold is not None:
+            mask = mask >= job.mask_threshold
+        write_image(files.saved(name, "mask"), _to_8_bits(mask))
+    if "warped" in files.kinds:
         write_image(files.saved(name, "warped"), _to_8_bits(prediction.warped))
     if backward is not None:
         write_flo(files.backward_flow(name), backward)
     write_flo(files.flow(name), prediction.flow)
+    return name
 
 
 def _to_8_bits(values):

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,9 +18,9 @@ from maskflownet.output import (
     flow_to_color,
     largest_length,
 )
-from maskflownet.output.video import write_video
+from maskflownet.output.video import Shown, write_video
 from maskflownet.reader.flow_files import read_flo, read_flow, write_kitti_png, write_npy
-from maskflownet.reader.images import write_image
+from maskflownet.reader.images import read_image, write_image
 from maskflownet.reader.read_ahead import READERS, read_ahead
 from maskflownet.tasks.prediction.files import CONSISTENT, ERROR
 from maskflownet.tasks.progress import progress
@@ -26,6 +28,18 @@ from maskflownet.tasks.progress import progress
 logger = logging.getLogger(__name__)
 
 RATE = 25  # frames per second of a video made from image files
+
+
+class _Source(NamedTuple):
+    """A pair that is finished: its number, image 1 if a picture needs it, and when that is shown.
+
+    `time` and `duration` are in seconds, None without a video's times.
+    """
+
+    number: int
+    image1: np.ndarray | None
+    time: Fraction | None = None
+    duration: Fraction | None = None
 
 
 def make_pictures(job, faults) -> None:
@@ -39,16 +53,19 @@ def make_pictures(job, faults) -> None:
     """
     files = job.files
     finished = [files.finished(job.inputs.name(number)) for number in range(len(job.inputs))]
-    scale = job.max_flow
-    if scale is None and ("color" in files.save or files.video or files.legend):
-        scale = _longest(job, finished)
+    longest = job.max_flow
+    if longest is None and (files.kinds & {"color", "arrows"} or files.legend):
+        longest = _longest(job, finished)
     if files.legend:
-        write_image(files.legend, color_legend(scale))
-    pairs = _with_image1(job, finished, faults)
-    pictures = read_ahead(lambda pair: _finish(job, scale, *pair), pairs, ahead=READERS)
+        write_image(files.legend, color_legend(longest))
+    sources = _sources(job, finished, faults)
+    pictures = read_ahead(lambda source: _finish(job, longest, source), sources, ahead=READERS)
     shown = progress(pictures, sum(finished), "pictures", "frame")
     if files.video:
-        write_video(files.video, shown, job.rate or job.inputs.frames.rate or RATE)
+        frames = job.inputs.frames
+        own_times = frames.timed and job.rate is None
+        rate = frames.rate if own_times else job.rate or RATE
+        write_video(files.video, shown, rate, frames.pixel_aspect)
     else:
         for _ in shown:
             pass
@@ -61,10 +78,12 @@ def _longest(job, finished):
     return max(progress(lengths, sum(finished), "longest flow", "frame"))
 
 
-def _with_image1(job, finished, faults) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yield the number of each pair that is finished, with image 1 where a picture needs it."""
-    if "arrows" not in job.files.save and not job.side_by_side:
-        yield from ((number, None) for number, done in enumerate(finished) if done)
+def _sources(job, finished, faults) -> Iterator[_Source]:
+    """Yield each pair that is finished; frames are only read if they or their times are needed."""
+    needs_image = "arrows" in job.files.kinds or job.side_by_side
+    needs_time = job.files.video and job.inputs.frames.timed and job.rate is None
+    if not needs_image and not needs_time:
+        yield from (_Source(number, None) for number, done in enumerate(finished) if done)
         return
     step = job.inputs.step
 
@@ -72,34 +91,55 @@ def _with_image1(job, finished, faults) -> Iterator[tuple[int, np.ndarray | None
         number, remainder = divmod(index, step)
         return not remainder and number < len(finished) and finished[number]
 
-    for index, frame in enumerate(job.inputs.frames.read(wanted, ahead=READERS)):
-        if isinstance(frame, np.ndarray):
-            yield index // step, frame
-        elif isinstance(frame, InputError) and wanted(index):
-            faults.add(frame)
+    def image_wanted(index):
+        return needs_image and wanted(index)
+
+    waiting = None  # until it is known how long it is shown
+    for index, frame in enumerate(job.inputs.frames.read(image_wanted, ahead=READERS)):
+        if waiting is not None:
+            late = frame.time is None or waiting.time is None
+            yield waiting._replace(duration=None if late else frame.time - waiting.time)
+            waiting = None
+        if not wanted(index):
+            continue
+        if needs_image and frame.image is None:
+            faults.add(frame.error or InputError(f"{job.inputs.frames[index]}: cannot be read"))
+        else:
+            waiting = _Source(index // step, frame.image, frame.time if needs_time else None)
+    if waiting is not None:
+        yield waiting
 
 
-def _finish(job, scale, number, image1) -> np.ndarray | None:
+def _finish(job, longest, source) -> Shown | np.ndarray | None:
     """Make one pair's files; return its frame of the video, None if there is none."""
-    files, name = job.files, job.inputs.name(number)
+    files, name = job.files, job.inputs.name(source.number)
     flow = read_flo(files.flow(name))
     if "kitti" in files.save:
         write_kitti_png(files.saved(name, "kitti"), flow)
     if "npy" in files.save:
         write_npy(files.saved(name, "npy"), flow)
-    if "arrows" in files.save:
-        write_image(files.saved(name, "arrows"), draw_arrows(image1, flow))
     if files.backward:
         consistent = consistency_mask(flow, read_flo(files.backward_flow(name)))
         write_image(files.result(name, CONSISTENT), consistent.astype(np.uint8) * 255)
     if job.truth:
         _compare(files.result(name, ERROR), flow, job.truth)
-    if "color" not in files.save and not files.video:
+    drawn = {}
+    if "color" in files.kinds:
+        drawn["color"] = flow_to_color(flow, longest)
+    if "arrows" in files.kinds:
+        drawn["arrows"] = draw_arrows(source.image1, flow, longest=longest)
+    for kind in drawn.keys() & files.save:
+        write_image(files.saved(name, kind), drawn[kind])
+    if not files.video:
         return None
-    color = flow_to_color(flow, scale)
-    if "color" in files.save:
-        write_image(files.saved(name, "color"), color)
-    return cv2.hconcat([image1, color]) if job.side_by_side else color
+    picture = drawn.get(files.video_of)
+    if picture is None:  # the network made it
+        picture = read_image(files.saved(name, files.video_of))
+    if job.side_by_side:
+        picture = cv2.hconcat([source.image1, picture])
+    if source.time is None:
+        return picture
+    return Shown(picture, source.time, source.duration or Fraction(1, RATE))
 
 
 def _compare(path, flow, truth_file):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from maskflownet.reader.read_ahead import iterate_ahead, read_ahead
+from maskflownet.reader.read_ahead import read_ahead
 
 
 def test_items_come_in_order_though_later_ones_are_ready_first():
@@ -50,47 +50,3 @@ def test_stopping_early_leaves_no_thread():
     next(items)
     items.close()
     assert threading.active_count() == before
-
-
-def test_an_iterator_runs_ahead_in_one_thread_and_no_further_than_the_bound():
-    taken, threads = [], set()
-
-    def items():
-        for index in range(50):
-            taken.append(index)
-            threads.add(threading.get_ident())
-            yield index
-
-    for count, item in enumerate(iterate_ahead(items(), ahead=3), start=1):
-        assert item == count - 1
-        assert len(taken) <= count + 3
-    assert count == 50
-    assert len(threads) == 1 and threading.get_ident() not in threads
-
-
-def test_an_iterators_error_comes_after_what_it_yielded():
-    def items():
-        yield 1
-        yield 2
-        raise ValueError("third")
-
-    ahead = iterate_ahead(items(), ahead=5)
-    assert [next(ahead), next(ahead)] == [1, 2]
-    with pytest.raises(ValueError, match="third"):
-        next(ahead)
-
-
-def test_an_iterator_is_closed_with_its_reader():
-    closed = []
-
-    def items():
-        try:
-            yield from range(100)
-        finally:
-            closed.append(True)
-
-    source = items()
-    ahead = iterate_ahead(source, ahead=2)
-    next(ahead)
-    ahead.close()
-    assert closed == [True]

@@ -9,6 +9,6 @@ from maskflownet.tasks.prediction.arguments import job_of
 
 
 def test_no_mask_is_saved_of_a_network_without_one():
-    files = SimpleNamespace(save=frozenset({"flo", "mask"}))
-    with pytest.raises(InputError, match=r"^--save mask: fmm has network\.matching fmm, which"):
+    files = SimpleNamespace(kinds=frozenset({"flo", "mask"}))
+    with pytest.raises(InputError, match=r"^mask: fmm has network\.matching fmm, which"):
         job_of(None, None, files, None, load_config("ablation/fmm"))

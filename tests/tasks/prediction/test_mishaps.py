@@ -1,6 +1,7 @@
 """What cannot be read is left out, what was stopped goes on, and nothing else is mixed in."""
 
 import dataclasses
+import shutil
 
 import cv2
 import numpy as np
@@ -16,10 +17,10 @@ from prediction_helpers import (
     video_of,
     write_frames,
 )
+from video_files import break_packet, make_video, remux
 
 from maskflownet.config.errors import InputError
-from maskflownet.output.video import write_video
-from maskflownet.reader.flow_files import write_flo
+from maskflownet.reader.flow_files import read_flo, write_flo
 from maskflownet.reader.videos import Video
 from maskflownet.tasks.prediction import Job, run
 from maskflownet.tasks.prediction.inputs import folder_frames, listed_pairs, one_pair, video_frames
@@ -84,24 +85,83 @@ def test_listed_pairs_that_cannot_be_read_are_left_out(frames, out, tmp_path):
     assert flow_numbers(out) == {"frame_8": (8, 12), "frame_9": (9, 8)}
 
 
-def test_a_damaged_video_frame_is_left_out_and_named(tmp_path, out, caplog):
-    noise = np.random.default_rng(0)
-    pictures = [noise.integers(0, 255, (64, 96, 3), np.uint8) for _ in range(12)]
-    write_video(tmp_path / "in.mp4", pictures, 10)
-    data = bytearray((tmp_path / "in.mp4").read_bytes())
-    middle = len(data) // 2
-    length = len(data) // 8  # more than a frame
-    data[middle : middle + length] = noise.bytes(length)
-    (tmp_path / "in.mp4").write_bytes(data)
+def test_damaged_video_frames_are_left_out_and_named(tmp_path, out, caplog):
+    source = break_packet(make_video(tmp_path / "in.mp4", range(24), gop=6, b_frames=0), 8)
+    assert run(FakePipe(), Job(video_frames(source, 1), files_in(out, "flo"))) == 1
+    lines = [line for line in caplog.messages if "left out" in line]
+    assert len(lines) == 1
+    assert "in.mp4, frames 8 to 11: expected what was filmed, got damage" in lines[0]
+    expected = {*range(7), *range(12, 23)}
+    assert {int(path.stem) for path in out.glob("*.flo")} == expected
+
+
+def test_frames_across_a_gap_are_no_neighbours(tmp_path, out, caplog):
+    whole = make_video(tmp_path / "a.ts", range(24), gop=6, b_frames=0)
+    source = remux(whole, tmp_path / "b.ts", keep=lambda number: not 12 <= number < 18)
+    assert run(FakePipe(), Job(video_frames(source, 2), files_in(out, "flo"))) == 1
+    assert "between frames 11 and 12: expected neighbours, got a gap of 0.7 s" in caplog.text
+    expected = {n for n in range(16) if n not in (10, 11)}
+    assert {int(path.stem) for path in out.glob("*.flo")} == expected
+
+
+def test_a_size_that_changes_midway_breaks_the_pairs(tmp_path, out, caplog):
+    for name, size_hw in (("a.ts", (64, 96)), ("b.ts", (32, 48))):
+        make_video(tmp_path / name, range(6), size_hw=size_hw)
+    source = tmp_path / "both.ts"
+    source.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    files = files_in(tmp_path / "flow.mp4")
+    assert run(FakePipe(), Job(video_frames(source, 1), files)) == 1
+    assert {read_flo(path).shape[:2] for path in files.work.glob("*.flo")} == {(64, 96), (32, 48)}
+    assert "scaled into it" in caplog.text
+    assert Video(files.video).size_hw == (64, 96)
+
+
+def test_a_video_that_was_cut_short_is_named_at_its_end(tmp_path, out, caplog):
+    source = make_video(tmp_path / "in.mkv", range(24), gop=4)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 2 // 3])
+    assert run(FakePipe(), Job(video_frames(source, 1), files_in(out, "flo"))) == 1
+    assert "in.mkv: expected a video to its end, got" in caplog.text
+    assert len(list(out.glob("*.flo"))) > 8
+
+
+# --- success is checked ---------------------------------------------------------------------------
+
+
+class SlowPipe(FakePipe):
+    """Removes what is in a folder after some answers."""
+
+    def __init__(self, folder, after):
+        super().__init__()
+        self._folder, self._after = folder, after
+
+    def predict_pairs(self, *arguments, **more):
+        for number, prediction in enumerate(super().predict_pairs(*arguments, **more)):
+            if number == self._after:
+                for path in self._folder.glob("*.flo"):
+                    path.unlink()
+            yield prediction
+
+
+def test_a_folder_that_is_deleted_midway_is_no_success(tmp_path, out):
+    folder = write_frames(tmp_path / "many", range(30))
+    with pytest.raises(InputError, match=r"the results of \d+ pairs, .* were written and are gone"):
+        run(SlowPipe(out, 20), Job(folder_frames(folder, 1), files_in(out, "flo")))
+
+
+def test_a_disk_that_is_too_small_is_told_at_once(frames, out, monkeypatch):
+    usage = shutil.disk_usage(frames)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     pipe = FakePipe()
-    assert run(pipe, Job(video_frames(tmp_path / "in.mp4", 1), files_in(out, "flo"))) == 1
-    bad = {record.args[0].args[0] for record in caplog.records if "left out" in record.msg}
-    indices = sorted(
-        int(text.split("frame ")[1].split(":")[0]) for text in bad if ", frame" in text
-    )
-    assert indices
-    expected = {n for n in range(11) if n not in indices and n + 1 not in indices}
-    assert {int(name) for name in flow_numbers(out)} == expected
+    with pytest.raises(InputError, match=r"flow of 3 more pairs needs .* name another OUTPUT"):
+        run(pipe, Job(folder_frames(frames, 1), files_in(out, "flo")))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ""])
+def test_a_video_of_one_frame_leaves_nothing(tmp_path, suffix):
+    source = make_video(tmp_path / "in.mp4", range(1))
+    with pytest.raises(InputError, match=r"in\.mp4: expected 2 frames or more, got 1"):
+        run(FakePipe(), Job(video_frames(source, 1), files_in(tmp_path / f"out{suffix}")))
+    assert listing(tmp_path) == ["in.mp4"]
 
 
 # --- stopped, and started again -------------------------------------------------------------------

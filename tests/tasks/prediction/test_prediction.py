@@ -134,7 +134,7 @@ def test_a_video_becomes_a_video(tmp_path):
     assert listing(tmp_path) == ["flow.mp4", "in.mp4"]
     result = Video(tmp_path / "flow.mp4")
     assert (result.rate, result.expected) == (12.5, 6)
-    pictures = list(result.frames())
+    pictures = [frame.image for frame in result.frames()]
     assert len(pictures) == 6
     assert pictures[0].shape == (32, 48, 3)
     for picture, numbers in zip(pictures, pipe.shown, strict=True):
@@ -152,7 +152,7 @@ def test_input_and_flow_side_by_side(tmp_path, frames):
     assert listing(tmp_path) == ["flow.mp4", "flow_legend.png", "frames"]
     result = Video(tmp_path / "flow.mp4")
     assert result.rate == 5
-    pictures = list(result.frames())
+    pictures = [frame.image for frame in result.frames()]
     assert len(pictures) == 3
     flow = np.full((1, 1, 2), (9, 11), np.float32)
     assert pictures[1].shape == (16, 48, 3)
