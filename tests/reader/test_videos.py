@@ -8,9 +8,9 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from av.video.reformatter import Colorspace
 from video_files import (
     SIZE_HW,
     break_packet,
@@ -25,6 +25,7 @@ from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.reader import videos
 from maskflownet.reader.videos import Video
 
+BT709, BT601, BT2020 = 1, 5, 9  # as files number the matrices
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -56,7 +57,17 @@ def test_frames_in_order_in_bgr(tmp_path, suffix):
     assert difference(frames[3].image, 4) > 10
 
 
-@pytest.mark.parametrize("colorspace", [Colorspace.ITU709, Colorspace.SMPTE170M, Colorspace.BT2020])
+@pytest.mark.parametrize(
+    "colorspace",
+    [
+        BT709,
+        BT601,
+        pytest.param(
+            BT2020,
+            marks=pytest.mark.skipif(av.__version__ < "18", reason="PyAV 17 cannot write it"),
+        ),
+    ],
+)
 def test_colours_are_those_of_the_tagged_matrix(tmp_path, colorspace):
     path = make_video(tmp_path / "a.mp4", range(3), colorspace=colorspace)
     for index, frame in enumerate(frames_of(path)):
