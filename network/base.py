@@ -102,14 +102,14 @@ class PyramidNetwork(nn.HybridBlock):
         return getattr(self, f"{name}{level}")
 
     def pyramid(self, image, letters):
-        """Return {level: features}: (N, C_level, H / 2**level, W / 2**level) for levels 1 to 6."""
+        """Return {level: features}: (N, C_level, H / 2**level, W / 2**level) for levels 2 to 6."""
         features = {}
         x = image
         for level in PYRAMID_CHANNELS:
             for letter in letters:
                 x = getattr(self, f"conv{level}{letter}")(x)
             features[level] = x
-        return features
+        return {level: features[level] for level in LEVELS}
 
     def dense_block(self, F, level, x):
         """Run a level's five convolutions, each one's output put in front of its input."""

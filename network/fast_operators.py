@@ -6,7 +6,12 @@ merged into one convolution, channels padded) they arrange themselves whenever t
 
 import mxnet as mx
 
-from maskflownet.network.base import CONTEXT_LAYERS, DENSE_CHANNELS
+from maskflownet.network.base import (
+    CONTEXT_LAYERS,
+    DENSE_CHANNELS,
+    LEVELS,
+    PYRAMID_CHANNELS,
+)
 from maskflownet.network.layers import LEAKY_SLOPE
 from maskflownet.network.plain_operators import LevelOutput, PlainSteps
 
@@ -37,6 +42,27 @@ class FastSteps(PlainSteps):
         if grad_reqs != traced:
             self._networks[network] = parameters, grad_reqs
             network._clear_cached_op()
+
+    def pyramids(self, F, network, image1, image2, letters):
+        """Run all convolutions of both images' pyramids at once."""
+        layers = [
+            getattr(network, f"conv{level}{letter}")[0]
+            for level in PYRAMID_CHANNELS
+            for letter in letters
+        ]
+        outputs = F.maskflownet_pyramid(
+            image1,
+            image2,
+            *_parameters(F, layers, image1),
+            keep=int(self._keeps(network)),
+            slope=LEAKY_SLOPE,
+        )
+        levels = sorted(LEVELS)
+        features = list(outputs)
+        return tuple(
+            dict(zip(levels, features[start : start + len(levels)], strict=True))
+            for start in (0, len(levels))
+        )
 
     def cost_volume(self, F, features1, features2, max_displacement):
         """Return the activated cost volume; see `network.layers.cost_volume`."""
@@ -76,11 +102,10 @@ class FastSteps(PlainSteps):
             numbers = range(1, len(CONTEXT_LAYERS) + 1)
             layers += [getattr(network, f"dc_conv{number}")[0] for number in numbers]
             layers.append(network.dc_conv7)
-        parameters = [array for layer in layers for array in (layer.weight, layer.bias)]
-        keep = self._training and not _is_frozen(network)
+        keep = self._keeps(network)
         outputs = F.maskflownet_dense_block(
             *maps,
-            *(_value(F, array, maps[0]) for array in parameters),
+            *_parameters(F, layers, maps[0]),
             maps=len(maps),
             mask=int(has_mask),
             feat=int(level > 2),
@@ -95,9 +120,15 @@ class FastSteps(PlainSteps):
             feat=rest.pop(0) if level > 2 else None,
         )
 
+    def _keeps(self, network):
+        """Return whether activations are kept for the gradients of a network's parameters."""
+        parameters = network.collect_params().values()
+        return self._training and any(array.grad_req != "null" for array in parameters)
 
-def _is_frozen(network):
-    return all(array.grad_req == "null" for array in network.collect_params().values())
+
+def _parameters(F, layers, like):
+    """Return weight and bias of each layer; see `_value`."""
+    return [_value(F, array, like) for layer in layers for array in (layer.weight, layer.bias)]
 
 
 def _value(F, parameter, like):

@@ -136,8 +136,7 @@ class MaskFlownet(PyramidNetwork):
         """Return (predictions, masks, occlusions)."""
         stage = self.MaskFlownet_S.first_stage(F, image1, image2)
         image3, image4 = self.second_images(F, image1, stage)
-        features3 = self.pyramid(image3, "xyz")
-        features4 = self.pyramid(image4, "xyz")
+        features3, features4 = self.steps.pyramids(F, self, image3, image4, "xyz")
         flows = self.decode(F, stage, features3, features4)
         # Parity: the reference returns this slice as the mask, though it is none.
         not_a_mask = F.slice_axis(flows[2], axis=1, begin=0, end=1)

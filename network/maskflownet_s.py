@@ -103,8 +103,7 @@ class MaskFlownet_S(PyramidNetwork):
 
     def first_stage(self, F, image1, image2):
         """Run the network as the first stage of the cascade and return a `FirstStage`."""
-        features1 = self.pyramid(image1, "abc")
-        features2 = self.pyramid(image2, "abc")
+        features1, features2 = self.steps.pyramids(F, self, image1, image2, "abc")
         flows, mask = self.decode(F, features1, features2)
         # Parity: the released cascades were trained with image 1's features at levels 2 and 3.
         features2 = {**features2, 2: features1[2], 3: features1[3]}
@@ -113,5 +112,5 @@ class MaskFlownet_S(PyramidNetwork):
 
     def hybrid_forward(self, F, image1, image2):
         """Return (predictions, masks)."""
-        flows, mask = self.decode(F, self.pyramid(image1, "abc"), self.pyramid(image2, "abc"))
+        flows, mask = self.decode(F, *self.steps.pyramids(F, self, image1, image2, "abc"))
         return self.predictions(flows), self.masks(F, mask)

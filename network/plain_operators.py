@@ -29,6 +29,13 @@ class PlainSteps:
     def prepare(self, network):
         """Get ready for a forward pass of that network."""
 
+    def pyramids(self, F, network, image1, image2, letters):
+        """Return both images' features, {level: (N, C_level, h, w)} each, for levels 2 to 6.
+
+        The letters name the layers of a level; see `network.base.PyramidNetwork.make_pyramid`.
+        """
+        return network.pyramid(image1, letters), network.pyramid(image2, letters)
+
     def upsample(self, F, x, factor):
         """Return `x` enlarged; see `network.layers.upsample`."""
         return layers.upsample(F, x, factor)

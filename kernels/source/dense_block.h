@@ -85,7 +85,8 @@ struct BlockWork {
     tiles = arena.take(Tiles::size(s.extent, s.most_dilation));
     // On a gradient's way back, the block's whole width are the outputs.
     const long widest = s.widest_kernel(a) > s.width ? s.widest_kernel(a) : s.width;
-    transformed = arena.take(kFrequencies * widest * s.widest_kernel(a));
+    transformed = arena.take(kFrequencies * (widest + kLane * omp_get_max_threads()) *
+                             s.widest_kernel(a));
     products = arena.take(omp_get_max_threads() * convolve_size(widest));
     head_weight = arena.take(s.heads * s.channels() * 9);
     head_bias = arena.take(s.padded_heads());

@@ -92,10 +92,7 @@ MXReturnValue dense_block_forward(const Attributes& attributes, Tensors in, Tens
 MXReturnValue dense_block_backward(const Attributes& attributes, Tensors in, Tensors out,
                                    const OpResource& resource) {
   const BlockForm form(attributes);
-  if (!form.keep)
-    return fail(
-        "maskflownet_dense_block: a network whose parameters are all frozen has no gradients here; "
-        "leave one of them to be trained, or use MXNet's own operators (kernels='builtin')");
+  if (!form.keep) return fail(no_gradient("maskflownet_dense_block"));
   MXTensor* inputs = in->data() + form.outputs();
   auto a = dense_block_of(attributes, form, inputs, inputs + form.inputs(), out->data());
   int next = 0;

@@ -9,6 +9,11 @@ namespace maskflownet {
 
 constexpr int kDenseLayers = 5;
 constexpr int kContextLayers = 7;
+constexpr int kPyramidImages = 2;
+constexpr int kPyramidLevels = 6;
+constexpr int kPyramidSkipped = 1;  // fine levels whose features nobody asks for
+constexpr int kPyramidFeatures = kPyramidLevels - kPyramidSkipped;
+constexpr int kPyramidLayers = 3 * kPyramidLevels;
 
 // Cost volume of two feature maps, activated (LeakyReLU `slope`):
 //   volume[n, (dy + m) * (2m + 1) + dx + m, y, x] =
@@ -85,6 +90,22 @@ struct DenseBlock {
   float* workspace;  // 64-byte aligned
 };
 
+// The feature pyramids of two images: three 3x3 convolutions with LeakyReLU per level, the first of
+// stride 2 (padding 1). A level's features are the output of its last one, (N, C, h, w), with
+// h = ceil(H / 2^level). `features` are those of levels 2 to 6.
+struct Pyramid {
+  long batch, channels, height, width;  // of an image; up to 16 channels
+  float slope;
+  const float* image[kPyramidImages];  // (N, channels, H, W)
+  Layer layer[kPyramidLayers];
+  float* features[kPyramidImages][kPyramidFeatures];
+  float* activations;  // `pyramid_activations` floats, kept for the backward pass; or null
+  // Backward pass alone:
+  const float* features_gradient[kPyramidImages][kPyramidFeatures];
+  float* image_gradient[kPyramidImages];
+  float* workspace;  // 64-byte aligned
+};
+
 struct Kernels {
   std::size_t (*cost_volume_workspace)(const CostVolume&, bool backward);  // floats
   void (*cost_volume_forward)(const CostVolume&, float* workspace);
@@ -96,6 +117,10 @@ struct Kernels {
   std::size_t (*dense_block_workspace)(const DenseBlock&, bool backward);
   void (*dense_block_forward)(const DenseBlock&);
   void (*dense_block_backward)(const DenseBlock&);
+  std::size_t (*pyramid_activations)(const Pyramid&);
+  std::size_t (*pyramid_workspace)(const Pyramid&, bool backward);
+  void (*pyramid_forward)(const Pyramid&);
+  void (*pyramid_backward)(const Pyramid&);
 };
 
 extern const Kernels kAvx2;

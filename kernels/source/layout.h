@@ -31,17 +31,51 @@ inline void to_block(const Extent& e, const Channel* from, float* block) {
   }
 }
 
-// Copies `channels` channels, from channel `first` of blocks, to an array (N, channels, H, W).
-inline void from_blocks(const Extent& e, const float* blocks, long first, long channels,
-                        float* to) {
+// Some images of a stack.
+struct Images {
+  long first, count;
+};
+
+// Copies `channels` channels, from channel `first` of blocks, to an array (images, channels, H, W).
+inline void from_blocks(const Extent& e, const Images& images, const float* blocks, long first,
+                        long channels, float* to) {
   const long P = e.height * e.width;
 #pragma omp parallel for schedule(static)
-  for (long line = 0; line < e.batch * e.height; ++line) {
+  for (long line = 0; line < images.count * e.height; ++line) {
     const long n = line / e.height, y = line % e.height;
+    const long own = (images.first * e.height + line) * e.width * kLane;
     for (long c = 0; c < channels; ++c) {
-      const float* from = blocks + e.channel(first + c) + line * e.width * kLane;
+      const float* from = blocks + e.channel(first + c) + own;
       float* row = to + (n * channels + c) * P + y * e.width;
       for (long x = 0; x < e.width; ++x) row[x] = from[x * kLane];
+    }
+  }
+}
+
+inline void from_blocks(const Extent& e, const float* blocks, long first, long channels,
+                        float* to) {
+  from_blocks(e, {0, e.batch}, blocks, first, channels, to);
+}
+
+// Writes an array (images, channels, H, W) to blocks, or adds it to what is there. What pads the
+// last block is written as zero, or left.
+inline void into_blocks(const Extent& e, const Images& images, const float* from, long channels,
+                        bool added, float* blocks) {
+  const long P = e.height * e.width;
+#pragma omp parallel for schedule(static)
+  for (long line = 0; line < images.count * e.height; ++line) {
+    const long n = line / e.height, y = line % e.height;
+    const long own = (images.first * e.height + line) * e.width * kLane;
+    for (long c = 0; c < round_up(channels, kLane); ++c) {
+      float* to = blocks + e.channel(c) + own;
+      const float* row = from + (n * channels + c) * P + y * e.width;
+      if (c >= channels) {
+        for (long x = 0; !added && x < e.width; ++x) to[x * kLane] = 0;
+      } else if (added) {
+        for (long x = 0; x < e.width; ++x) to[x * kLane] += row[x];
+      } else {
+        for (long x = 0; x < e.width; ++x) to[x * kLane] = row[x];
+      }
     }
   }
 }

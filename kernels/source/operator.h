@@ -84,6 +84,12 @@ MXReturnValue fail(const std::string& message) {
   return MXReturnValue::MX_FAIL;
 }
 
+std::string no_gradient(const std::string& name) {
+  return name +
+         ": a network whose parameters are all frozen has no gradients here; leave one of them to "
+         "be trained, or use MXNet's own operators (kernels='builtin')";
+}
+
 // Memory for one call, aligned to cache lines. A small one is MXNet's, which the next call uses
 // again. A large one is given back after the call: held, it would stand beside the features of the
 // next pair. Before it is asked for, the C library gives back what it holds of freed memory.

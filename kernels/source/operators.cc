@@ -5,6 +5,7 @@
 
 #include "cost_volume_operator.h"
 #include "dense_block_operator.h"
+#include "pyramid_operator.h"
 #include "tied_warp_operator.h"
 
 // "avx512", "avx2", or "" if this processor has neither: then the library cannot be used.

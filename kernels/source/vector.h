@@ -9,6 +9,10 @@
 
 #include <immintrin.h>
 
+// Before a loop over an array of vectors: so that the array lies in registers.
+#define NOINLINE __attribute__((noinline))
+#define UNROLL _Pragma("GCC unroll 16")
+
 namespace {
 
 #ifdef __AVX512F__

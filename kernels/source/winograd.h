@@ -189,10 +189,10 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
 #pragma omp barrier
 }
 
-// Writes the kernel gradient (outputs, inputs, 3, 3) of a summed product, laid out like a
-// transformed kernel, but in blocks of `block` channels.
+// Writes the kernel gradient (outputs, inputs, 3, 3) of summed products, which lie in `parts` that
+// are to be added up, each laid out like a transformed kernel, but in blocks of `block` channels.
 template <class V>
-void kernel_gradient(const float* transformed, long block, long outputs, long inputs,
+void kernel_gradient(const float* sums, long parts, long block, long outputs, long inputs,
                      float* gradient) {
   const long O = round_up(outputs, kLane), C = round_up(inputs, kLane);
   for (long o0 = 0; o0 < O; o0 += group_width<V>(O - o0)) {
@@ -201,12 +201,14 @@ void kernel_gradient(const float* transformed, long block, long outputs, long in
     for (long c = 0; c < inputs; ++c) {
       const long first = c / block * block, K = least(block, C - first);
       for (long o = o0; o < least(o0 + group, outputs); o += V::width) {
-        const float* from =
-            transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
+        const float* from = sums + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
         V rows[6][3];
         for (int i = 0; i < 6; ++i) {
           V x[6];
           for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * K * O);
+          for (long part = 1; part < parts; ++part)
+            for (int j = 0; j < 6; ++j)
+              x[j] = x[j] + V::load(from + part * kFrequencies * C * O + (i * 6 + j) * K * O);
           kernel_gradient_transform(x, rows[i]);
         }
         for (int j = 0; j < 3; ++j) {
@@ -255,72 +257,113 @@ struct Tiles {
   }
 };
 
-// The pixels of a tile: `size` per side, beginning `margin` dilated pixels before its origin; each
-// as its place in a block of channels, or kOutside.
-constexpr int kOutside = -1;
-
+// The pixels of a tile in a block of channels: `size` per side, beginning `margin` dilated pixels
+// before its origin. Pixel (i, j) is at place + i * down + j * right, in floats.
 template <int size, int margin>
-inline void tile_pixels(const Extent& extent, const int* tile, int dilation, int* pixels) {
-  for (int i = 0; i < size; ++i)
-    for (int j = 0; j < size; ++j) {
-      const long y = tile[1] + (i - margin) * dilation, x = tile[2] + (j - margin) * dilation;
-      const bool inside = y >= 0 && y < extent.height && x >= 0 && x < extent.width;
-      const long pixel = (tile[0] * extent.height + y) * extent.width + x;
-      pixels[i * size + j] = inside ? static_cast<int>(pixel) : kOutside;
-    }
-}
+struct Window {
+  long place, down, right;
+  int first_y, end_y, first_x, end_x;  // the part of it that is inside of the image
 
-template <class V>
-inline V load_or_zero(const float* block, int pixel) {
-  return pixel == kOutside ? V::zero() : V::load(block + pixel * kLane);
-}
+  Window(const Extent& extent, const int* tile, int dilation) {
+    const long y = tile[1] - margin * dilation, x = tile[2] - margin * dilation;
+    right = dilation * kLane;
+    down = extent.width * right;
+    place = ((tile[0] * extent.height + y) * extent.width + x) * kLane;
+    inside(y, extent.height, dilation, first_y, end_y);
+    inside(x, extent.width, dilation, first_x, end_x);
+  }
+  bool is_whole() const { return (end_y - first_y) * (end_x - first_x) == size * size; }
+  bool has(int i, int j) const { return i >= first_y && i < end_y && j >= first_x && j < end_x; }
+
+ private:
+  static void inside(long begin, long length, int dilation, int& first, int& end) {
+    first = end = 0;
+    for (int i = 0; i < size; ++i) {
+      const long at = begin + i * dilation;
+      first += at < 0;
+      end += at < length;
+    }
+  }
+};
+
+// A window's pixels for V::width channels: where they lie or, if the image ends within it, copied
+// among zeros.
+template <class V, int size>
+struct Pixels {
+  const float* from;
+  long down, right;
+
+  template <int margin>
+  Pixels(const Window<size, margin>& window, const float* block, float* copy)
+      : from(block + window.place), down(window.down), right(window.right) {
+    if (window.is_whole()) return;
+    for (int i = 0; i < size; ++i)
+      for (int j = 0; j < size; ++j) {
+        const V value = window.has(i, j) ? at(i, j) : V::zero();
+        value.store(copy + (i * size + j) * V::width);
+      }
+    from = copy;
+    down = size * V::width;
+    right = V::width;
+  }
+  V at(int i, int j) const { return V::load(from + i * down + j * right); }
+};
 
 // to[f * step] for the 36 frequencies of one tile and V::width channels.
 template <class V>
-inline void transform_input_tile(const float* block, const int* pixels, float* to, long step) {
+NOINLINE void transform_input_tile(const Pixels<V, 6> pixels, float* to, long step) {
   V columns[6][6];
-  for (int i = 0; i < 6; ++i) {
+  UNROLL for (int i = 0; i < 6; ++i) {
     V row[6];
-    for (int j = 0; j < 6; ++j) row[j] = load_or_zero<V>(block, pixels[i * 6 + j]);
+    UNROLL for (int j = 0; j < 6; ++j) row[j] = pixels.at(i, j);
     input_transform(row);
-    for (int j = 0; j < 6; ++j) columns[j][i] = row[j];
+    UNROLL for (int j = 0; j < 6; ++j) columns[j][i] = row[j];
   }
-  for (int j = 0; j < 6; ++j) {
+  UNROLL for (int j = 0; j < 6; ++j) {
     input_transform(columns[j]);
-    for (int i = 0; i < 6; ++i) columns[j][i].store(to + (i * 6 + j) * step);
+    UNROLL for (int i = 0; i < 6; ++i) columns[j][i].store(to + (i * 6 + j) * step);
   }
 }
 
 // The tiles of one block, transformed for a block of channels that begins at `data`:
 // to[f * step + t * K + c].
 template <class V>
-void transform_inputs(const Extent& extent, const float* data, const int (*pixels)[36], long tiles,
-                      long K, float* to, long step) {
+void transform_inputs(const Extent& extent, const float* data, const int* tile, int dilation,
+                      long tiles, long K, float* to, long step) {
   // One stack of channels after the other, so that memory is read in a few long streams.
+  float copy[36 * V::width];
   for (long c = 0; c < K; c += V::width)
-    for (long t = 0; t < tiles; ++t)
-      transform_input_tile<V>(data + extent.channel(c), pixels[t], to + t * K + c, step);
+    for (long t = 0; t < tiles; ++t) {
+      const Window<6, 1> window(extent, tile + 3 * t, dilation);
+      const Pixels<V, 6> pixels(window, data + extent.channel(c), copy);
+      transform_input_tile<V>(pixels, to + t * K + c, step);
+    }
+}
+
+template <class V>
+NOINLINE void transform_gradient_pixels(const Pixels<V, 4> pixels, float* to, long step) {
+  V columns[6][4];
+  UNROLL for (int i = 0; i < 4; ++i) {
+    V row[4], wide[6];
+    UNROLL for (int j = 0; j < 4; ++j) row[j] = pixels.at(i, j);
+    output_gradient_transform(row, wide);
+    UNROLL for (int j = 0; j < 6; ++j) columns[j][i] = wide[j];
+  }
+  UNROLL for (int j = 0; j < 6; ++j) {
+    V wide[6];
+    output_gradient_transform(columns[j], wide);
+    UNROLL for (int i = 0; i < 6; ++i) wide[i].store(to + (i * 6 + j) * step);
+  }
 }
 
 template <class V>
 void transform_gradient_tile(const Extent& extent, const int* tile, int dilation, const float* data,
                              long O, float* to, long step) {
-  int pixels[16];
-  tile_pixels<4, 0>(extent, tile, dilation, pixels);
+  const Window<4, 0> window(extent, tile, dilation);
+  float copy[16 * V::width];
   for (long o = 0; o < O; o += V::width) {
-    const float* block = data + extent.channel(o);
-    V columns[6][4];
-    for (int i = 0; i < 4; ++i) {
-      V row[4], wide[6];
-      for (int j = 0; j < 4; ++j) row[j] = load_or_zero<V>(block, pixels[i * 4 + j]);
-      output_gradient_transform(row, wide);
-      for (int j = 0; j < 6; ++j) columns[j][i] = wide[j];
-    }
-    for (int j = 0; j < 6; ++j) {
-      V wide[6];
-      output_gradient_transform(columns[j], wide);
-      for (int i = 0; i < 6; ++i) wide[i].store(to + (i * 6 + j) * step + o);
-    }
+    const Pixels<V, 4> pixels(window, data + extent.channel(o), copy);
+    transform_gradient_pixels<V>(pixels, to + o, step);
   }
 }
 
