@@ -140,6 +140,27 @@ def dense_block(inputs, form, slope):
     return [flow + x if form.context else flow, *mask, *feat]
 
 
+def pyramid_shapes(N, H, W, channels):
+    """Return the shapes of the outputs of a pyramid, given the channels of its levels 1 to 6."""
+    shapes = []
+    for level, outputs in enumerate(channels, start=1):
+        H, W = -(-H // 2), -(-W // 2)
+        shapes += [(N, outputs, H, W)] if level > 1 else []
+    return 2 * shapes
+
+
+def pyramid(inputs, slope):
+    """Return the outputs of both images' pyramids; `inputs` as the operator takes them."""
+    images, parameters = inputs[:2], inputs[2:]
+    features = []
+    for x in images:
+        for i, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
+            x = convolve(x, weight) + bias[:, None, None]
+            x = leaky(x[..., ::2, ::2] if i % 3 == 0 else x, slope)
+            features += [x] if i % 3 == 2 and i > 2 else []
+    return features
+
+
 # --- Random inputs --------------------------------------------------------------------------------
 
 
@@ -150,12 +171,27 @@ def random_block(rng, form, N, H, W, clear=False):
     could turn LeakyReLU's derivative; each channel then has one sign throughout.
     """
     maps = [rng.standard_normal((N, channels, H, W)) for channels in form.maps]
+    parameters = _random_layers(rng, form.weight_shapes(), form.bias_shapes(), clear)
+    return [array.astype(np.float32) for array in (*maps, *parameters)]
+
+
+def random_pyramid(rng, N, C, H, W, channels, clear=False):
+    """Return random inputs of a pyramid, float32; `clear` as for `random_block`."""
+    images = [rng.standard_normal((N, C, H, W)) for _ in "12"]
+    outputs = [one for one in channels for _ in "abc"]
+    shapes = [(one, before, 3, 3) for before, one in zip([C, *outputs[:-1]], outputs, strict=True)]
+    parameters = _random_layers(rng, shapes, [(one,) for one in outputs], clear)
+    return [array.astype(np.float32) for array in (*images, *parameters)]
+
+
+def _random_layers(rng, shapes, bias_shapes, clear):
+    """Return weights and biases in turn."""
     parameters = []
-    for shape, bias_shape in zip(form.weight_shapes(), form.bias_shapes(), strict=True):
+    for shape, bias_shape in zip(shapes, bias_shapes, strict=True):
         fan_in = np.prod(shape) / bias_shape[0]
         weight = rng.standard_normal(shape) * np.sqrt(1 / fan_in)
         bias = rng.standard_normal(bias_shape) * 0.1
         if clear:
             weight, bias = 0.15 * weight, np.sign(bias)
         parameters += [weight, bias]
-    return [array.astype(np.float32) for array in (*maps, *parameters)]
+    return parameters

@@ -27,6 +27,7 @@ UNITS = tuple(FEATURES)
 NO_ACCESS = 0  # PROT_NONE
 DILATIONS = (1, 2, 4, 8, 16, 1, 1)
 DENSE_LAYERS, CONTEXT_LAYERS, MOST_MAPS = 5, 7, 8
+IMAGES, PYRAMID_FEATURES, PYRAMID_LAYERS = 2, 5, 18
 
 Floats = POINTER(c_float)
 
@@ -78,16 +79,31 @@ class DenseBlock(Structure):
     )
 
 
+class Pyramid(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("batch", "channels", "height", "width")),
+        ("slope", c_float),
+        ("image", Floats * IMAGES),
+        ("layer", Layer * PYRAMID_LAYERS),
+        ("features", Floats * PYRAMID_FEATURES * IMAGES),
+        ("activations", Floats),
+        ("features_gradient", Floats * PYRAMID_FEATURES * IMAGES),
+        ("image_gradient", Floats * IMAGES),
+        ("workspace", Floats),
+    )
+
+
 def _table_fields():
     for name, struct in (("cost_volume", CostVolume), ("tied_warp", TiedWarp)):
         size = ctypes.CFUNCTYPE(c_size_t, POINTER(struct), c_bool)
         run = ctypes.CFUNCTYPE(None, POINTER(struct), Floats)
         yield from ((f"{name}_workspace", size), (f"{name}_forward", run))
         yield f"{name}_backward", run
-    run = ctypes.CFUNCTYPE(None, POINTER(DenseBlock))
-    yield "dense_block_activations", ctypes.CFUNCTYPE(c_size_t, POINTER(DenseBlock))
-    yield "dense_block_workspace", ctypes.CFUNCTYPE(c_size_t, POINTER(DenseBlock), c_bool)
-    yield from (("dense_block_forward", run), ("dense_block_backward", run))
+    for name, struct in (("dense_block", DenseBlock), ("pyramid", Pyramid)):
+        run = ctypes.CFUNCTYPE(None, POINTER(struct))
+        yield f"{name}_activations", ctypes.CFUNCTYPE(c_size_t, POINTER(struct))
+        yield f"{name}_workspace", ctypes.CFUNCTYPE(c_size_t, POINTER(struct), c_bool)
+        yield from ((f"{name}_forward", run), (f"{name}_backward", run))
 
 
 class Kernels(Structure):
@@ -222,19 +238,42 @@ class Caller:
         given = list(map(self._memory.copy, gradients))
         for name, array, gradient in zip(form.outputs, outputs, given, strict=True):
             self._fill(struct, **{name: array, f"{name}_gradient": gradient})
-        predicted = self._dense_forward(struct, outputs)
-        kept = self._memory.empty(self._table.dense_block_activations(byref(struct)))
+        return self._both_ways("dense_block", struct, outputs), own
+
+    def pyramid(self, inputs, gradients, slope):
+        arrays = list(map(self._memory.copy, inputs))
+        own = [self._memory.empty(*array.shape) for array in arrays]
+        struct = Pyramid(*arrays[0].shape, slope)
+        for image in range(IMAGES):
+            struct.image[image] = pointer(arrays[image])
+            struct.image_gradient[image] = pointer(own[image])
+        for i in range(PYRAMID_LAYERS):
+            first = IMAGES + 2 * i
+            both = [pointer(array) for pair in (arrays, own) for array in pair[first : first + 2]]
+            struct.layer[i] = Layer(*both, len(arrays[first]))
+        outputs = [self._memory.empty(*gradient.shape) for gradient in gradients]
+        given = list(map(self._memory.copy, gradients))
+        for number, (array, gradient) in enumerate(zip(outputs, given, strict=True)):
+            image, level = divmod(number, PYRAMID_FEATURES)
+            struct.features[image][level] = pointer(array)
+            struct.features_gradient[image][level] = pointer(gradient)
+        return self._both_ways("pyramid", struct, outputs), own
+
+    def _both_ways(self, name, struct, outputs):
+        """Run forward, with and without keeping activations, and backward."""
+        predicted = self._step(name, struct, outputs, backward=False)
+        activations = getattr(self._table, f"{name}_activations")
+        kept = self._memory.empty(activations(byref(struct)))
         struct.activations = pointer(kept)
-        trained = self._dense_forward(struct, outputs)
+        trained = self._step(name, struct, outputs, backward=False)
         for one, other in zip(predicted, trained, strict=True):
             np.testing.assert_array_equal(one, other)  # whether or not activations are kept
-        workspace = self._memory.empty(self._table.dense_block_workspace(byref(struct), True))
-        struct.workspace = pointer(workspace)
-        self._table.dense_block_backward(byref(struct))
-        return trained, own
+        self._step(name, struct, outputs, backward=True)
+        return trained
 
-    def _dense_forward(self, struct, outputs):
-        workspace = self._memory.empty(self._table.dense_block_workspace(byref(struct), False))
+    def _step(self, name, struct, outputs, backward):
+        floats = getattr(self._table, f"{name}_workspace")(byref(struct), backward)
+        workspace = self._memory.empty(floats)
         struct.workspace = pointer(workspace)
-        self._table.dense_block_forward(byref(struct))
+        getattr(self._table, f"{name}_{'backward' if backward else 'forward'}")(byref(struct))
         return [output.copy() for output in outputs]

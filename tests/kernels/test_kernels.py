@@ -76,6 +76,9 @@ def test_any_number_of_threads_does_the_same(unit, threads):
     block = reference.random_block(rng, form, 2, 11, 13)
     own = [random(rng, *one) for one in form.output_shapes(2, 11, 13)]
     warped = [random(rng, *one) for one in (shape, shape, (2, 2, 11, 13), (7, 7, 3, 3))]
+    widths = (16, 5, 32, 48, 7, 16)
+    images = reference.random_pyramid(rng, 2, 3, 41, 30, widths)
+    features_gradients = [random(rng, *one) for one in reference.pyramid_shapes(2, 41, 30, widths)]
     features, gradients = [random(rng, *shape) for _ in "12"], [random(rng, *volume)]
     assert_threads_agree(
         threads,
@@ -83,6 +86,7 @@ def test_any_number_of_threads_does_the_same(unit, threads):
             *caller.cost_volume(features, gradients, 4, 0.1),
             *caller.tied_warp(warped, [random(np.random.default_rng(1), *shape)]),
             *caller.dense_block(block, own, form, 1),
+            *caller.pyramid(images, features_gradients, 1),
         ],
     )
 
@@ -286,3 +290,38 @@ def test_dense_block(unit, seed, form, N, H, W, at_end, linear):
 def test_dense_block_of_the_networks_widths(unit, size, rest):
     form = Form((25, 32, 5), (128, 128, 96, 64, 32), **rest)
     check_block(unit, 0, form, *size, slope=1)
+
+
+# --- Pyramid --------------------------------------------------------------------------------------
+
+
+def check_pyramid(unit, seed, widths, N, C, H, W, at_end=True, slope=0.1, clear=False):
+    rng = np.random.default_rng(seed)
+    inputs = reference.random_pyramid(rng, N, C, H, W, widths, clear)
+    gradients = [random(rng, *shape) for shape in reference.pyramid_shapes(N, H, W, widths)]
+    outputs, own = Caller(unit, at_end).pyramid(inputs, gradients, slope)
+
+    def function(arrays):
+        return reference.pyramid(arrays, slope)
+
+    wanted = function([array.astype(np.float64) for array in inputs])
+    for got, output in zip(outputs, wanted, strict=True):
+        assert_close(got, output)
+    assert_derivatives(function, inputs, gradients, own, rng)
+
+
+widths = st.tuples(*[st.integers(1, 40)] * 6)
+large = st.one_of(st.integers(1, 9), st.integers(30, 70))
+
+
+@settings(seeded, max_examples=4 if SANITIZED else 8)
+@given(seeds, widths, batches, st.integers(1, 16), large, large, st.booleans(), st.booleans())
+def test_pyramid(unit, seed, widths, N, C, H, W, at_end, linear):
+    check_pyramid(
+        unit, seed, widths, N, C, H, W, at_end, slope=1 if linear else 0.1, clear=not linear
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 3, 64, 64), (1, 4, 33, 70)])
+def test_pyramid_of_the_networks_widths(unit, size):
+    check_pyramid(unit, 0, (16, 32, 64, 96, 128, 196), *size, slope=1)

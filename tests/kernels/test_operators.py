@@ -287,3 +287,51 @@ def test_tied_warp_refuses_shapes_that_do_not_fit(number, shape):
     shapes[number] = shape
     with pytest.raises(mx.MXNetError, match="maskflownet_tied_warp"):
         mx.nd.maskflownet_tied_warp(*map(mx.nd.ones, shapes))
+
+
+# --- Pyramid --------------------------------------------------------------------------------------
+
+
+def plain_pyramid(*inputs, slope=0.1):
+    features = []
+    for x in inputs[:2]:
+        for i, (weight, bias) in enumerate(zip(inputs[2::2], inputs[3::2], strict=True)):
+            strides = (2, 2) if i % 3 == 0 else (1, 1)
+            settings = {"kernel": (3, 3), "pad": (1, 1), "stride": strides}
+            x = mx.nd.Convolution(x, weight, bias, num_filter=len(weight), **settings)
+            x = leaky(x, slope)
+            features += [x] if i % 3 == 2 and i > 2 else []
+    return features
+
+
+def fast_pyramid(*inputs, slope=0.1, keep=1):
+    return mx.nd.maskflownet_pyramid(*inputs, keep=keep, slope=slope)[:10]
+
+
+@pytest.mark.parametrize("size", [(1, 3, 64, 128), (2, 4, 37, 50), (3, 1, 1, 2)])
+def test_pyramid(size):
+    rng = np.random.default_rng(0)
+    inputs = reference.random_pyramid(rng, *size, (16, 32, 48, 33, 17, 196), clear=True)
+    assert_equal(fast_pyramid, plain_pyramid, inputs, 0)
+
+
+def test_pyramid_without_its_activations_is_the_same_and_has_no_gradient():
+    inputs = reference.random_pyramid(np.random.default_rng(0), 1, 3, 8, 8, (16,) * 6)
+    kept, dropped = (
+        [array.asnumpy() for array in fast_pyramid(*map(mx.nd.array, inputs), keep=keep)]
+        for keep in (1, 0)
+    )
+    for one, other in zip(kept, dropped, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(mx.MXNetError, match="no gradient"):
+        run(lambda *arrays: fast_pyramid(*arrays, keep=0), inputs, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "shape"), [(1, (1, 3, 8, 9)), (4, (16, 15, 3, 3)), (5, (15,)), (0, (1, 17, 8, 8))]
+)
+def test_pyramid_refuses_shapes_that_do_not_fit(number, shape):
+    inputs = reference.random_pyramid(np.random.default_rng(0), 1, 3, 8, 8, (16,) * 6)
+    inputs[number] = np.ones(shape, np.float32)
+    with pytest.raises(mx.MXNetError, match="maskflownet_pyramid"):
+        fast_pyramid(*map(mx.nd.array, inputs))
