@@ -2,6 +2,7 @@
 
 import logging
 import random
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from maskflownet.config import Config, InputError
@@ -52,18 +53,19 @@ def make_pipeline(
 
 
 def seed_generators(seed: int) -> None:
-    """Seed the random numbers of Python, NumPy and MXNet."""
-    try:
+    """Seed the random numbers of Python, NumPy and MXNet, with gluoncv's helper where it serves."""
+    # It refuses to load beside PyTorch 2, after it has loaded that.
+    if find_spec("gluoncv") and not find_spec("torch"):
         from gluoncv.utils import random as generators  # here, for it is slow
-    except RuntimeError:  # it refuses to load beside PyTorch 2
+
+        generators.seed(seed)
+    else:
         import mxnet as mx
         import numpy as np
 
         random.seed(seed)
         np.random.seed(seed)
         mx.random.seed(seed)
-    else:
-        generators.seed(seed)
 
 
 def is_cascade(config: Config) -> bool:

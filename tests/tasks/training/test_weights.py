@@ -5,22 +5,32 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[3]
 
 
-def test_beside_pytorch_the_same_numbers_are_drawn(tmp_path):
-    """PyTorch 2 is stood in for by what gluoncv asks of it: its version."""
+@pytest.mark.parametrize("change", ["torch", "no gluoncv"])
+def test_without_gluoncv_the_same_numbers_are_drawn(change, tmp_path):
+    """Beside PyTorch 2 gluoncv refuses to load; its stand-in fails if it is asked to."""
     code = (
         "import random; from maskflownet import runtime; import mxnet as mx, numpy as np; "
         "from maskflownet.tasks.training import weights; "
         "weights.seed_generators(5); "
         "print(random.random(), np.random.rand(), mx.nd.random.uniform().asscalar())"
     )
-    (tmp_path / "torch.py").write_text("__version__ = '2.1.0'")
+    hide = (
+        "import importlib.util as u; find = u.find_spec; "
+        "u.find_spec = lambda name, *rest: None if name == 'gluoncv' else find(name, *rest); "
+    )
+    before = hide if change == "no gluoncv" else ""
+    (tmp_path / "gluoncv.py").write_text("raise RuntimeError('Legacy torch')")
+    if change == "torch":
+        (tmp_path / "torch.py").touch()
     drawn = []
-    for path in ("", str(tmp_path)):
+    for path, first in (("", ""), (str(tmp_path), before)):
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", first + code],
             cwd=REPOSITORY,
             env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
