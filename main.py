@@ -20,7 +20,8 @@ TASKS = {
     "valid": _NETWORK | {"resize", "dataset_cfg", "shard", "debug"},
     "predict": _NETWORK | {"resize"},
     "train": _NETWORK
-    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers", "kvstore"},
+    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers", "kvstore"}
+    | {"tensorboard"},
 }
 
 
@@ -54,6 +55,7 @@ def make_parser():
         help="train on several machines; start it with "
         "python -m maskflownet.tasks.distributed.launch (see its --help)",
     )
+    add("--tensorboard", action="store_true", help="curves and pictures for TensorBoard too")
     add("--debug", action="store_true", help="try everything in a minute, keep nothing")
     return parser
 

@@ -134,6 +134,19 @@ def evaluation_sets(
     return list(sets.items()), skipped
 
 
+def dataset_table() -> str:
+    """Return the table of docs/datasets.md, in Markdown: what there is, and where it lies."""
+    rows = [
+        ("Name", "Dataset", "Its folder holds", "Pairs with ground truth", "Colour order"),
+        ("---",) * 5,
+    ]
+    for entry in DATASETS.values():
+        if entry.roots:
+            order = dataset_class(entry.name).color_order
+            rows.append((f"`{entry.name}`", entry.title, entry.holds, entry.pairs, order))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def _sets(entry: DatasetEntry, parts: Mapping[str, tuple[str, Mapping]]):
     """Yield name and PublishedSet of each part of a dataset."""
     reader = dataset_class(entry.name)

@@ -2,16 +2,20 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from maskflownet.augmentation import Augmentation
-from maskflownet.config import DatasetConfig, MissingDataError
+from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.reader.datasets import FlowDataset, make_dataset
 from maskflownet.reader.loading import Batch, Loader
 from maskflownet.reader.read_ahead import read_ahead
 
 logger = logging.getLogger(__name__)
+
+LOOKED_AT = 4  # pairs whose sizes are compared with the crop
+MULTIPLE = 64  # of which the network's height and width are
 
 
 class TrainSettings(NamedTuple):
@@ -33,6 +37,8 @@ class TrainSettings(NamedTuple):
         At most so many pairs are validated on.
     rank, size : int
         This is process `rank` (from 0) of `size` that train together.
+    board : bool
+        Whether curves and pictures are written for TensorBoard.
     """
 
     batch: int
@@ -43,6 +49,7 @@ class TrainSettings(NamedTuple):
     validation_pairs: int | None = None
     rank: int = 0
     size: int = 1
+    board: bool = False
 
 
 class TrainingData(NamedTuple):
@@ -75,6 +82,8 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
         The training data is not there.
     """
     training_set = make_dataset(config, "train")
+    if config.dataset != "synthetic":  # whose sizes stand in the config
+        check_sizes(training_set, config)
     loader = Loader(
         training_set,
         settings.batch,
@@ -86,6 +95,36 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
         size=settings.size,
     )
     return TrainingData(config, training_set, _validation_set(config), loader)
+
+
+def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
+    """Warn of pairs that are smaller than the crop, going by a few of them.
+
+    Raises
+    ------
+    InputError
+        All of those few are smaller.
+    """
+    spacing = math.ceil(len(training_set) / LOOKED_AT)
+    sizes = []
+    for index in range(0, len(training_set), spacing):
+        with contextlib.suppress(InputError):  # it is reported when its turn comes
+            sizes.append(training_set[index].image1.shape[:2])
+    crop = config.orig_shape
+    too_small = [size for size in sizes if size[0] < crop[0] or size[1] < crop[1]]
+    if not too_small:
+        return
+    lowest, narrowest = map(min, zip(*sizes, strict=True))
+    fitting = [max(size // MULTIPLE * MULTIPLE, MULTIPLE) for size in (lowest, narrowest)]
+    line = (
+        f"{config.path}: {len(too_small)} of {len(sizes)} pairs that were looked at are smaller "
+        f"than orig_shape, {list(crop)} (height, width), the smallest {lowest} high and "
+        f"{narrowest} wide; write orig_shape: [{lowest}, {narrowest}] and target_shape: {fitting} "
+        "or less"
+    )
+    if len(too_small) == len(sizes):
+        raise InputError(line)
+    logger.warning("%s, or such pairs are left out", line)
 
 
 def _validation_set(config):

@@ -18,6 +18,7 @@ from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
 from maskflownet.tasks.runs.log import RunLog
 from maskflownet.tasks.training.best_so_far import BestSoFar
+from maskflownet.tasks.training.board import Board, NoBoard
 from maskflownet.tasks.training.data import TrainingData, TrainSettings, augmented_batches
 from maskflownet.tasks.training.meter import Meter, duration
 from maskflownet.tasks.training.stop_request import STOPPING, stop_request
@@ -25,6 +26,7 @@ from maskflownet.tasks.training.stop_request import STOPPING, stop_request
 logger = logging.getLogger(__name__)
 
 LOG_FIRST, LOG_EVERY = 20, 50  # each of the first steps, then one in so many
+A_DAY = 86400  # seconds
 BAD_STEPS_IN_A_ROW = 10  # after which a run has gone wrong for good
 
 
@@ -76,18 +78,21 @@ def train(
     batch = settings.batch * peers.size
     log.line(f"start={start}, train={pairs}, val={held_out}, host={host}, batch={batch}")
     log.line(arguments)
+    board = Board(root / "logs", run, start) if settings.board and not peers.rank else NoBoard()
     with (
+        contextlib.closing(board),
         stop_request() as stop,
         noting_loss(peers),
         augmented_batches(data, settings.seed, start + 1) as batches,
     ):
-        return _Training(pipe, run, start, data, settings, root / "weights", log, stop).run(batches)
+        training = _Training(pipe, run, start, data, settings, root / "weights", log, board, stop)
+        return training.run(batches)
 
 
 class _Training:
     """A run from step to step, with what is due now and then."""
 
-    def __init__(self, pipe, run, start, data, settings, weights, log, stop):
+    def __init__(self, pipe, run, start, data, settings, weights, log, board, stop):
         self._pipe = pipe
         self._peers = pipe.peers
         self._run = run
@@ -96,6 +101,7 @@ class _Training:
         self._settings = settings
         self._weights = weights
         self._log = log
+        self._board = board
         self._stop = stop
         self._bad_steps = 0
         self._checkpoint_is_due = False
@@ -228,6 +234,14 @@ class _Training:
         words = [f"{name}={value}" for name, value in row.items()]
         self._log.line(", ".join([*words, f"time_left={duration(seconds_left)}"]))
         self._log.row(row)
+        self._board.scalars(row)
+        # The first steps are slower than the rest, so not before the last of them.
+        if self._steps - self._start == LOG_FIRST and seconds_left > A_DAY:
+            logger.warning(
+                "at this speed the %d steps that are left take %s; optimizer.learning_rate in the "
+                "dataset config makes a shorter schedule",
+                *(last - self._steps, duration(seconds_left)),
+            )
 
     def _validate(self):
         """Log the validation error, each worker having done its share of the pairs.
@@ -245,7 +259,10 @@ class _Training:
             epe = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
         if not self._peers.total([self._is_broken_off()]).any():
             self._log.line(f"steps={self._steps}, val_epe={epe:.4f}")
-            self._log.row({"steps": self._steps, "val_epe": round(epe, 4)})
+            row = {"steps": self._steps, "val_epe": round(epe, 4)}
+            self._log.row(row)
+            self._board.scalars(row)
+            self._board.pictures(self._pipe, dataset, self._steps)
             self._best.note(self._pipe, self._steps, epe)
 
     def _is_broken_off(self):

@@ -26,7 +26,9 @@ from maskflownet.tasks.runs.record import (
     report_changes,
     write_record,
 )
+from maskflownet.tasks.training.board import check_board
 from maskflownet.tasks.training.data import TrainSettings, open_data
+from maskflownet.tasks.training.going_on import say_how_to_go_on
 from maskflownet.tasks.training.loop import train
 from maskflownet.tasks.training.weights import Origin, give_weights, is_cascade, make_pipeline
 from maskflownet.whole_file import check_writable
@@ -63,6 +65,8 @@ def _start(arguments, place):
         return debug(arguments, origin, config, data_config)
     if origin.run is not None and is_at_the_end(origin, config):
         return 0
+    if arguments.tensorboard:
+        check_board()
     contexts = devices(arguments.gpu_device)
     record = make_record(arguments, origin, config, data_config)
     settings = settings_of(record, arguments)._replace(rank=place.rank, size=place.size)
@@ -72,7 +76,13 @@ def _start(arguments, place):
     give_weights(pipe, origin, data)
     check_alike(peers, origin, config, data, record)
     run = open_run(arguments.root, origin, record) if place.rank == 0 else origin.run or ""
-    return train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
+    code = 1
+    try:
+        code = train(pipe, run, origin.step, data, settings, arguments.root, said(arguments))
+    finally:
+        if code and place.rank == 0:
+            say_how_to_go_on(arguments, run)
+    return code
 
 
 def check_alike(peers: Peers, origin: Origin, config: Config, data, record: RunRecord) -> None:
@@ -202,7 +212,8 @@ def part_of(batch, arguments, before, config, data) -> int:
 def settings_of(record: RunRecord, arguments) -> TrainSettings:
     """Return the settings with which a run is trained."""
     return TrainSettings(
-        record.batch, record.micro_batch, record.seed, record.shard, arguments.workers
+        *(record.batch, record.micro_batch, record.seed, record.shard, arguments.workers),
+        board=arguments.tensorboard,
     )
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from maskflownet.config import InputError, MissingDataError, load_dataset_config
+from maskflownet.config.files import ROOT
+from maskflownet.config.registry import DATASETS
 from maskflownet.reader.datasets import evaluation_sets, make_dataset, published_sets
-from maskflownet.reader.datasets.catalogue import dataset_class
+from maskflownet.reader.datasets.catalogue import dataset_class, dataset_table
 from maskflownet.reader.datasets.chairs2 import FlyingChairs2
 from maskflownet.reader.datasets.chairs_sdhom import ChairsSDHom
 from maskflownet.reader.datasets.kitti import Kitti
@@ -381,6 +383,13 @@ def test_everything_is_listed_and_evaluated_by_the_registry(tmp_path):
     assert [name for name, _ in sets] == ["middlebury"]
     assert {"things3d_full.test.clean", "chairs2.validation", "kitti.2012"} < dict(skipped).keys()
     assert dataset_class("kitti") is Kitti
+
+
+def test_the_documented_table_is_the_registrys():
+    text = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
+    assert dataset_table() in text, f"write this into docs/datasets.md:\n{dataset_table()}"
+    keys = ", ".join(f"`{name}`" for name in DATASETS)
+    assert f"| `dataset` | one of {keys} |" in text
 
 
 @pytest.mark.parametrize("name", ["spring", "vkitti2", "monkaa", "chairs2", "tartanair"])

@@ -1,0 +1,53 @@
+"""The command that continues a run, said where a training stops before its end."""
+
+import argparse
+import logging
+import shlex
+import sys
+from pathlib import Path
+
+from maskflownet.config.files import ROOT
+from maskflownet.tasks.runs.checkpoints import checkpoints_of
+
+logger = logging.getLogger(__name__)
+
+# What a run's record does not keep, and what it is when nothing is said.
+_FLAGS = {
+    "network": ("-n", "MaskFlownet"),
+    "gpu_device": ("-g", []),
+    "root": ("--root", ROOT),
+    "shard": ("--shard", 1),
+    "micro_batch": ("--micro_batch", None),
+    "workers": ("--workers", None),
+    "threads": ("--threads", None),
+    "kernels": ("--kernels", None),
+    "tensorboard": ("--tensorboard", False),
+}
+
+
+def continuing_command(arguments: argparse.Namespace, run: str) -> str:
+    """Return the command that continues a run that was begun or continued with these arguments."""
+    program = Path(sys.argv[0]).name
+    words = ["maskflownet"] if program == "maskflownet" else ["python", "main.py"]
+    words += [arguments.config, "-c", run]
+    for name, (flag, default) in _FLAGS.items():
+        value = getattr(arguments, name, default)
+        if value != default:
+            words.append(flag)
+            if isinstance(value, list):
+                words.append(",".join(map(str, value)))
+            elif value is not True:
+                words.append(str(value))
+    return shlex.join(words)
+
+
+def say_how_to_go_on(arguments: argparse.Namespace, run: str) -> None:
+    """Log the command that continues a run, if it has a checkpoint to continue from."""
+    newest = checkpoints_of(run, arguments.root / "weights")[-1:]
+    if not newest:
+        logger.info("run %s has no checkpoint yet: there is nothing to go on from", run)
+    elif arguments.kvstore is not None:
+        logger.info("to go on from step %d start all workers with -c %s", newest[0].steps, run)
+    else:
+        command = continuing_command(arguments, run)
+        logger.info("to go on from step %d: %s", newest[0].steps, command)
