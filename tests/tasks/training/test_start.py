@@ -319,4 +319,4 @@ def test_images_smaller_than_the_crop_are_named(root, capsys):
     write_pairs(root, 4 * [(image, image, np.zeros((64, 80, 2), np.float32))])
     dataset = write_dataset(root, dataset="list", synthetic=None, train_list="pairs.txt")
     error = error_of(capsys, arguments(root, "--dataset_cfg", dataset, "--workers", 1))
-    assert "expected at least 96x64 pixels (orig_shape), got 80x64" in error
+    assert "smaller than orig_shape, [64, 96] (height, width), the smallest 64 high and 80" in error
