@@ -32,7 +32,12 @@ def make_parser():
         description="Train MaskFlownet, or evaluate a checkpoint on datasets with ground truth.",
     )
     add = parser.add_argument
-    add("config", metavar="CONFIG", nargs="?", help="network config: a name in config/ or a path")
+    add(
+        "config",
+        metavar="CONFIG",
+        nargs="?",
+        help="network config: a name or a path; by default what the checkpoint needs",
+    )
     add(
         "--dataset_cfg",
         metavar="CONFIG",
@@ -92,7 +97,7 @@ def task_of(arguments, parser):
     for name in sorted(given - TASKS[task] - {task}):
         flag = "CONFIG" if name == "config" else f"--{name}"
         raise InputError(f"{flag} has no effect with the task to {task}: leave it out")
-    if "config" in TASKS[task] - given:
+    if task == "train" and not {"config", "checkpoint"} & given:
         raise InputError("CONFIG is missing: name a network config, such as MaskFlownet_S")
     return task
 

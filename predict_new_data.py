@@ -27,7 +27,12 @@ def make_parser():
     parser.add_argument(
         "output", metavar="OUTPUT", type=name, help="a folder, or one .flo, .png or video to write"
     )
-    parser.add_argument("config", metavar="CONFIG", help="network config: a name or a path")
+    parser.add_argument(
+        "config",
+        metavar="CONFIG",
+        nargs="?",
+        help="network config: a name or a path; by default what the checkpoint needs",
+    )
     add_input_arguments(parser.add_argument_group("what to predict (one of these)"))
     add_output_arguments(parser.add_argument_group("what to write"))
     add_network_arguments(parser)

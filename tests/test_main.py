@@ -142,7 +142,6 @@ def test_no_dataset_says_where_to_set_one(root, datasets, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--valid"], "CONFIG is missing"),
         (["MaskFlownet_S", "--valid"], "-c is missing"),
         (["NoSuchConfig", "-c", RUN, "--valid"], "NoSuchConfig: there is no such network config"),
         (["chairs", "-c", RUN, "--valid"], "--dataset_cfg"),

@@ -35,7 +35,7 @@ def load_parameters(network, path):
     MissingDataError
         There is no such file.
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     parameters = network._collect_params_with_prefix()
     arrays = _with_structured_names(arrays, network, parameters)
     _check(path, network, parameters, arrays)
@@ -70,7 +70,22 @@ def save_parameters(network, path):
             ) from error
 
 
-def _read_arrays(path):
+def read_arrays(path):
+    """Return the arrays of a parameter file under the names that it has.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    dict of str to mxnet.nd.NDArray
+
+    Raises
+    ------
+    InputError, MissingDataError
+        As `load_parameters`.
+    """
     path = Path(path)
     if not path.is_file():
         raise MissingDataError(f"{path}: there is no such parameter file")
@@ -102,7 +117,7 @@ def held_network(path):
     InputError, MissingDataError
         As `load_parameters`.
     """
-    return network_of(_read_arrays(path))
+    return network_of(read_arrays(path))
 
 
 def _check(path, network, parameters, arrays):

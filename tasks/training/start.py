@@ -60,7 +60,7 @@ def start_training(arguments: argparse.Namespace) -> int:
 def _start(arguments, place):
     origin = find_origin(arguments)
     data_config = load_dataset_config(dataset_of(arguments, origin))
-    config = with_schedule(load_config(arguments.config), data_config)
+    config = with_schedule(load_config(config_of(arguments, origin)), data_config)
     if arguments.debug:
         return debug(arguments, origin, config, data_config)
     if origin.run is not None and is_at_the_end(origin, config):
@@ -153,6 +153,24 @@ def find_origin(arguments) -> Origin:
             "continue it, or add --clear_steps to begin a new run"
         )
     return Origin(checkpoint, run, checkpoint.steps, record)
+
+
+def config_of(arguments, origin: Origin) -> str:
+    """Return which network config to train with: as said, or as the run was begun.
+
+    Raises
+    ------
+    InputError
+        Nothing says it.
+    """
+    if arguments.config is not None:
+        return arguments.config
+    if origin.record is None:
+        raise InputError(
+            f"CONFIG is missing: nothing says with which schedule -c {arguments.checkpoint} is to "
+            "be trained; name a network config, such as MaskFlownet_S"
+        )
+    return origin.record.config
 
 
 def dataset_of(arguments, origin: Origin) -> str:
