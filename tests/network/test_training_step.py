@@ -55,6 +55,21 @@ def test_weight_decay_is_added_to_the_gradient_of_what_is_trained(operators):
         assert (value == before[name]).all() == name.startswith("MaskFlownet_S."), name
 
 
+@pytest.mark.parametrize("ctx", [ONE, TWO])
+def test_a_gradient_longer_than_its_limit_is_scaled_down_to_it(operators, ctx):
+    """Adam's first means are a tenth of the mean gradient; here one image per device."""
+    plain = pipeline(ctx=ctx)
+    step(plain)
+    gradients = {name: mean * 10 for name, mean in means(plain).items()}
+    norm = np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in gradients.values()))
+    for limit, expected in ((norm / 4, 0.25), (norm * 1.01, 1)):
+        clipped = pipeline(ctx=ctx, clip_norm=float(limit))
+        step(clipped)
+        for name, mean in means(clipped).items():
+            wanted = expected * gradients[name] / 10
+            np.testing.assert_allclose(mean, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+
+
 def test_wd_is_not_applied():
     one, other = pipeline(wd=None), pipeline(wd=0.5)
     step(one)
