@@ -290,8 +290,10 @@ def open_sets(
     MissingDataError
         A root that is set is no folder, or no set is there.
     """
-    sets, skipped = {}, []
+    sets, skipped, unset = {}, [], {}
     for name, (roots, open_set) in openers.items():
+        if set_root(roots, paths) is None:
+            unset[name] = ROOT_VARIABLES[roots[0]]
         for root in roots:
             if paths.get(root) is not None and not paths[root].is_dir():
                 raise MissingDataError(
@@ -299,9 +301,14 @@ def open_sets(
                     f"{ROOT_VARIABLES[root]} or config/{PATHS_FILE.name}"
                 )
         try:
-            sets[name] = open_set(paths)
+            if name not in unset:
+                sets[name] = open_set(paths)
         except MissingDataError as error:
             skipped.append((name, str(error)))
+    if unset:
+        variables = ", ".join(dict.fromkeys(unset.values()))
+        reason = f"no folder is set: set {variables}, or write it into config/{PATHS_FILE.name}"
+        skipped += [(name, reason) for name in unset]
     if not sets:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in skipped))
         raise MissingDataError(f"there is no {purpose}: {reasons}")

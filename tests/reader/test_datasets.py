@@ -271,7 +271,7 @@ def test_evaluation_sets(tmp_path):
         "kitti.2015": 1,
     }
     reasons = dict(skipped)
-    set_and_missing = [name for name, reason in skipped if "not set" not in reason]
+    set_and_missing = [name for name, reason in skipped if "no folder is set" not in reason]
     assert set_and_missing == ["sintel.training.final", "sintel.training2.final", "kitti.2012"]
     assert "spring.validation" in reasons
     assert "2012/training/colored_0 is missing; set MASKFLOWNET_KITTI" in reasons["kitti.2012"]
