@@ -110,13 +110,22 @@ def test_what_is_left_out(tmp_path):
     paths = make_kitti(tmp_path, {2012: 0, 2015: 1}) | {"sintel": None}
     sets, skipped = open_test_sets(paths)
     assert [test_set.name for test_set in sets] == ["kitti.2015"]
-    assert [name for name, _ in skipped] == ["sintel", "kitti.2012"]
+    assert [name for name, _ in skipped] == ["kitti.2012", "sintel"]
     assert "MASKFLOWNET_SINTEL" in skipped[0][1]
     assert "2012/testing/colored_0 is missing" in skipped[1][1]
 
 
 def test_no_test_half_or_no_folder(tmp_path):
-    with pytest.raises(MissingDataError, match=r"no test set to predict: sintel.*KITTI"):
+    with pytest.raises(MissingDataError, match=r"no test set to predict: no folder is set: set MASKFLOWNET_SINTEL, MASKFLOWNET_KITTI,"):
         open_test_sets({"sintel": None, "kitti": None})
     with pytest.raises(MissingDataError, match="gone is missing; correct MASKFLOWNET_SINTEL"):
         open_test_sets({"sintel": tmp_path / "gone", "kitti": None})
+
+
+def test_one_year_of_kitti_as_its_archive_unpacks(tmp_path):
+    make_kitti(tmp_path, {2012: 0, 2015: 3})
+    for paths in ({"kitti": tmp_path / "2015"}, {"kitti_2015": tmp_path / "2015"}):
+        ((test_set,), skipped) = open_test_sets(paths)
+        assert (test_set.name, len(test_set.pairs)) == ("kitti.2015", 3)
+        assert test_set.pairs[0].image1 == f"{tmp_path}/2015/testing/image_2/000000_10.png"
+        assert [name for name, _ in skipped if name.startswith("kitti")] == ["kitti.2012"]
