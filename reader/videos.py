@@ -111,6 +111,9 @@ class Video:
                 f"frame is shown at {length:g} s"
             )
         self._ticks = ticks[chosen]
+        if self._survey["in_order"]:  # the decoder counts
+            first, last = np.flatnonzero(chosen)[[0, -1]]
+            self._start, self._end = int(first), int(last) + 1 if duration is not None else None
         self.expected = len(self._ticks)
 
     @property
@@ -146,8 +149,9 @@ class Video:
             "stream": self._survey["stream"],
             "skipped": self._survey["skipped"],
             "gaps": self._survey["gaps"],
-            "start": None if self._start is None else float(self._start),
-            "end": None if self._end is None else float(self._end),
+            "in_order": self._survey["in_order"],
+            "start": self._start,
+            "end": self._end,
             "wanted": "".join("01"[bool(wanted(index))] for index in range(self.expected)),
         }
         clock = _Clock(self._ticks, self._tick, self._first, self._survey)

@@ -26,3 +26,9 @@ def assert_all_ended(group, patience_s):
     while members(group) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert members(group) == []
+
+
+def children(pid):
+    """Return the ids of the processes that a process's first thread has started."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []

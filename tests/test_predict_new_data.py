@@ -12,6 +12,7 @@ import cv2
 import mxnet as mx
 import numpy as np
 import pytest
+from processes import assert_all_ended, children
 
 from maskflownet import predict_new_data
 from maskflownet.config import load_config
@@ -50,10 +51,10 @@ def command_line(root, output, flags):
     return [str(output), CONFIG, "-c", RUN, "--root", str(root), *map(str, flags)]
 
 
-def start(root, output, *flags):
+def start(root, output, *flags, python_path=""):
     """Start the program in a process of its own."""
     command = [sys.executable, "predict_new_data.py", *command_line(root, output, flags)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(python_path)}
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=-1, stderr=-1, start_new_session=True
     )
@@ -163,6 +164,40 @@ def test_interrupted(root, tmp_path, program):
         assert not list(tmp_path.rglob("*.part"))
         assert program(tmp_path / "flow.mp4", "--video_filepath", root / "video.mp4")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["flow.mp4"]
+
+
+# In place of PyAV: the decoder's process hangs and heeds no SIGTERM, others get the real one.
+HANGING_PYAV = """
+import signal, sys, time
+if "maskflownet.reader.decoder" in sys.orig_argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(0.01)
+sys.path[:] = [folder for folder in sys.path if folder != {folder!r}]
+del sys.modules["av"]
+import av
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_while_a_decoder_hangs(root, tmp_path, sign):
+    (tmp_path / "av").mkdir()
+    (tmp_path / "av/__init__.py").write_text(HANGING_PYAV.format(folder=str(tmp_path)))
+    process = start(
+        root, tmp_path / "out", "--video_filepath", root / "video.mp4", python_path=tmp_path
+    )
+    while not (decoders := children(process.pid)):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(sign)
+    _, error = process.communicate(timeout=60)
+    if sign == signal.SIGINT:
+        assert (process.returncode, error) == (130, "predict_new_data.py: interrupted\n")
+    else:
+        assert process.returncode == -sign
+    for decoder in decoders:  # each leads a group of its own
+        assert_all_ended(decoder, patience_s=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["av"]
 
 
 # --- what goes wrong ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ other process is gone, and this one ends too, whatever it is doing. Answers go t
 whose file descriptor is the argument, as JSON; pictures as their bytes.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -100,12 +101,15 @@ def _decode(request, answers):
 
 
 def _section(request, alive):
-    """Yield the slots from the time `start` up to but without `end`; None is without a limit."""
+    """Yield the slots from the time `start` up to but without `end`; None is without a limit.
+
+    Where frames come in order but without times of their own, their number is their time.
+    """
     start, end = request["start"], request["end"]
     for slot in _slots(request, alive):
-        if start is not None and slot.pts is not None and slot.pts < start:
+        if start is not None and slot.pts < start:
             continue
-        if end is not None and slot.pts is not None and slot.pts >= end:
+        if end is not None and slot.pts >= end:
             return
         yield slot
 
@@ -114,29 +118,37 @@ def _slots(request, alive):
     """Decode from the last keyframe that is not behind `start`; packets before are only read."""
     from maskflownet.reader.decoder.stream import Decoder, open_video, packets_of
 
-    start, skipped, gaps = request["start"], request["skipped"], deque(request["gaps"])
+    start, in_order = request["start"], request["in_order"]
+    gaps, waiting, shown = deque(request["gaps"]), [], None
     with open_video(request["path"]) as container:
         stream = container.streams[request["stream"]]
-        decoder, waiting = Decoder(stream), []
-        for number, (packet, _) in enumerate(packets_of(container, [stream])):
+        decoder = Decoder(stream)
+        for number, (packet, _) in enumerate(packets_of(container, [stream]), -request["skipped"]):
             alive()
             if packet is None:
                 break
-            if number < skipped:
+            if number < 0:
                 continue
             waiting.append((packet, number))
-            if start is not None and packet.pts is not None and packet.pts < start:
+            time = number if in_order else packet.pts
+            if start is not None and time is not None and time < start:
                 if packet.is_keyframe:
                     del waiting[:-1]
                 continue
             start = None
+            shown = itertools.count(waiting[0][1]) if shown is None else shown
             for due in waiting:
                 while gaps and due[0].pts is not None and due[0].pts >= gaps[0][1]:
                     gaps.popleft()
                     decoder.miss(*due)
-                yield from decoder.decode(*due)
+                yield from _numbered(decoder.decode(*due), shown, in_order)
             waiting.clear()
-        yield from decoder.finish()
+        yield from _numbered(decoder.finish(), shown, in_order)
+
+
+def _numbered(slots, shown, in_order):
+    """Give slots their number as their time, if they have no other."""
+    return (slot._replace(pts=next(shown)) for slot in slots) if in_order else slots
 
 
 if __name__ == "__main__":

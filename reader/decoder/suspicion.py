@@ -50,7 +50,7 @@ class Suspicion:
 
     def feed(self, packet: int, pts: int | None, is_keyframe: bool) -> None:
         """Tell of a packet that the decoder is given next."""
-        time = self._time(packet, pts)
+        time = pts if self._ordered and pts is not None else packet
         self._waiting[packet] = time
         if is_keyframe:
             self._keyframes.append((packet, time))
@@ -64,8 +64,9 @@ class Suspicion:
 
     def take(self, packet: int, pts: int | None, frame: Any) -> Iterator[Slot]:
         """Take the frame that came of a packet; yield what is known to be whole or damaged."""
-        self._waiting.pop(packet, None)
-        time = self._time(packet, pts)
+        time = self._waiting.pop(packet, packet)
+        if self._ordered and pts is not None:
+            time = pts
         if self._ordered:  # what is shown earlier and has not come will not come
             for earlier in [n for n, other in self._waiting.items() if other < time]:
                 self._give_up(earlier)
@@ -78,9 +79,6 @@ class Suspicion:
         for packet in list(self._waiting):
             self._give_up(packet)
         yield from self._lost_before(None)
-
-    def _time(self, packet, pts):
-        return pts if self._ordered and pts is not None else packet
 
     def _give_up(self, packet):
         """Count a packet as lost if it was damaged; else it is one that shows nothing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from processes import assert_all_ended, children
 from video_files import (
     SIZE_HW,
     break_packet,
@@ -231,6 +232,16 @@ def test_a_section(tmp_path, suffix, start, duration):
         assert frame.image is None or difference(frame.image, index) < 6
 
 
+def test_a_section_of_an_avi_that_counts_in_other_ticks(tmp_path):
+    path = make_video(
+        tmp_path / "a.avi", range(24), times=range(0, 1440, 60), tick=Fraction(1, 600)
+    )
+    frames = frames_of(path, start=1, duration=0.5)
+    assert times_of(frames) == [Fraction(index, 10) for index in range(10, 15)]
+    for frame, index in zip(frames, range(10, 15), strict=True):
+        assert difference(frame.image, index) < 6
+
+
 def test_a_section_behind_the_end(tmp_path):
     path = make_video(tmp_path / "a.mp4")
     with pytest.raises(InputError, match=r"section that begins at 7 s; .* shown at 1\.1 s"):
@@ -376,27 +387,15 @@ def stand_in(monkeypatch, tmp_path, before=""):
     script.write_text(HANGS.format(before=before))
     monkeypatch.setattr(videos, "_COMMAND", (str(script),))
     monkeypatch.setattr(videos, "PATIENCE_S", 1)
-    return script
-
-
-def running(script):
-    """Return the processes that run a script."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and str(script).encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            pass  # it has just ended
-    return found
 
 
 def test_a_decoder_that_hangs_is_ended(tmp_path, monkeypatch):
     path = make_video(tmp_path / "a.mp4")
-    script = stand_in(monkeypatch, tmp_path)
+    stand_in(monkeypatch, tmp_path)
+    before = children(os.getpid())
     with pytest.raises(InputError, match="the beginning: the decoder has stood still for 1 s"):
         Video(path)
-    assert running(script) == []
+    assert children(os.getpid()) == before
 
 
 def test_a_decoder_that_dies_is_no_short_video(tmp_path, monkeypatch):
@@ -408,12 +407,12 @@ def test_a_decoder_that_dies_is_no_short_video(tmp_path, monkeypatch):
 
 def test_stopping_early_leaves_no_process(tmp_path):
     path = make_video(tmp_path / "a.mp4", range(200))
+    before = children(os.getpid())
     frames = Video(path).frames()
     assert difference(next(frames).image, 0) < 4
-    children = running("maskflownet.reader.decoder")
-    assert children
+    assert len(children(os.getpid())) == len(before) + 1
     frames.close()
-    assert not set(children) & set(running("maskflownet.reader.decoder"))
+    assert children(os.getpid()) == before
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -430,25 +429,11 @@ def test_a_decoder_ends_with_its_parent_however_that_ends(tmp_path, hangs):
     command = [sys.executable, "-c", code, str(path)]
     parent = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
     parent.stdout.readline()
-    while not (children := _children_of(parent.pid)):
+    while not (decoders := children(parent.pid)):
         assert parent.poll() is None
         time.sleep(0.01)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 60
-    while any(_is_alive(child) for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def _children_of(pid):
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
-
-
-def _is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    for decoder in decoders:  # each leads a group of its own
+        assert_all_ended(decoder, patience_s=60)
