@@ -56,6 +56,7 @@ MEASURED = (
     ("predict", (1088, 1920)),
     ("train", (128, 192), 2),
     ("train", (320, 448), 1),
+    ("train", (192, 256), 4),
 )
 CASES = (
     *(Case(network, *measured) for network in NETWORKS for measured in MEASURED),

@@ -6,7 +6,6 @@ JSON. Other benchmarks start it.
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from maskflownet.benchmark.served_side import resident_mb
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.command_line import INTERRUPTED
 
@@ -63,12 +63,6 @@ def measure_alone(case, kernels: str, profile: bool = False) -> Alone:
     if done.returncode:
         raise ChildProcessError(f"{case.name}, {kernels}: exit code {done.returncode}")
     return Alone(**json.loads(done.stdout))
-
-
-def resident_mb(field: str) -> float:
-    """Return this process's memory in MB, as Linux tells it: VmRSS for now, VmHWM for the most."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(rf"{field}:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 def measure(case, kernels: str, profile: bool) -> Alone:

@@ -148,6 +148,19 @@ def summary(case, figures: dict) -> Iterator[str]:
         yield f"  {side}: {shares_line(shares)}"
 
 
+def compare_builds(cases: list, folder: Path, rounds: int) -> None:
+    """Tell how this build compares with the one in a folder, case by case."""
+    from maskflownet.benchmark import against
+
+    against.check_folder(folder)
+    for case in cases:
+        if case.what == "folder":
+            continue
+        figures = against.compare(case, folder, lambda runners: measure_rounds(runners, rounds))
+        for line in against.summary(case, figures):
+            logger.info("%s", line)
+
+
 def make_parser():
     """Return the command line's parser."""
     parser = OneLineParser(
@@ -159,6 +172,12 @@ def make_parser():
     add("--isa", choices=("native", "avx2"), default="native", help="limit both sides to AVX2")
     add("--profile", action="store_true", help="each operator's share of the time too")
     add("--threads", metavar="N", type=positive, help="by default one per physical core")
+    add(
+        "--against",
+        metavar="FOLDER",
+        type=Path,
+        help="compare the fast operators with those of another clone, which keeps no figures",
+    )
     add("--json", metavar="FILE", type=Path, default=DEFAULT, help="where figures are kept")
     return parser
 
@@ -172,6 +191,9 @@ def main(argv=None) -> int:
 
     def body():
         require_fast()
+        if arguments.against:
+            compare_builds(choose(arguments.cases), arguments.against, arguments.rounds)
+            return
         report = Report(arguments.json)
         for case in choose(arguments.cases):
             figures = measure_case(case, arguments.rounds, arguments.profile)

@@ -5,55 +5,71 @@ behind the other finds, or gives back to the system at its own cost.
 """
 
 import multiprocessing
-import signal
-from collections.abc import Callable, Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from maskflownet.benchmark.quiet import warnings_alone
+from maskflownet.benchmark import served_side
 
 
-@contextmanager
-def side_by_itself(case, kernels: str) -> Iterator[Callable]:
-    """Make a `benchmark.cases.Case` ready in a new process; give what runs it once there.
+class Side:
+    """Runs a case once there, when it is called.
 
     Called without arguments it returns when the run is done; called with True it returns what the
     run returned, which takes longer.
 
+    Attributes
+    ----------
+    cpu_s : float
+        Processor time of the last run, in seconds, all threads together.
+    peak_mb : float
+        The most memory that was resident at a time so far, without what it was once all was
+        imported.
+
     Raises
     ------
     ChildProcessError
-        By what is given: the process failed; what it said stands on stderr.
+        When it is called: the process failed; what it said stands on stderr.
     """
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(case, kernels, there), daemon=True)
-    process.start()
-    there.close()
 
-    def run(wanted=False):
+    def __init__(self, name, connection):
+        self._name = name
+        self._connection = connection
+        self.cpu_s = 0.0
+        self.peak_mb = 0.0
+
+    def __call__(self, wanted: bool = False):
+        """Run the case once."""
         try:
-            here.send(wanted)
-            return here.recv()
+            self._connection.send(wanted)
+            self.cpu_s, self.peak_mb, result = self._connection.recv()
         except (EOFError, OSError) as error:
-            raise ChildProcessError(f"{case.name}, {kernels}: its process has ended") from error
-
-    try:
-        yield run
-    finally:
-        here.close()  # which ends the process
-        process.join()
+            raise ChildProcessError(f"{self._name}: its process has ended") from error
+        return result
 
 
-def _serve(case, kernels, connection):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that tells this one
-    from maskflownet.benchmark.cases import runner
+@contextmanager
+def side_by_itself(case, kernels: str, folder: Path | None = None) -> Iterator[Side]:
+    """Make a `benchmark.cases.Case` ready in a new process; give what runs it once there.
 
-    with warnings_alone("kernels"):  # it would tell of each plain pipeline
-        run = runner(case, kernels)
-    while True:
-        try:
-            wanted = connection.recv()
-        except EOFError:
-            return
-        result = run()
-        connection.send(result if wanted else None)
+    Parameters
+    ----------
+    case : benchmark.cases.Case
+    kernels : {"auto", "builtin"}
+    folder : pathlib.Path, optional
+        A clone of the project, of any version, that shall run it; by default this one.
+    """
+    here, there = multiprocessing.Pipe()
+    command = [sys.executable, served_side.__file__, str(there.fileno())]
+    command += [] if folder is None else [os.fspath(folder)]
+    environment = os.environ
+    if folder is None:  # the server imports the package as this process did
+        environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, pass_fds=[there.fileno()], env=environment):
+        there.close()
+        with here:  # whose end ends the process
+            here.send((tuple(case), kernels))
+            yield Side(f"{case.name}, {kernels}", here)

@@ -2,22 +2,23 @@
 
 import json
 import logging
-import multiprocessing
 import os
 import resource
 import tempfile
 from contextlib import nullcontext
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 import pytest
 
-from maskflownet.benchmark import cases, growth, isolated_case, network, report
+from maskflownet.benchmark import against, cases, growth, isolated_case, network, report
 from maskflownet.benchmark.cases import CASES, Case
 from maskflownet.benchmark.isolated_case import Alone, measure_alone
 from maskflownet.benchmark.report import BEGIN, END, Report, ratio_text, shares_line, tables
 from maskflownet.benchmark.side_process import side_by_itself
 from maskflownet.config.errors import InputError
+from maskflownet.config.files import ROOT
 from maskflownet.kernels import use_fast
 
 MACHINE = {"processor": "Abacus", "threads": "2", "mxnet": "1.9.1"}
@@ -123,6 +124,7 @@ def test_cases_are_chosen_by_parts_of_their_names():
     assert [case.name for case in chosen] == [
         "S train 2x128x192",
         "S train 1x320x448",
+        "S train 4x192x256",
         "cascade predict 448x1024",
     ]
     with pytest.raises(InputError, match="--cases nothing: expected a part of one of: S forward"):
@@ -268,14 +270,72 @@ def test_a_side_that_fails_ends_the_comparison(capfd):
     assert "KeyError" in capfd.readouterr().err
 
 
+def children():
+    """Return this process's children."""
+    own = os.getpid()
+    return set(Path(f"/proc/{own}/task/{own}/children").read_text().split())
+
+
 def test_sides_have_processes_of_their_own_that_end_with_the_case():
+    before = children()
     with network.runners_of(Case("S", "forward", (64, 64))) as runners:
         for run in runners.values():
             run()
-        sides = multiprocessing.active_children()
-        assert len(sides) == 2
-    assert not multiprocessing.active_children()
-    assert [side.exitcode for side in sides] == [0, 0]
+        assert len(children() - before) == 2
+    assert children() <= before
+
+
+def test_builds_are_compared_by_both_clocks_and_by_memory(fast, caplog):
+    """Here a build with itself."""
+    case = Case("S", "train", (64, 64))
+    figures = against.compare(case, ROOT, lambda runners: network.measure_rounds(runners, rounds=2))
+    for kind in ("seconds", "cpu_seconds"):
+        assert {side: len(values) for side, values in figures[kind].items()} == {
+            "other": 2,
+            "this": 2,
+        }
+        assert all(value > 0 for values in figures[kind].values() for value in values)
+    assert all(20 < peak < 1000 for peak in figures["peak_mb"].values())
+
+
+def test_a_comparison_of_builds_in_words():
+    figures = {
+        "seconds": {"other": [3, 3], "this": [1, 1]},
+        "cpu_seconds": {"other": [4, 4], "this": [2, 2]},
+        "peak_mb": {"other": 200, "this": 100},
+    }
+    (line,) = against.summary(CASES[0], figures)
+    assert "3.00 (3.00 to 3.00) times as fast by the clock, 2.00 (2.00 to 2.00) by pro" in line
+    assert "in 2 rounds; 100 MB instead of 200" in line
+
+
+def test_another_build_runs_its_own_code(tmp_path):
+    """Whatever it is called: before it was a package its folders were imported as they are."""
+    for package in ("old/benchmark", "new/maskflownet/benchmark"):
+        folder = tmp_path / package
+        folder.mkdir(parents=True)
+        (folder / "cases.py").write_text(
+            "from collections import namedtuple\n"
+            "Case = namedtuple('Case', 'network what size_hw batch')\n"
+            "def runner(case, kernels): return lambda: (__name__, __file__, *case, kernels)\n"
+        )
+    case = Case("S", "train", (64, 128), 3)
+    for name, module in (("old", "benchmark.cases"), ("new", "maskflownet.benchmark.cases")):
+        with side_by_itself(case, "auto", tmp_path / name) as run:
+            said = run(True)
+        path = tmp_path / name / (module.replace(".", "/") + ".py")
+        assert said == (module, str(path), *case, "auto")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"), [(None, "expected a clone"), ("benchmark/cases.py", "are not built")]
+)
+def test_a_folder_without_a_build_is_refused(tmp_path, made, said):
+    if made:
+        (tmp_path / made).parent.mkdir()
+        (tmp_path / made).touch()
+    with pytest.raises(InputError, match=f"--against .*{said}"):
+        against.check_folder(tmp_path)
 
 
 def test_a_process_of_its_own_tells_memory_and_shares():
