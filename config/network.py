@@ -83,6 +83,11 @@ class NetworkConfig:
         """Whether the network, or the first stage of a cascade, predicts an occlusion mask."""
         return self.matching not in MATCHINGS_WITHOUT_MASK
 
+    @property
+    def is_cascade(self) -> bool:
+        """Whether the network has a first stage, which must be trained before."""
+        return self.class_name == "MaskFlownet"
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:

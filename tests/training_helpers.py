@@ -1,5 +1,6 @@
 """A training loop's surroundings without a network and without processes."""
 
+import dataclasses
 import os
 import signal
 from types import SimpleNamespace
@@ -7,11 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 from main_runs import RATE, write_dataset
 
-from maskflownet.config import load_dataset_config
+from maskflownet.config import load_config, load_dataset_config
 from maskflownet.network import Peers, Pipeline
 from maskflownet.reader.loading import Batch
 from maskflownet.reader.sample import FlowSample
-from maskflownet.tasks.training.data import TrainingData, TrainSettings
+from maskflownet.tasks.runs.record import RunRecord
+from maskflownet.tasks.training.data import TrainingData
+from maskflownet.tasks.training.plan import RunPlan
+
+RUN = "abcJan01-0000"
 
 
 class FakePipe:
@@ -104,9 +109,19 @@ class FakeSet:
         return FlowSample(image, image, np.zeros((64, 64, 2), np.float32), image[..., :1])
 
 
-def fake_data(folder, loader=None, validation_set=None, **changes):
-    """Return TrainingData around a FakeLoader and the settings that go with it."""
-    config = load_dataset_config(write_dataset(folder, **changes))
+def fake_run(folder, loader=None, validation_set=None, start=0, schedule=((10, RATE),), **changes):
+    """Return a RunPlan, of a run that is `RUN`, and TrainingData around a FakeLoader."""
     loader = loader or FakeLoader()
-    data = TrainingData(config, FakeSet(5), validation_set, loader)
-    return data, TrainSettings(loader.batch, loader.batch)
+    plan = plan_of(write_dataset(folder, **changes), loader.batch, schedule=schedule)
+    plan = dataclasses.replace(plan, root=folder, run=RUN, start=start, said="all, arguments=1")
+    return plan, TrainingData(plan.dataset, FakeSet(5), validation_set, loader)
+
+
+def plan_of(dataset, batch=2, seed=0, shard=1, config="MaskFlownet_S", schedule=None, **changes):
+    """Return a RunPlan for a dataset config, a name or a path."""
+    config = load_config(config)
+    if schedule:
+        optimizer = dataclasses.replace(config.optimizer, learning_rate=schedule)
+        config = dataclasses.replace(config, optimizer=optimizer)
+    record = RunRecord(config.name, str(dataset), batch, batch, shard, seed)
+    return RunPlan(config, load_dataset_config(dataset), record, **changes)

@@ -26,10 +26,14 @@ HOW_TO_START = (
 
 
 class Place(NamedTuple):
-    """Which worker this process is: its number, from 0, and how many there are."""
+    """Which worker this process is: its number, from 0, and how many there are.
+
+    `launched` says whether a launcher started it, be it as the only one.
+    """
 
     rank: int = 0
     size: int = 1
+    launched: bool = False
 
 
 def place_of(kvstore: str | None) -> Place:
@@ -55,15 +59,17 @@ def place_of(kvstore: str | None) -> Place:
         return Place()
     try:
         if launched:
-            return Place(int(os.environ["DMLC_TASK_ID"]), int(os.environ["DMLC_NUM_WORKER"]))
+            return Place(
+                int(os.environ["DMLC_TASK_ID"]), int(os.environ["DMLC_NUM_WORKER"]), launched=True
+            )
     except (KeyError, ValueError):
         pass
     raise InputError(f"--kvstore {kvstore} needs a launcher: {HOW_TO_START}")
 
 
-def join(kvstore: str | None, place: Place) -> Peers:
+def join(place: Place) -> Peers:
     """Meet the other workers; return once all are there."""
-    if kvstore is None:
+    if not place.launched:
         return Peers()
     logger.info("worker %d of %d waits for the others", place.rank, place.size)
     return Peers.join(place.rank)

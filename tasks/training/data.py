@@ -11,45 +11,12 @@ from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.reader.datasets import FlowDataset, make_dataset
 from maskflownet.reader.loading import Batch, Loader
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.tasks.training.plan import RunPlan
 
 logger = logging.getLogger(__name__)
 
 LOOKED_AT = 4  # pairs whose sizes are compared with the crop
 MULTIPLE = 64  # of which the network's height and width are
-
-
-class TrainSettings(NamedTuple):
-    """How a run is made, beyond its configs.
-
-    Attributes
-    ----------
-    batch : int
-        Pairs per step over all devices of this process.
-    micro_batch : int
-        Pairs in memory at a time.
-    seed : int
-        Of the order of the pairs and of the augmentation.
-    shard : int
-        Train on one pair in so many.
-    workers : int or None
-        Processes that read pairs; None for as many as there are cores, within reason.
-    validation_pairs : int or None
-        At most so many pairs are validated on.
-    rank, size : int
-        This is process `rank` (from 0) of `size` that train together.
-    board : bool
-        Whether curves and pictures are written for TensorBoard.
-    """
-
-    batch: int
-    micro_batch: int
-    seed: int = 0
-    shard: int = 1
-    workers: int | None = None
-    validation_pairs: int | None = None
-    rank: int = 0
-    size: int = 1
-    board: bool = False
 
 
 class TrainingData(NamedTuple):
@@ -71,8 +38,8 @@ class TrainingData(NamedTuple):
     loader: Loader
 
 
-def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
-    """Find the data of a run; no image is read yet.
+def open_data(plan: RunPlan) -> TrainingData:
+    """Find the data of a run; few images are read yet.
 
     Raises
     ------
@@ -81,18 +48,19 @@ def open_data(config: DatasetConfig, settings: TrainSettings) -> TrainingData:
     MissingDataError
         The training data is not there.
     """
+    config = plan.dataset
     training_set = make_dataset(config, "train")
     if config.dataset != "synthetic":  # whose sizes stand in the config
         check_sizes(training_set, config)
     loader = Loader(
         training_set,
-        settings.batch,
+        plan.record.batch,
         config.orig_shape,
-        settings.seed,
-        workers=settings.workers,
-        shard=settings.shard,
-        rank=settings.rank,
-        size=settings.size,
+        plan.record.seed,
+        workers=plan.readers,
+        shard=plan.record.shard,
+        rank=plan.place.rank,
+        size=plan.place.size,
     )
     return TrainingData(config, training_set, _validation_set(config), loader)
 

@@ -6,11 +6,10 @@ import logging
 import math
 import socket
 import time
-from pathlib import Path
 
 from tqdm import tqdm
 
-from maskflownet.network import PeersLostError
+from maskflownet.network import PeersLostError, Pipeline
 from maskflownet.network.memory import shortage
 from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.tasks.distributed.worker import NoLog, noting_loss
@@ -19,8 +18,9 @@ from maskflownet.tasks.runs.checkpoints import save_checkpoint
 from maskflownet.tasks.runs.log import RunLog
 from maskflownet.tasks.training.best_so_far import BestSoFar
 from maskflownet.tasks.training.board import Board, NoBoard
-from maskflownet.tasks.training.data import TrainingData, TrainSettings, augmented_batches
+from maskflownet.tasks.training.data import TrainingData, augmented_batches
 from maskflownet.tasks.training.meter import Meter, duration
+from maskflownet.tasks.training.plan import RunPlan
 from maskflownet.tasks.training.stop_request import STOPPING, stop_request
 
 logger = logging.getLogger(__name__)
@@ -30,30 +30,19 @@ A_DAY = 86400  # seconds
 BAD_STEPS_IN_A_ROW = 10  # after which a run has gone wrong for good
 
 
-def train(
-    pipe,
-    run: str,
-    start: int,
-    data: TrainingData,
-    settings: TrainSettings,
-    root: Path,
-    arguments: str = "",
-) -> int:
-    """Train from step `start` + 1 to the end of the schedule, or until somebody stops it.
+def train(pipe: Pipeline, plan: RunPlan, data: TrainingData) -> int:
+    """Train from the plan's start to the end of the schedule, or until somebody stops it.
 
     Parameters
     ----------
     pipe : network.Pipeline
-        With the weights, and the moments if there are any, of step `start`. Where several workers
-        train together (`pipe.peers`), the first writes log and checkpoints, and all stop alike.
-    run : str
-        The run's id: logs go to `root`/logs/RUN.log and .csv, checkpoints to `root`/weights.
-    start : int
+        With the weights, and the moments if there are any, of step `plan.start`. Where several
+        workers train together (`pipe.peers`), the first writes log and checkpoints, and all stop
+        alike.
+    plan : RunPlan
+        With the run's id: logs go to `plan.root`/logs/RUN.log and .csv, checkpoints to
+        `plan.root`/weights.
     data : TrainingData
-    settings : TrainSettings
-    root : pathlib.Path
-    arguments : str
-        What the run was started with, for the log.
 
     Returns
     -------
@@ -72,34 +61,32 @@ def train(
         Another worker cannot go on; the first one writes a checkpoint of the steps made so far.
     """
     peers = pipe.peers
-    log = NoLog() if peers.rank else RunLog(root / "logs", run, start)
+    log = NoLog() if peers.rank else RunLog(plan.root / "logs", plan.run, plan.start)
     pairs, held_out = len(data.training_set), len(data.validation_set or ())
     host = socket.gethostname()
-    batch = settings.batch * peers.size
-    log.line(f"start={start}, train={pairs}, val={held_out}, host={host}, batch={batch}")
-    log.line(arguments)
-    board = Board(root / "logs", run, start) if settings.board and not peers.rank else NoBoard()
+    batch = plan.record.batch * peers.size
+    log.line(f"start={plan.start}, train={pairs}, val={held_out}, host={host}, batch={batch}")
+    log.line(plan.said)
+    shown = plan.board and not peers.rank
+    board = Board(plan.root / "logs", plan.run, plan.start) if shown else NoBoard()
     with (
         contextlib.closing(board),
         stop_request() as stop,
         noting_loss(peers),
-        augmented_batches(data, settings.seed, start + 1) as batches,
+        augmented_batches(data, plan.record.seed, plan.start + 1) as batches,
     ):
-        training = _Training(pipe, run, start, data, settings, root / "weights", log, board, stop)
-        return training.run(batches)
+        return _Training(pipe, plan, data, log, board, stop).run(batches)
 
 
 class _Training:
     """A run from step to step, with what is due now and then."""
 
-    def __init__(self, pipe, run, start, data, settings, weights, log, board, stop):
+    def __init__(self, pipe, plan, data, log, board, stop):
         self._pipe = pipe
         self._peers = pipe.peers
-        self._run = run
-        self._steps = self._start = self._saved = start
+        self._plan = plan
+        self._steps = self._saved = plan.start
         self._data = data
-        self._settings = settings
-        self._weights = weights
         self._log = log
         self._board = board
         self._stop = stop
@@ -107,12 +94,14 @@ class _Training:
         self._checkpoint_is_due = False
         self._meter = Meter()
         patience = data.config.optimizer.early_stopping
-        self._best = BestSoFar(run, start, weights, patience, keeps=not self._peers.rank)
+        self._best = BestSoFar(
+            *(plan.run, plan.start, plan.root / "weights", patience), keeps=not self._peers.rank
+        )
 
     def run(self, batches) -> int:
         """Train until the schedule ends, somebody stops it or the loss is lost; return the code."""
-        last = self._pipe.config.optimizer.learning_rate[-1][0]
-        with tqdm(total=last, initial=self._start, unit="step", disable=None) as bar:
+        last = self._plan.last_step
+        with tqdm(total=last, initial=self._plan.start, unit="step", disable=None) as bar:
             while self._pipe.set_learning_rate(self._steps + 1):
                 asked = time.monotonic()
                 work = self._next_work(batches)
@@ -168,7 +157,7 @@ class _Training:
             self._log.line(line)
 
     def _train_on(self, batch, geo_aug, color_aug):
-        images, part = (batch.image1, batch.image2), self._settings.micro_batch
+        images, part = (batch.image1, batch.image2), self._plan.record.micro_batch
         try:
             return self._pipe.train_batch(
                 *images, batch.flow, geo_aug, color_aug, batch.valid, part
@@ -183,7 +172,7 @@ class _Training:
         """Report, validate and write a checkpoint, each in its own interval."""
         config = self._data.config
         with self._saving_on_failure():
-            if self._steps - self._start <= LOG_FIRST or self._steps % LOG_EVERY == 0:
+            if self._steps - self._plan.start <= LOG_FIRST or self._steps % LOG_EVERY == 0:
                 self._report(last)
             if self._steps == 1 or self._steps % config.validation_steps == 0:
                 self._validate()
@@ -219,7 +208,7 @@ class _Training:
         """Log the means since the last report, if there are any."""
         if not self._meter.steps:
             return
-        batch = self._settings.batch * self._peers.size
+        batch = self._plan.record.batch * self._peers.size
         figures = self._meter.take(batch)
         seconds_left = (last - self._steps) * batch / figures["samples_per_second"]
         row = {
@@ -236,7 +225,7 @@ class _Training:
         self._log.row(row)
         self._board.scalars(row)
         # The first steps are slower than the rest, so not before the last of them.
-        if self._steps - self._start == LOG_FIRST and seconds_left > A_DAY:
+        if self._steps - self._plan.start == LOG_FIRST and seconds_left > A_DAY:
             logger.warning(
                 "at this speed the %d steps that are left take %s; optimizer.learning_rate in the "
                 "dataset config makes a shorter schedule",
@@ -251,7 +240,7 @@ class _Training:
         dataset = self._data.validation_set
         if dataset is None:
             return
-        limit = self._settings.validation_pairs or self._data.config.validation_pairs
+        limit = self._data.config.validation_pairs
         spacing = math.ceil(len(dataset) / limit) if limit else 1
         own = range(0, len(dataset), spacing)[self._peers.rank :: self._peers.size]
         with contextlib.closing(read_ahead(dataset.__getitem__, own, ahead=1)) as samples:
@@ -271,7 +260,9 @@ class _Training:
     def _save_if_new(self):
         if self._steps > self._saved:
             if self._peers.rank == 0:
-                save_checkpoint(self._pipe, self._run, self._steps, self._weights)
+                save_checkpoint(
+                    self._pipe, self._plan.run, self._steps, self._plan.root / "weights"
+                )
             self._saved = self._steps
         self._checkpoint_is_due = False
 

@@ -3,51 +3,22 @@
 import logging
 import random
 from importlib.util import find_spec
-from typing import NamedTuple
 
-from maskflownet.config import Config, InputError
-from maskflownet.network import Peers, get_pipeline, held_network
-from maskflownet.tasks.runs.checkpoints import Checkpoint
-from maskflownet.tasks.runs.record import RunRecord
+from maskflownet.network import Peers, Pipeline, get_pipeline, held_network
+from maskflownet.tasks.training.data import TrainingData
+from maskflownet.tasks.training.origin import Origin
+from maskflownet.tasks.training.plan import RunPlan
 
 logger = logging.getLogger(__name__)
 
 START_PAIRS = 16  # that tell how to scale random weights, where the dataset config wants that
 
 
-class Origin(NamedTuple):
-    """Where a run comes from.
-
-    Attributes
-    ----------
-    checkpoint : Checkpoint or None
-        Whose weights it takes; None for fresh ones.
-    run : str or None
-        The run that goes on; None for a new one.
-    step : int
-        How many steps it has made.
-    record : RunRecord or None
-        What it was begun with, where that is known.
-    """
-
-    checkpoint: Checkpoint | None
-    run: str | None
-    step: int
-    record: RunRecord | None
-
-
-def make_pipeline(
-    name: str,
-    contexts,
-    config: Config,
-    seed: int,
-    peers: Peers | None = None,
-    kernels: str | None = None,
-):
+def make_pipeline(plan: RunPlan, peers: Peers | None = None) -> Pipeline:
     """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
-    seed_generators(seed % 2**32)  # NumPy refuses what is larger
-    pipe = get_pipeline(name, ctx=contexts, config=config, peers=peers, kernels=kernels)
-    if is_cascade(config):
+    seed_generators(plan.record.seed % 2**32)  # NumPy refuses what is larger
+    pipe = get_pipeline(plan.network, list(plan.contexts), plan.config, peers, plan.kernels)
+    if plan.config.network.is_cascade:
         pipe.fix_head()
     return pipe
 
@@ -68,12 +39,7 @@ def seed_generators(seed: int) -> None:
         mx.random.seed(seed)
 
 
-def is_cascade(config: Config) -> bool:
-    """Return whether the network has a first stage that must be trained before."""
-    return config.network.class_name == "MaskFlownet"
-
-
-def give_weights(pipe, origin: Origin, data) -> None:
+def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData) -> None:
     """Give a fresh pipeline the weights that a run begins or goes on with.
 
     Those that come from nothing are scaled where the dataset config says `start: scaled`.
@@ -88,13 +54,13 @@ def give_weights(pipe, origin: Origin, data) -> None:
     Raises
     ------
     InputError
-        A cascade without a checkpoint; a checkpoint that does not fit the network.
+        The checkpoint does not fit the network.
     """
     if load_weights(pipe, origin) and data.config.optimizer.start == "scaled":
         scale_start(pipe, data)
 
 
-def load_weights(pipe, origin: Origin) -> bool:
+def load_weights(pipe: Pipeline, origin: Origin) -> bool:
     """Load a checkpoint: to continue it with its moments, or as the start of a new run.
 
     A new run of a cascade may start from a MaskFlownet_S, which becomes its first stage.
@@ -104,15 +70,10 @@ def load_weights(pipe, origin: Origin) -> bool:
     bool
         Whether the network, or a cascade's second stage, starts from nothing.
     """
-    checkpoint, cascade = origin.checkpoint, is_cascade(pipe.config)
+    checkpoint = origin.checkpoint
     if checkpoint is None:
-        if cascade:
-            raise InputError(
-                "a MaskFlownet trains over a finished first stage: name a MaskFlownet_S checkpoint "
-                "with -c RUN --clear_steps"
-            )
-        return True
-    if cascade and held_network(checkpoint.path) == "MaskFlownet_S":
+        return not pipe.config.network.is_cascade  # which --debug tries without a first stage
+    if pipe.config.network.is_cascade and held_network(checkpoint.path) == "MaskFlownet_S":
         pipe.load_head(checkpoint.path)
         logger.info("%s is the first stage; the second starts from nothing", checkpoint.path)
         return True
@@ -128,7 +89,7 @@ def load_weights(pipe, origin: Origin) -> bool:
     return False
 
 
-def scale_start(pipe, data) -> None:
+def scale_start(pipe: Pipeline, data: TrainingData) -> None:
     """Scale what starts from nothing by what it makes of the first training pairs."""
     count = min(START_PAIRS, len(data.training_set))
     samples = [data.training_set[index] for index in range(count)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_helpers import FakeLoader, FakePipe, FakeSet, fake_data
+from training_helpers import FakeLoader, FakePipe, FakeSet, fake_run
 
 from maskflownet.config import InputError
 from maskflownet.main import main
@@ -28,12 +28,12 @@ def launched(monkeypatch):
 
 
 def test_the_launcher_says_the_place(launched):
-    assert place_of("dist_sync") == Place(1, 3)
+    assert place_of("dist_sync") == Place(1, 3, launched=True)
 
 
 def test_alone_there_is_one_place():
-    assert place_of(None) == Place(0, 1)
-    assert join(None, Place()).size == 1
+    assert place_of(None) == Place(0, 1, launched=False)
+    assert join(Place()).size == 1
 
 
 def test_a_worker_without_kvstore_is_refused(launched, capsys):
@@ -135,12 +135,11 @@ def test_a_worker_that_fails_leaves_without_waiting(body, code, said):
 def run(folder, answers, rank=0, loader=None, pipe=None, **changes):
     pipe = pipe or FakePipe()
     pipe.peers = Others(answers, rank)
-    data, settings = fake_data(folder, loader, **changes)
-    return train(pipe, RUN, 0, data, settings, folder), pipe
+    return train(pipe, *fake_run(folder, loader, **changes)), pipe
 
 
 def steps_saved(folder):
-    return sorted(int(path.stem.split("_")[1]) for path in folder.glob("weights/*.params"))
+    return sorted(int(path.stem.split("_")[1]) for path in folder.glob("weights/*[0-9].params"))
 
 
 def test_the_first_alone_writes(tmp_path):
@@ -202,11 +201,9 @@ def test_the_first_saves_where_another_has_died(tmp_path, place):
     pipe = FakePipe(losses=losses)
     pipe.peers = Others(answers)
     pipe.peers.pipe = pipe
-    data, settings = fake_data(
-        tmp_path, validation_set=FakeSet(3), validation_steps=3, checkpoint_steps=100
-    )
+    run = fake_run(tmp_path, validation_set=FakeSet(3), validation_steps=3, checkpoint_steps=100)
     with pytest.raises(PeersLostError):
-        train(pipe, RUN, 0, data, settings, tmp_path)
+        train(pipe, *run)
     assert steps_saved(tmp_path) == [3]
 
 

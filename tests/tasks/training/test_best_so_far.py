@@ -3,15 +3,13 @@
 import json
 
 import pytest
-from training_helpers import FakePipe, FakeSet, fake_data
+from training_helpers import RUN, FakePipe, FakeSet, fake_run
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.tasks.runs.best import Best, best_path, read_best
 from maskflownet.tasks.runs.checkpoints import find_checkpoint
 from maskflownet.tasks.training.best_so_far import BestSoFar
 from maskflownet.tasks.training.loop import train
-
-RUN = "abcJan01-0000"
 
 
 class Pipe(FakePipe):
@@ -28,11 +26,9 @@ class Pipe(FakePipe):
 
 def run(folder, errors, start=0, **optimizer):
     folder.mkdir(exist_ok=True)
-    data, settings = fake_data(
-        folder, validation_set=FakeSet(2), validation_steps=2, optimizer=optimizer
-    )
+    plan = fake_run(folder, None, FakeSet(2), start, validation_steps=2, optimizer=optimizer)
     pipe = Pipe(errors, first_step=start + 1)
-    return train(pipe, RUN, start, data, settings, folder), pipe
+    return train(pipe, *plan), pipe
 
 
 def kept(folder):

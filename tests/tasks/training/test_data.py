@@ -4,11 +4,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 from main_runs import write_dataset, write_pairs
-from training_helpers import FakeLoader, fake_data
+from training_helpers import FakeLoader, fake_run, plan_of
 
 from maskflownet.augmentation import Augmentation
-from maskflownet.config import InputError, MissingDataError, load_dataset_config
-from maskflownet.tasks.training.data import TrainSettings, augmented_batches, open_data
+from maskflownet.config import InputError, MissingDataError
+from maskflownet.tasks.training.data import augmented_batches, open_data
 
 SEED = 5
 RAMP = np.linspace(0, 1, 64 * 96, dtype=np.float32).reshape(1, 1, 64, 96)
@@ -22,7 +22,7 @@ def augmented(geo_aug, color_aug, count=2):
 
 
 def test_each_step_has_its_own_augmentation_whatever_step_reading_began_at(tmp_path):
-    data, _ = fake_data(tmp_path)
+    _, data = fake_run(tmp_path)
     seen = {}
     for first in (1, 3):
         with augmented_batches(data, SEED, first) as batches:
@@ -42,7 +42,7 @@ def test_each_step_has_its_own_augmentation_whatever_step_reading_began_at(tmp_p
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, InputError])
 def test_whatever_ends_the_block_the_loader_is_closed(tmp_path, error):
     loader = FakeLoader()
-    data, _ = fake_data(tmp_path, loader)
+    _, data = fake_run(tmp_path, loader)
 
     def use():
         with augmented_batches(data, SEED, 1) as batches:
@@ -60,42 +60,40 @@ def test_whatever_ends_the_block_the_loader_is_closed(tmp_path, error):
 
 
 def own_data(folder, **lists):
-    """Write a dataset config of a person's own pair."""
+    """Write a dataset config of a person's own pair, and return a plan for it."""
     image = np.zeros((64, 96, 3), np.uint8)
     write_pairs(folder, [(image, image, np.zeros((64, 96, 2), np.float32))])
-    return load_dataset_config(write_dataset(folder, dataset="list", synthetic={}, **lists))
+    return plan_of(write_dataset(folder, dataset="list", synthetic={}, **lists))
 
 
 def test_a_persons_own_data_need_not_have_a_part_to_validate_on(tmp_path):
-    settings = TrainSettings(2, 2)
-    config = own_data(tmp_path, train_list="pairs.txt")
-    data = open_data(config, settings)
+    data = open_data(own_data(tmp_path, train_list="pairs.txt"))
     assert (len(data.training_set), data.validation_set) == (1, None)
-    config = own_data(tmp_path, train_list="pairs.txt", valid_list="pairs.txt")
-    assert len(open_data(config, settings).validation_set) == 1
+    plan = own_data(tmp_path, train_list="pairs.txt", valid_list="pairs.txt")
+    assert len(open_data(plan).validation_set) == 1
     with pytest.raises(InputError, match="train_list"):
-        open_data(own_data(tmp_path, valid_list="pairs.txt"), settings)
+        open_data(own_data(tmp_path, valid_list="pairs.txt"))
 
 
 def test_a_missing_validation_part_is_told_and_training_goes_on(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MASKFLOWNET_CHAIRS", str(tmp_path))
-    config = load_dataset_config("chairs")
+    plan = plan_of("chairs", batch=4)
     with pytest.raises(MissingDataError, match="chairs"):
-        open_data(config, TrainSettings(4, 4))
+        open_data(plan)
     (tmp_path / "FlyingChairs_train_val.txt").write_text("1\n")
     for name in ("img1.ppm", "img2.ppm", "flow.flo"):
         path = tmp_path / "data" / f"00001_{name}"
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    data = open_data(config, TrainSettings(4, 4))
+    data = open_data(plan)
     assert len(data.training_set) == 1 and data.validation_set is None
     (message,) = caplog.messages
     assert message.startswith("nothing is validated: ") and str(tmp_path) in message
 
 
-def test_settings_reach_the_loader(tmp_path):
-    config = load_dataset_config(write_dataset(tmp_path, synthetic={"size": [64, 96], "pairs": 9}))
-    data = open_data(config, TrainSettings(4, 4, SEED, shard=3, workers=1))
+def test_the_plan_reaches_the_loader(tmp_path):
+    dataset = write_dataset(tmp_path, synthetic={"size": [64, 96], "pairs": 9})
+    data = open_data(plan_of(dataset, 4, SEED, shard=3, readers=1))
     batches = data.loader.batches()
     seen = {name for _ in range(3) for name in next(batches).names}
     batches.close()

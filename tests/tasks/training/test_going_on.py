@@ -6,13 +6,13 @@ import shlex
 import numpy as np
 import pytest
 from main_runs import begin, error_of, only_run, write_dataset, write_pairs
-from training_helpers import FakePipe, fake_data
+from training_helpers import FakePipe, fake_run, plan_of
 
-from maskflownet.config import InputError, load_dataset_config
+from maskflownet.config import InputError
 from maskflownet.config.files import ROOT
 from maskflownet.main import main, make_parser
 from maskflownet.tasks.training import loop, start
-from maskflownet.tasks.training.data import TrainSettings, open_data
+from maskflownet.tasks.training.data import open_data
 from maskflownet.tasks.training.going_on import continuing_command
 from maskflownet.tasks.training.loop import train
 
@@ -59,9 +59,9 @@ def test_a_stopped_run_says_how_it_goes_on_and_does(tmp_path, monkeypatch, capsy
     arguments = begin(tmp_path)
     original = start.train
 
-    def stopped(pipe, run, step, data, settings, folder, said):
+    def stopped(pipe, plan, data):
         monkeypatch.setattr(start, "train", original)
-        pipe.save(folder / "weights" / f"{run}_5")
+        pipe.save(plan.root / "weights" / f"{plan.run}_5")
         return 143
 
     monkeypatch.setattr(start, "train", stopped)
@@ -70,7 +70,7 @@ def test_a_stopped_run_says_how_it_goes_on_and_does(tmp_path, monkeypatch, capsy
     run = only_run(tmp_path)
     line = f"to go on from step 5: python main.py MaskFlownet_S -c {run} --root {tmp_path}"
     assert line in said.splitlines()
-    monkeypatch.setattr(start, "train", lambda *given: given[2] == 5 and 0)
+    monkeypatch.setattr(start, "train", lambda pipe, plan, data: plan.start == 5 and 0)
     assert main(shlex.split(line.partition("main.py ")[2])) == 0
 
 
@@ -81,7 +81,7 @@ def test_a_run_without_a_checkpoint_says_that_there_is_none(tmp_path, monkeypatc
 
 
 def pairs_of(folder, *sizes):
-    """Write pairs of these sizes and return the config of a training on 64x96."""
+    """Write pairs of these sizes and return the plan of a training on 64x96."""
     write_pairs(
         folder,
         [
@@ -89,27 +89,25 @@ def pairs_of(folder, *sizes):
             for size in sizes
         ],
     )
-    return load_dataset_config(
-        write_dataset(folder, dataset="list", synthetic={}, train_list="pairs.txt")
-    )
+    return plan_of(write_dataset(folder, dataset="list", synthetic={}, train_list="pairs.txt"))
 
 
 def test_images_that_are_all_smaller_than_the_crop(tmp_path):
-    config = pairs_of(tmp_path, (64, 90), (70, 80))
+    plan = pairs_of(tmp_path, (64, 90), (70, 80))
     with pytest.raises(
         InputError,
         match=r"tiny\.yaml: 2 of 2 pairs .* than orig_shape, \[64, 96\] .*"
         r"write orig_shape: \[64, 80\] and target_shape: \[64, 64\] or less$",
     ):
-        open_data(config, TrainSettings(2, 2))
+        open_data(plan)
 
 
 def test_some_images_that_are_smaller_than_the_crop(tmp_path, caplog):
-    config = pairs_of(tmp_path, (64, 96), (64, 90))
-    assert len(open_data(config, TrainSettings(2, 2)).training_set) == 2
+    plan = pairs_of(tmp_path, (64, 96), (64, 90))
+    assert len(open_data(plan).training_set) == 2
     assert "1 of 2 pairs that were looked at are smaller" in caplog.text
     caplog.clear()
-    open_data(pairs_of(tmp_path, (64, 96), (80, 100)), TrainSettings(2, 2))
+    open_data(pairs_of(tmp_path, (64, 96), (80, 100)))
     assert "looked at" not in caplog.text
 
 
@@ -119,8 +117,8 @@ def test_a_schedule_longer_than_a_day_at_the_measured_speed(
 ):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(loop, "A_DAY", a_day)
-    data, settings = fake_data(tmp_path)
-    train(FakePipe(((70, 1e-4),)), "abcJan01-0000", 0, data, settings, tmp_path)
+    schedule = ((70, 1e-4),)
+    train(FakePipe(schedule), *fake_run(tmp_path, schedule=schedule))
     told = [line for line in caplog.messages if "at this speed" in line]
     assert len(told) == warned
     if warned:
@@ -143,10 +141,9 @@ def test_the_validation_pairs_are_spread_and_so_many(tmp_path):
             return FlowSample(image, image, np.zeros((64, 64, 2), np.float32), image[..., :1])
 
     validation_set = Numbered()
-    data, settings = fake_data(
-        tmp_path, validation_set=validation_set, validation_steps=20, validation_pairs=4
-    )
-    train(FakePipe(((2, 1e-4),)), "abcJan01-0000", 0, data, settings, tmp_path)
+    counts = {"validation_steps": 20, "validation_pairs": 4}
+    plan = fake_run(tmp_path, None, validation_set, schedule=((2, 1e-4),), **counts)
+    train(FakePipe(((2, 1e-4),)), *plan)
     assert validation_set.seen == [0, 3, 6, 9]
 
 

@@ -2,12 +2,12 @@
 
 import itertools
 
-import mxnet as mx
 import numpy as np
 import pytest
 from main_runs import write_dataset
+from training_helpers import plan_of
 
-from maskflownet.config import load_config, load_dataset_config
+from maskflownet.config import load_dataset_config
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.training.weights import make_pipeline
 
@@ -37,7 +37,7 @@ def pairs(tmp_path_factory):
 
 
 def new_pipeline(config):
-    pipe = make_pipeline("MaskFlownet", [mx.cpu()], load_config(config), seed=0)
+    pipe = make_pipeline(plan_of("chairs", config=config))
     pipe.trainer.set_learning_rate(RATE)
     return pipe
 

@@ -1,26 +1,26 @@
 """The training loop around a pipeline that only counts: what is done when, and what goes wrong."""
 
+import dataclasses
 import logging
 import re
 import signal
 
 import pytest
 from main_runs import RATE
-from training_helpers import FakeLoader, FakePipe, FakeSet, fake_data
+from training_helpers import RUN, FakeLoader, FakePipe, FakeSet, fake_run
 
 from maskflownet.config.errors import InputError
 from maskflownet.tasks.runs.log import read_rows
 from maskflownet.tasks.training.loop import BAD_STEPS_IN_A_ROW, train
 from maskflownet.tasks.training.meter import Meter, duration
 
-RUN = "abcJan01-0000"
 NAN = float("nan")
 
 
 def run(folder, pipe, start=0, data=None, **changes):
     """Train in `folder`; return the exit code."""
-    data, settings = data or fake_data(folder, **changes)
-    return train(pipe, RUN, start, data, settings, folder, "all, arguments=1")
+    schedule = pipe.config.optimizer.learning_rate
+    return train(pipe, *(data or fake_run(folder, start=start, schedule=schedule, **changes)))
 
 
 def log_lines(folder):
@@ -111,9 +111,10 @@ def test_checkpoints_in_their_interval_and_at_the_end_the_newest_three_kept(tmp_
 
 
 def test_the_batch_goes_to_the_network_in_the_parts_that_are_set(tmp_path):
-    data, settings = fake_data(tmp_path, FakeLoader(batch=4))
+    plan, data = fake_run(tmp_path, FakeLoader(batch=4))
+    record = dataclasses.replace(plan.record, micro_batch=2)
     pipe = FakePipe()
-    train(pipe, RUN, 0, data, settings._replace(micro_batch=2), tmp_path)
+    train(pipe, dataclasses.replace(plan, record=record), data)
     assert pipe.calls[0] == (1, RATE, 4, 2)
 
 

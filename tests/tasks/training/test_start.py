@@ -14,6 +14,7 @@ from maskflownet import main as program
 from maskflownet.config import load_config
 from maskflownet.network import memory
 from maskflownet.tasks.runs.record import RunRecord, read_record, record_path, write_record
+from maskflownet.tasks.training import plan as planning
 from maskflownet.tasks.training import start
 
 S_RUN, CASCADE_RUN = "5abJan01-0000", "ca5Jan01-0000"
@@ -49,8 +50,8 @@ def trained(monkeypatch):
     """What `train` is called with, in place of a training."""
     calls = []
 
-    def note(pipe, run, step, data, settings, folder, arguments):
-        calls.append((pipe, run, step, data, settings))
+    def note(pipe, plan, data):
+        calls.append((pipe, plan, data))
         return 0
 
     monkeypatch.setattr(start, "train", note)
@@ -59,6 +60,11 @@ def trained(monkeypatch):
 
 def arguments(root, *argv, config="MaskFlownet_S"):
     return [config, "--root", str(root), *map(str, argv)]
+
+
+def made_with(plan):
+    record = plan.record
+    return record.batch, record.micro_batch, record.seed, record.shard
 
 
 def files(root):
@@ -75,8 +81,9 @@ def weight(pipe, name="conv3a"):
 def test_a_new_run_is_made_as_the_configs_say_and_recorded(root, trained, capsys):
     dataset = write_dataset(root)
     assert program.main(arguments(root, "--dataset_cfg", dataset)) == 0
-    ((_, run, step, data, settings),) = trained
-    assert (step, settings[:4]) == (0, (2, 2, 0, 1))
+    ((_, plan, data),) = trained
+    run = plan.run
+    assert (plan.start, made_with(plan)) == (0, (2, 2, 0, 1))
     assert (len(data.training_set), len(data.validation_set)) == (5, 2)
     record = read_record(record_path(root, run))
     assert record == RunRecord("MaskFlownet_S", str(dataset), 2, 2, 1, 0, None)
@@ -87,9 +94,10 @@ def test_a_new_run_is_made_as_the_configs_say_and_recorded(root, trained, capsys
 def test_flags_count_before_the_configs(root, trained):
     flags = ["--batch", 6, "--micro_batch", 3, "--seed", 2**40, "-s", 2, "--workers", 3]
     assert program.main(arguments(root, "--dataset_cfg", write_dataset(root), *flags)) == 0
-    ((_, run, _, _, settings),) = trained
-    assert settings[:6] == (6, 3, 2**40, 2, 3, None)
-    assert read_record(record_path(root, run)).said_batch == 6
+    ((_, plan, _),) = trained
+    assert made_with(plan) == (6, 3, 2**40, 2)
+    assert plan.readers == 3
+    assert read_record(record_path(root, plan.run)).said_batch == 6
 
 
 def test_the_seed_decides_the_weights(root, trained):
@@ -98,7 +106,7 @@ def test_the_seed_decides_the_weights(root, trained):
     first, again, other, large = (weight(call[0]) for call in trained)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any() and np.isfinite(large).all()
-    assert len({call[1] for call in trained}) == 4
+    assert len({call[1].run for call in trained}) == 4
 
 
 def test_a_dataset_may_bring_its_own_schedule(root, trained):
@@ -112,8 +120,8 @@ def test_a_dataset_may_bring_its_own_schedule(root, trained):
 def test_clear_steps_begins_a_new_run_at_a_checkpoints_weights(root, trained):
     flags = ["-c", S_RUN, "--clear_steps", "--dataset_cfg", write_dataset(root)]
     assert program.main(arguments(root, *flags)) == 0
-    ((pipe, run, step, _, settings),) = trained
-    assert run != S_RUN and (step, settings.seed) == (0, 0)
+    ((pipe, plan, _),) = trained
+    assert plan.run != S_RUN and (plan.start, plan.record.seed) == (0, 0)
     np.testing.assert_array_equal(weight(pipe), weight(recipe_pipeline("MaskFlownet_S")))
     assert pipe.trainer._updaters == [] or not pipe.trainer._updaters[0].states
 
@@ -150,9 +158,9 @@ def test_continuing_needs_no_more_than_the_run(root, trained, monkeypatch, tmp_p
     )
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert program.main(arguments(root, "-c", "5ab")) == 0
-    ((pipe, run, step, data, settings),) = trained
-    assert (run, step) == (S_RUN, 4)
-    assert settings[:4] == (6, 2, 7, 1)
+    ((pipe, plan, data),) = trained
+    assert (plan.run, plan.start) == (S_RUN, 4)
+    assert made_with(plan) == (6, 2, 7, 1)
     assert data.config.dataset == "synthetic"
     np.testing.assert_array_equal(weight(pipe), weight(recipe_pipeline("MaskFlownet_S")))
     assert read_record(record_path(root, S_RUN)).said_batch == 6
@@ -161,7 +169,7 @@ def test_continuing_needs_no_more_than_the_run(root, trained, monkeypatch, tmp_p
 def test_a_batch_that_was_changed_in_the_config_counts(root, trained, capsys):
     write_dataset(root, batch=4)
     assert program.main(arguments(root, "-c", S_RUN)) == 0
-    assert trained[0][4].batch == 4
+    assert trained[0][1].record.batch == 4
     assert f"run {S_RUN} was begun with batch=2 and goes on with 4\n" in capsys.readouterr().out
 
 
@@ -174,14 +182,14 @@ def test_other_data_and_another_config_are_warned_of(root, trained, capsys):
     assert [line.split("=")[0].split()[-1] for line in told] == [
         *("config", "dataset_cfg", "shard")
     ]
-    assert trained[0][1:3] == (S_RUN, 4)
+    assert (trained[0][1].run, trained[0][1].start) == (S_RUN, 4)
 
 
 def test_without_moments_training_goes_on_with_a_warning(root, trained, capsys):
     (root / "weights" / f"{S_RUN}_4.states").unlink()
     assert program.main(arguments(root, "-c", S_RUN)) == 0
     assert "continues with fresh moments of Adam\n" in capsys.readouterr().out
-    assert trained[0][1:3] == (S_RUN, 4)
+    assert (trained[0][1].run, trained[0][1].start) == (S_RUN, 4)
 
 
 def test_a_run_without_a_record_goes_on_with_what_is_said(root, trained, capsys):
@@ -197,8 +205,8 @@ def test_a_checkpoint_elsewhere_goes_on_here_with_its_record(root, trained, tmp_
     here = tmp_path_factory.mktemp("here")
     path = root / "weights" / f"{S_RUN}_4.params"
     assert program.main(arguments(here, "-c", path)) == 0
-    ((_, run, step, _, settings),) = trained
-    assert (run, step, settings.seed) == (S_RUN, 4, 7)
+    ((_, plan, _),) = trained
+    assert (plan.run, plan.start, plan.record.seed) == (S_RUN, 4, 7)
     assert read_record(record_path(here, S_RUN)) == read_record(record_path(root, S_RUN))
 
 
@@ -220,7 +228,7 @@ def test_parts_stay_as_they_were_while_they_fit(root, trained, monkeypatch, free
     write_record(record, record_path(root, S_RUN))
     monkeypatch.setattr(memory, "free_bytes", lambda: free_gb * 1e9)
     assert program.main(arguments(root, "-c", S_RUN)) == 0
-    assert trained[0][4][:2] == (4, part)
+    assert made_with(trained[0][1])[:2] == (4, part)
 
 
 # Mistakes.
@@ -245,7 +253,7 @@ def test_parts_stay_as_they_were_while_they_fit(root, trained, monkeypatch, free
 def test_mistakes_end_in_one_line_and_leave_nothing(
     root, trained, capsys, monkeypatch, argv, config, said
 ):
-    monkeypatch.setattr(start, "devices", lambda ids: [mx.cpu(number) for number in ids or [0]])
+    monkeypatch.setattr(planning, "devices", lambda ids: [mx.cpu(number) for number in ids or [0]])
     before = files(root)
     dataset = ["--dataset_cfg", root / "tiny.yaml"]
     assert said in error_of(capsys, arguments(root, *argv, *dataset, config=config))
