@@ -15,6 +15,7 @@ from maskflownet.tasks.open_pipeline import load_pipeline
 _NETWORK = {"config", "checkpoint", "gpu_device", "network", "batch", "root", "threads", "kernels"}
 # What there is to do, and the arguments that it has a use for.
 TASKS = {
+    "export": _NETWORK - {"batch"} | {"export_images", "check", "resize"},
     "check": {"root"},
     "fetch": {"root"},
     "valid": _NETWORK | {"resize", "dataset_cfg", "shard", "debug"},
@@ -45,6 +46,13 @@ def make_parser():
     )
     add("--valid", action="store_true", help="evaluate the checkpoint on every dataset that is set")
     add("--predict", action="store_true", help="write flow for the Sintel and KITTI test sets")
+    add(
+        "--export",
+        metavar="PATH",
+        help="write the checkpoint's network for others to run: FILE.onnx, or a folder for MXNet's "
+        "own form; with --check, run it beside the network and print the largest difference",
+    )
+    add("--export_images", action="store_true", help="as a model from images to flow of their size")
     add("--check", action="store_true", help="say what is there: MXNet, GPUs, datasets, ...")
     add("--fetch", metavar="RUN", help="download a released checkpoint, such as dbbSep30")
     add_network_arguments(parser)
@@ -75,6 +83,7 @@ def main(argv=None) -> int:
 def dispatch(arguments, parser):
     """Do the one thing that the arguments ask for."""
     programs = {
+        "export": export,
         "check": check,
         "fetch": fetch,
         "valid": evaluate,
@@ -92,6 +101,7 @@ def task_of(arguments, parser):
 
     given = {name for name, value in vars(arguments).items() if value != parser.get_default(name)}
     task, *others = [name for name in TASKS if name in given] or ["train"]
+    others = [name for name in others if name not in TASKS[task]]
     if others:
         raise InputError(f"--{task} and --{others[0]}: expected one of them")
     for name in sorted(given - TASKS[task] - {task}):
@@ -100,6 +110,18 @@ def task_of(arguments, parser):
     if task == "train" and not {"config", "checkpoint"} & given:
         raise InputError("CONFIG is missing: name a network config, such as MaskFlownet_S")
     return task
+
+
+def export(arguments):
+    """Write the checkpoint's network in a form that runs without this project."""
+    from maskflownet.exporting import check_target
+    from maskflownet.tasks.export import export_checkpoint
+
+    check_target(arguments.export, arguments.export_images, arguments.resize)
+    _, pipe = load_pipeline(arguments)
+    export_checkpoint(
+        pipe, arguments.export, arguments.export_images, arguments.resize, arguments.check
+    )
 
 
 def check(arguments):

@@ -16,6 +16,7 @@ _FACE = {
     "Pipeline": "maskflownet.network",
     "backward_flow": "maskflownet.tasks.prediction.estimate",
     "estimate_flow": "maskflownet.tasks.prediction.estimate",
+    "export": "maskflownet.exporting",
     "flow_to_color": "maskflownet.output",
     "get_pipeline": "maskflownet.network",
     "load": "maskflownet.tasks.open_pipeline",

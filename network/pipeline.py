@@ -119,6 +119,10 @@ class Pipeline:
         network.hybridize()
         return network
 
+    def plain_network(self):
+        """Return the network on MXNet's own operators, which shares this one's parameters."""
+        return self._make_network(steps=None)
+
     # Weights.
 
     def load(self, path):
@@ -166,7 +170,7 @@ class Pipeline:
         # to make up for it.
         least = [max(size, START_SIZE) for size in NetworkSize(images1[0].shape[:2]).network_hw]
         pairs = [checked_pair(*pair, least) for pair in zip(images1, images2, strict=True)]
-        plain = self._make_network(steps=None)
+        plain = self.plain_network()
         plain.hybridize(False)
         scale_start(plain, *network_inputs(pairs, self.ctx[0]))
 

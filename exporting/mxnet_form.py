@@ -1,0 +1,63 @@
+"""A pipeline's network in MXNet's own form: a graph and its arrays, for MXNet without this project.
+
+`mxnet.model.load_checkpoint`, `mxnet.gluon.SymbolBlock.imports` and MXNet's C interface read it.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import mxnet as mx
+
+from maskflownet.network.images import FINEST_STRIDE
+from maskflownet.network.layers import flip_axes, upsample
+from maskflownet.whole_file import whole_file
+
+INPUTS = ("image1", "image2")
+
+
+def prefix_of(pipe, folder: str | os.PathLike) -> str:
+    """Return with what the names of both files begin: FOLDER/NAME, the class of the network."""
+    return os.fspath(Path(folder, pipe.config.network.class_name))
+
+
+def write_mxnet(pipe, folder: str | os.PathLike) -> None:
+    """Write NAME-symbol.json and NAME-0000.params, NAME the network's class, into a folder.
+
+    All operators are MXNet's own.
+
+    Parameters
+    ----------
+    pipe : network.Pipeline
+    folder : str or os.PathLike
+        Made where it is missing.
+    """
+    prefix = prefix_of(pipe, folder)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    names = {
+        parameter.name: name
+        for name, parameter in pipe.network._collect_params_with_prefix().items()
+    }
+    graph = json.loads(_symbol(pipe).tojson())
+    for node in graph["nodes"]:
+        if node["op"] == "null":  # an input or an array, which gets its structured name
+            node["name"] = names.get(node["name"], node["name"])
+    arrays = {
+        f"arg:{name}": parameter.data(parameter.list_ctx()[0])
+        for name, parameter in pipe.network._collect_params_with_prefix().items()
+    }
+    with whole_file(f"{prefix}-0000.params") as part:
+        mx.nd.save(os.fspath(part), arrays)
+    with whole_file(f"{prefix}-symbol.json") as part:
+        part.write_text(json.dumps(graph, indent=1))
+
+
+def _symbol(pipe):
+    """Return the graph from two images to flow and mask of their size."""
+    outputs = pipe.plain_network()(*map(mx.sym.var, INPUTS))
+    flow = flip_axes(mx.sym, upsample(mx.sym, outputs[0][-1], FINEST_STRIDE))
+    found = [mx.sym.identity(flow, name="flow")]
+    if outputs[-1]:
+        mask = upsample(mx.sym, outputs[-1][0], FINEST_STRIDE)
+        found.append(mx.sym.identity(mask, name="mask"))
+    return mx.sym.Group(found)
