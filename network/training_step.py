@@ -32,6 +32,25 @@ def check_division(batch, part, devices):
         )
 
 
+def plain_layout(parameters):
+    """Give weights back the layout in memory that all of MXNet can read.
+
+    A convolution that predicts on a CPU leaves its weight in oneDNN's own layout. The key-value
+    store cannot read that: the first worker's weights would never be sent, the error be lost, and
+    the server end with "init 0 first" when another worker asks for them.
+
+    Parameters
+    ----------
+    parameters : iterable of mxnet.gluon.Parameter
+        Initialised.
+    """
+    for parameter in parameters:
+        for array in parameter.list_data():
+            values = mx.nd.array(array.asnumpy(), array.context)
+            array[:] = 0  # leaves that layout; a copy alone keeps to it
+            array[:] = values
+
+
 class TrainingStep:
     """Forward, backward and update of a network.
 
@@ -96,6 +115,7 @@ class TrainingStep:
             return
         if not self._trainer._kv_initialized:
             self._trainer._init_kvstore()
+        plain_layout(self._network.collect_params().values())
         self._peers.wait_for(self._trainer._init_params)
         self._peers.wait_for(mx.nd.waitall)
         self._has_joined = True

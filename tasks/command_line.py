@@ -1,9 +1,9 @@
 """What the programs share: one-line errors with exit code 2, logging, argument types."""
 
 import argparse
-import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maskflownet.config.files import ROOT
+from maskflownet.tasks.console import outliving_readers
+from maskflownet.tasks.signals import Stopped, on_request, stop
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-BROKEN_PIPE = 141  # and of one whose output nobody reads on
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -69,22 +70,33 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     """Run a program's body and return its exit code.
 
     An error that a person can mend (`config.errors.InputError`, or the system's: no such file, no
-    space, no permission) ends in one line on stderr and exit code 2; Ctrl-C in exit code 130.
+    space, no permission) ends in one line on stderr and exit code 2. A signal that asks to stop
+    (`tasks.signals`) ends it after what is open has been tidied up, in the exit code that shells
+    report: 130 for Ctrl-C. That nobody reads its output any more does not end it.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what a terminal lacks
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True)
+    with outliving_readers(), on_request(stop):
+        logging.basicConfig(
+            level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True
+        )
+        return _run(program, body)
+
+
+def _run(program, body):
     from maskflownet.config.errors import InputError
 
     try:
-        return body() or 0
+        code = body() or 0
+        sys.stdout.flush()
+        return code
+    except Stopped as stopped:
+        if stopped.number == signal.SIGINT:
+            print(f"{program}: interrupted", file=sys.stderr)
+        else:
+            print(f"{program}: stopped by {stopped.number.name}", file=sys.stderr)
+        return 128 + stopped.number
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain of it once more when it flushes stdout at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except (InputError, OSError, ImportError) as error:
         from maskflownet.runtime import explain_missing_library
 
@@ -107,8 +119,7 @@ def set_threads(threads: int | None) -> None:
 class _Lines(logging.Handler):
     """Writes log lines to stdout, above the progress bar if there is one.
 
-    Unlike logging's own handlers it lets errors through: if nobody reads on (`main.py ... | head`),
-    the program ends.
+    Unlike logging's own handlers it lets errors through, such as of a full disk.
     """
 
     def emit(self, record):

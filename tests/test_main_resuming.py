@@ -1,6 +1,7 @@
 """`python main.py CONFIG` stopped, killed, continued or shared out: as if nothing had happened."""
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -95,13 +96,17 @@ def wait_for_step(process, root, step, starts=1):
     raise AssertionError(process.communicate())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_stopped_program_writes_a_checkpoint_and_goes_on_as_if_never_stopped(
     whole, root, number, code
 ):
     process = start_program(begin(root, "--seed", SEED, "--workers", 2))
     wait_for_step(process, root, 1)
-    os.killpg(process.pid, number)  # as Ctrl-C: the reading processes get it too
+    for _ in range(2):  # as Ctrl-C or a batch system: the reading processes get it too
+        os.killpg(process.pid, number)
+        process.send_signal(number)
     output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, errors
     assert errors == "\nstopping after this step and its checkpoint\n"
@@ -113,6 +118,25 @@ def test_a_stopped_program_writes_a_checkpoint_and_goes_on_as_if_never_stopped(
     assert State(root, STEPS) == whole[1]
     assert list(rows_of(root)) == list(range(1, STEPS + 1))
     assert len(output.splitlines()) >= 3
+
+
+def test_a_closed_terminal_does_not_stop_what_was_started_by_nohup(root):
+    terminal, far_end = pty.openpty()
+    process = subprocess.Popen(
+        ["nohup", sys.executable, str(REPOSITORY / "main.py"), *begin(root, steps=4)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=far_end,
+        start_new_session=True,
+    )
+    os.close(far_end)
+    wait_for_step(process, root, 1)
+    os.close(terminal)  # from now on the progress bar has nowhere to go
+    process.stdout.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(PATIENCE_S) == 0
+    assert list(rows_of(root)) == [1, 2, 3, 4]
 
 
 @pytest.mark.long

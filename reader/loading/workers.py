@@ -24,6 +24,7 @@ import numpy as np
 from maskflownet.reader.loading.sampling import BadPair, Sampler
 from maskflownet.reader.sample import FlowSample
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _M_TOP_PAD = -2  # in malloc.h
 
 
@@ -211,13 +212,13 @@ def _as_samples(memory, crop_hw, shape):
 
 @contextlib.contextmanager
 def _signals_held_back():
-    """Have the processes that are started here be deaf to Ctrl-C and SIGTERM.
+    """Have the processes that are started here be deaf to Ctrl-C, SIGTERM and SIGHUP.
 
-    Both often go to a whole group of processes. The training process decides then what to do, and
+    They often go to a whole group of processes. The training process decides then what to do, and
     may need the workers a little longer. Not even the start of a worker is disturbed this way.
     """
     resource_tracker.ensure_running()  # when first started it lets the signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield
     finally:

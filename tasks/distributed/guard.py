@@ -19,6 +19,7 @@ import sys
 import time
 
 LOOK_S = 0.1
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # in linux/prctl.h
 
 
@@ -32,6 +33,8 @@ def main(argv=None) -> int:
     add("--silence", type=float, help="after so many seconds without a line launcher is gone")
     add("command", nargs="+")
     arguments = parser.parse_args(argv)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     process = subprocess.Popen(
         arguments.command,
         stdin=subprocess.DEVNULL,
@@ -51,6 +54,9 @@ def _die_with(parent):
 
     def ask():
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if _is_worker():
+            for number in STOPPING:
+                signal.signal(number, signal.SIG_DFL)
         if os.getppid() != parent:  # it has died already
             os._exit(1)
 
@@ -75,13 +81,17 @@ def _watch(process, arguments):
                 _pass_on(process, word)
         if is_gone:
             deadline = now + arguments.grace
-            if os.environ.get("DMLC_ROLE") == "worker":  # the others are needed for its last step
+            if _is_worker():  # the others are needed for its last step
                 _pass_on(process, "TERM")
     return code
 
 
+def _is_worker():
+    return os.environ.get("DMLC_ROLE") == "worker"
+
+
 def _pass_on(process, word):
-    if word == "KILL":
+    if word == "KILL" or (word == "TERM" and not _is_worker()):
         _kill_all(process)
     elif word in ("INT", "TERM", "USR1"):
         process.send_signal(signal.Signals[f"SIG{word}"])

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskflownet.config.errors import InputError, MissingDataError
-from maskflownet.tasks.command_line import BROKEN_PIPE, OneLineParser, positive, run_program
+from maskflownet.tasks.command_line import OneLineParser, positive, run_program
 from maskflownet.tasks.distributed.hosts import (
     LOOPBACK,
     Host,
@@ -30,6 +30,7 @@ from maskflownet.tasks.distributed.hosts import (
     over_there,
     read_hosts,
 )
+from maskflownet.tasks.signals import on_request
 
 # Without a password, which nobody could type; and a machine that is gone is noticed in 45 s.
 RSH = "ssh -o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=3"
@@ -38,8 +39,8 @@ LEAVING_S = 15  # those who end well end together, give or take this
 SERVERS_LEAVING_S = 5  # and the servers after the last worker, if there was anything to serve
 SIGN_OF_LIFE_S = 10
 LOOK_S = 0.05
-STOPPED = {130: "Ctrl-C", 143: "SIGTERM"}
 SIGNALS = {signal.SIGINT: "INT", signal.SIGTERM: "TERM", signal.SIGHUP: "TERM"}
+STOPPED = [128 + number for number in SIGNALS]
 
 
 def make_parser():
@@ -110,7 +111,8 @@ def launch(arguments) -> int:
     if arguments.port is not None:
         check_port(hosts[0].address, arguments.port)
     port = arguments.port or free_port(hosts[0].address)
-    with _noting_signals() as noted, contextlib.ExitStack() as stack:
+    noted = []
+    with on_request(noted.append), contextlib.ExitStack() as stack:
         processes = [stack.enter_context(_Process(role, roles, port, arguments)) for role in roles]
         return _Watch(processes, noted, arguments.grace).run()
 
@@ -122,26 +124,6 @@ def _check_remote_shell(rsh):
         words = []
     if not words or shutil.which(words[0]) is None:
         raise InputError(f"--rsh {rsh!r}: expected a command that is there")
-
-
-@contextlib.contextmanager
-def _noting_signals() -> Iterator[list[int]]:
-    """Within the block, note the signals that ask to stop, in a list."""
-    noted = []
-    # nohup has its program ignore that a terminal is closed.
-    numbers = [
-        number
-        for number in SIGNALS
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    before = {
-        number: signal.signal(number, lambda number, _: noted.append(number)) for number in numbers
-    }
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Process:
@@ -159,7 +141,6 @@ class _Process:
     def __init__(self, role: Role, roles: Sequence[Role], port: int, arguments):
         self.role = role
         self.exit_code = None
-        self.unread = False
         variables = environment(role, roles, port)
         command = guarded_command(role, arguments.command, arguments.grace)
         if role.host.name:
@@ -198,11 +179,8 @@ class _Process:
         with source:
             for line in source:
                 text = line.decode(errors="replace").rstrip()
-                try:
-                    with self._printing:
-                        print(f"[{self.role}] {text}", file=target, flush=True)
-                except OSError:  # nobody reads on; the process must not wait for it
-                    self.unread = True
+                with self._printing, contextlib.suppress(OSError):
+                    print(f"[{self.role}] {text}", file=target, flush=True)
 
     def tell(self, word: str) -> None:
         """Tell the guard to pass a signal on; an empty word is a sign of life."""
@@ -269,9 +247,6 @@ class _Watch:
 
     def _heed_signals(self):
         """Pass the first on to the workers, who agree on a last step."""
-        if any(process.unread for process in self._processes) and not self._noted:
-            self._noted.append(signal.SIGTERM)
-            self._code = BROKEN_PIPE
         if self._noted and self._urged_at is None:
             number = self._noted[0]
             self._code = self._code or 128 + number

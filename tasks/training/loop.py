@@ -7,6 +7,7 @@ import math
 import socket
 import time
 
+import numpy as np
 from tqdm import tqdm
 
 from maskflownet.network import PeersLostError, Pipeline
@@ -16,12 +17,13 @@ from maskflownet.tasks.distributed.worker import NoLog, noting_loss
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
 from maskflownet.tasks.runs.log import RunLog
+from maskflownet.tasks.signals import STOPPING
 from maskflownet.tasks.training.best_so_far import BestSoFar
 from maskflownet.tasks.training.board import Board, NoBoard
 from maskflownet.tasks.training.data import TrainingData, augmented_batches
 from maskflownet.tasks.training.meter import Meter, duration
 from maskflownet.tasks.training.plan import RunPlan
-from maskflownet.tasks.training.stop_request import STOPPING, stop_request
+from maskflownet.tasks.training.stop_request import stop_request
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,9 @@ def train(pipe: Pipeline, plan: RunPlan, data: TrainingData) -> int:
     Returns
     -------
     int
-        0 at the end of the schedule; 130 or 143 when stopped by SIGINT or SIGTERM, after the step
-        at hand and a checkpoint; 1 when too many steps in a row had a loss that is not finite.
+        0 at the end of the schedule; 130, 143 or 129 when stopped by SIGINT, SIGTERM or SIGHUP,
+        after the step at hand and a checkpoint; 1 when too many steps in a row had a loss that is
+        not finite.
 
     Raises
     ------
@@ -126,14 +129,14 @@ class _Training:
                 work = next(batches) if self._stop.exit_code is None else None
             except Exception:
                 with contextlib.suppress(PeersLostError):
-                    self._peers.total([0, 0, True])
+                    self._peers.total([*[0] * len(STOPPING), True])
                 raise
             wishes = [self._stop.exit_code == 128 + number for number in STOPPING]
             *stops, failed = self._peers.total([*wishes, False])
             if failed:
                 raise PeersLostError("another worker cannot go on; it says why")
         if self._stop.exit_code is None and any(stops):
-            self._stop.exit_code = 128 + STOPPING[0 if stops[0] else 1]
+            self._stop.exit_code = 128 + STOPPING[int(np.argmax(stops))]
         return None if any(stops) else work
 
     def _take_step(self, batch, augmentation, asked):

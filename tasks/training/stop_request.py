@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Iterator
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+from maskflownet.tasks.signals import on_request
+
 NOTED = b"\nstopping after this step and its checkpoint\n"
 
 
@@ -16,15 +16,20 @@ class StopRequest:
     Attributes
     ----------
     exit_code : int or None
-        None until then; 130 after Ctrl-C (SIGINT), 143 after SIGTERM, as shells report them.
+        None until then; 130 after Ctrl-C (SIGINT), 143 after SIGTERM, 129 after SIGHUP, as shells
+        report them.
     """
 
     def __init__(self):
         self.exit_code = None
 
-    def note(self, signal_number, frame):
-        """Take note of the first signal; the signature is that of signal handlers."""
-        del frame
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody asked."""
+        return self.exit_code is not None
+
+    def note(self, signal_number: int) -> None:
+        """Take note of the first signal."""
         if self.exit_code is None:
             self.exit_code = 128 + signal_number
             # Not through Python's files: a signal may come while one of them is being written to.
@@ -34,11 +39,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Within the block, note SIGINT and SIGTERM instead of being ended by them."""
+    """Within the block, note the signals that ask to stop instead of being ended by them."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.note) for number in STOPPING}
-    try:
+    with on_request(request.note):
         yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from golden import fill_with_recipe, weights_of
 from maskflownet.config import load_config
 from maskflownet.config.errors import InputError
 from maskflownet.network import get_pipeline
-from maskflownet.network.training_step import check_division
+from maskflownet.network.training_step import check_division, plain_layout
 
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 
@@ -138,3 +138,18 @@ def test_what_cannot_be_shared_out_says_what_can(batch, part, devices, said):
 @pytest.mark.parametrize(("batch", "part", "devices"), [(8, 8, 1), (8, 2, 2), (6, 3, 3)])
 def test_what_can_be_shared_out_passes(batch, part, devices):
     check_division(batch, part, devices)
+
+
+def test_weights_that_have_predicted_get_a_layout_that_all_of_mxnet_can_read():
+    pipe = get_pipeline("MaskFlownet", [mx.cpu()], load_config("MaskFlownet_S"), kernels="builtin")
+    fill_with_recipe(pipe.network)
+    before = weights_of(pipe.network)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    next(pipe.predict([image], [image]))
+    array = pipe.network.conv1b[0].weight.data()
+    with pytest.raises(mx.base.MXNetError, match="MKLDNN"):
+        array[:] = array.asnumpy()
+    plain_layout(pipe.network.collect_params().values())
+    array[:] = array.asnumpy()
+    for name, values in weights_of(pipe.network).items():
+        np.testing.assert_array_equal(values, before[name])

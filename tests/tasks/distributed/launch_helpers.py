@@ -25,7 +25,8 @@ MARK = "MXNET_TEST_MARK"  # every process inherits it, over --rsh too
 class Together:
     """A launched training: 1 scheduler, 1 server, 2 workers with a batch of 2.
 
-    It begins at the weights of `start`, a parameter file, whose moments it does not have.
+    It begins at the weights of `start`, a parameter file, whose moments it does not have; or from
+    nothing where that is None.
     """
 
     def __init__(self, root, start, steps=8, launcher=(), more=(), **changes):
@@ -49,7 +50,9 @@ class Together:
         common = ["MaskFlownet_S", "--root", self.root, "--workers", 1, *self.more]
         if run:
             return [*map(str, common), "-c", run]
-        begin = ["--dataset_cfg", self.dataset, "-c", self.start, "--clear_steps"]
+        begin = ["--dataset_cfg", self.dataset]
+        if self.start:
+            begin += ["-c", self.start, "--clear_steps"]
         return list(map(str, common + begin))
 
     def launch(self, run=None):

@@ -1,5 +1,6 @@
 """The launcher around programs that only pretend to train: what is started, told, said, ended."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from processes import group_of
 
 from maskflownet import runtime
+from maskflownet.tasks import signals
 from maskflownet.tasks.distributed import hosts, launch
 
 REPOSITORY = Path(__file__).parents[3]
@@ -224,7 +226,20 @@ def test_a_terminal_that_is_closed_stops_nothing_under_nohup(run):
     assert code == 0 and output.count("goes on") == 2
 
 
-def test_a_second_signal_ends_all_at_once(run):
+def test_a_signal_that_comes_twice_within_seconds_is_one(run):
+    def stop():
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+
+    finish = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), sys.exit(143)))\nwait()"
+    code, _, errors = run(finish, during=stop)
+    assert (code, errors) == (143, "")
+
+
+def test_a_second_signal_later_ends_all_at_once(run, monkeypatch):
+    monkeypatch.setattr(signals, "REPEAT_S", 0.2)
+
     def stop():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -233,6 +248,53 @@ def test_a_second_signal_ends_all_at_once(run):
     code, _, errors = run("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwait()", during=stop)
     assert code == 143
     assert errors.count("did not end in time and is killed") == 2
+
+
+def test_guards_and_servers_outlive_a_signal_to_every_process(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        hosts, "SERVE", ("-c", f"import time; open(r'{tmp_path}/serves', 'w'); time.sleep(60)")
+    )
+
+    def stop():
+        while not (tmp_path / "serves").exists():
+            time.sleep(0.01)
+        own = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True).stdout
+        parent_of = dict(tuple(map(int, line.split())) for line in own.splitlines())
+        guards = [pid for pid, parent in parent_of.items() if parent == os.getpid()]
+        everything = guards + [pid for pid, parent in parent_of.items() if parent in guards]
+        for pid in everything:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    finish = "(time.sleep(0.5), print('saved'), sys.exit(143))"
+    body = f"signal.signal(signal.SIGTERM, lambda *_: {finish})\nwait()"
+    code, output, errors = run(body, during=stop)
+    assert (code, errors) == (143, "")
+    assert output.count("saved") == 2
+
+
+def test_nobody_reading_the_launcher_does_not_stop_the_workers(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"{HEAD}for _ in range(9): print('step', flush=True); time.sleep(0.05)\n"
+        f"open(r'{tmp_path}/done' + str(worker), 'w')"
+    )
+    stub = (
+        "import sys; from maskflownet.tasks.distributed import hosts, launch; "
+        "hosts.SERVE = ('-c', 'import time; time.sleep(60)'); launch.SERVERS_LEAVING_S = 0.2; "
+    )
+    argv = ["-n", "2", "--", str(program), "--kvstore", "dist_sync"]
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{stub}sys.exit(launch.main({argv}))"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert (tmp_path / "done0").exists() and (tmp_path / "done1").exists()
 
 
 def test_a_worker_that_was_stopped_stops_the_training(run):

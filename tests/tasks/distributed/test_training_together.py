@@ -76,6 +76,20 @@ def test_twenty_of_twenty_runs_equal_one_process(root, start):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("beginning", ["scaled", "reference"])
+def test_ten_of_ten_runs_from_nothing_take_their_steps(root, beginning):
+    optimizer = {"start": beginning, "learning_rate": [[2, 1e-4]]}
+    sizes = {"orig_shape": [64, 64], "target_shape": [64, 64]}
+    scenes = {"size": [64, 64], "pairs": 7, "valid_pairs": 1}
+    for number in range(10):
+        training = Together(
+            root / str(number), None, optimizer=optimizer, synthetic=scenes, **sizes
+        ).launch()
+        assert training.wait()[::2] == (0, "")
+        assert training.steps() == [2]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("kernels", ["auto", "builtin"])
 def test_gradients_that_workers_add_up_from_parts_are_those_of_the_batch(root, start, kernels):
     alone, weights = train_alone(root / "one", start, 4)
