@@ -74,7 +74,7 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     (`tasks.signals`) ends it after what is open has been tidied up, in the exit code that shells
     report: 130 for Ctrl-C. That nobody reads its output any more does not end it.
     """
-    with outliving_readers(), on_request(stop):
+    with outliving_readers(), on_request(stop, is_last=True):
         logging.basicConfig(
             level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True
         )

@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def on_request(act: Callable[[int], None]) -> Iterator[None]:
+def on_request(act: Callable[[int], None], is_last: bool = False) -> Iterator[None]:
     """Within the block, call `act` with the number of a signal that asks to stop.
 
     It is called from a signal handler of the main thread; in other threads the block changes
@@ -39,6 +39,8 @@ def on_request(act: Callable[[int], None]) -> Iterator[None]:
     Parameters
     ----------
     act : callable
+    is_last : bool
+        The program ends with this block: where there was a request, a repeat must not change how.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -60,7 +62,7 @@ def on_request(act: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if is_last and noted_at is not None else handler)
 
 
 def stop(number: int) -> None:
