@@ -331,9 +331,9 @@ class Pipeline:
         -------
         dict
             `epe`: the mean endpoint error in pixels at full size over the samples with a valid
-            pixel, and `loss`: the mean loss; both before the update and over the samples of all
-            workers. `updated`: whether there was one; there is none where the loss or its gradient
-            is not finite, be it on another worker.
+            pixel, NaN without one, and `loss`: the mean loss; both before the update and over the
+            samples of all workers. `updated`: whether there was one; there is none where the loss
+            or its gradient is not finite, be it on another worker.
 
         Raises
         ------

@@ -102,7 +102,7 @@ class TrainingStep:
         everywhere = count * self._peers.size
         if not bad:
             self._update(everywhere)
-        epe = float(error / counted) if counted else 0.0
+        epe = float(error / counted) if counted else float("nan")
         return {"epe": epe, "loss": float(loss / everywhere), "updated": not bad}
 
     def _join(self):

@@ -22,18 +22,19 @@ RUN = "abcJan01-0000"
 class FakePipe:
     """Counts steps where a pipeline would train.
 
-    The loss is 1 but at the steps of `losses`. At those of `signals` the process gets that signal
-    in the middle of the step.
+    The loss is 1 but at the steps of `losses`, and 0 without an error at those of `empty`. At those
+    of `signals` the process gets that signal in the middle of the step.
     """
 
     peers = Peers()
     set_learning_rate = Pipeline.set_learning_rate
 
-    def __init__(self, schedule=((10, RATE),), losses=(), signals=(), first_step=1):
+    def __init__(self, schedule=((10, RATE),), losses=(), signals=(), first_step=1, empty=()):
         optimizer = SimpleNamespace(learning_rate=schedule)
         self.config = SimpleNamespace(optimizer=optimizer)
         self.trainer = SimpleNamespace(learning_rate=None, set_learning_rate=self._note_rate)
         self.losses, self.signals = dict(losses), dict(signals)
+        self.empty = set(empty)
         self.step = first_step - 1
         self.calls = []
         self.validated = []
@@ -47,6 +48,8 @@ class FakePipe:
         self.calls.append((self.step, self.trainer.learning_rate, len(image1), micro_batch))
         if self.step in self.signals:
             os.kill(os.getpid(), self.signals[self.step])
+        if self.step in self.empty:
+            return {"epe": float("nan"), "loss": 0.0, "updated": True}
         loss = self.losses.get(self.step, 1.0)
         if isinstance(loss, Exception):
             raise loss

@@ -10,6 +10,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
+from maskflownet.config import InputError
 from maskflownet.network import PeersLostError, Pipeline
 from maskflownet.network.memory import shortage
 from maskflownet.reader.read_ahead import read_ahead
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 LOG_FIRST, LOG_EVERY = 20, 50  # each of the first steps, then one in so many
 A_DAY = 86400  # seconds
 BAD_STEPS_IN_A_ROW = 10  # after which a run has gone wrong for good
+EMPTY_STEPS_IN_A_ROW = 20  # without a pixel whose flow is known: then the data must be wrong
 
 
 def train(pipe: Pipeline, plan: RunPlan, data: TrainingData) -> int:
@@ -93,7 +95,7 @@ class _Training:
         self._log = log
         self._board = board
         self._stop = stop
-        self._bad_steps = 0
+        self._bad_steps = self._empty_steps = 0
         self._checkpoint_is_due = False
         self._meter = Meter()
         patience = data.config.optimizer.early_stopping
@@ -113,6 +115,8 @@ class _Training:
                 self._take_step(*work, asked)
                 if self._bad_steps == BAD_STEPS_IN_A_ROW:
                     return self._give_up()
+                if self._empty_steps >= EMPTY_STEPS_IN_A_ROW and not self._bad_steps:
+                    raise self._nothing_to_learn(work[0])
                 self._do_what_is_due(last)
                 bar.update()
                 if self._best.has_stalled:
@@ -144,6 +148,7 @@ class _Training:
         with self._saving_on_failure(PeersLostError):
             figures = self._train_on(batch, *augmentation)
         self._steps += 1
+        self._empty_steps = self._empty_steps + 1 if math.isnan(figures["epe"]) else 0
         if figures["updated"]:
             self._bad_steps = 0
             self._meter.add(figures, came - asked, time.monotonic() - asked)
@@ -206,6 +211,14 @@ class _Training:
             f"row; {kept}"
         )
         return 1
+
+    def _nothing_to_learn(self, batch):
+        """Return the error of a training whose data holds nothing, such as with black masks."""
+        return InputError(
+            f"{self._data.config.path}: {self._empty_steps} steps in a row had no pixel whose flow "
+            f"is known; see to masks and flow files, the last were those of {batch.names[0]}; a "
+            "mask is 0 where the flow is not known and anything else where it is"
+        )
 
     def _report(self, last):
         """Log the means since the last report, if there are any."""

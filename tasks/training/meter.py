@@ -1,5 +1,6 @@
 """Means over some steps of a training run, and how long the rest will take."""
 
+import math
 import time
 
 
@@ -17,7 +18,7 @@ class Meter:
         self._clear()
 
     def _clear(self):
-        self.steps = 0
+        self.steps = self._counted = 0
         self._epe = self._loss = self._waited = self._seconds = 0.0
 
     @property
@@ -26,10 +27,15 @@ class Meter:
         return time.monotonic() - self._begin
 
     def add(self, figures: dict[str, float], waited: float, seconds: float) -> None:
-        """Count a step in: its `epe` and `loss`, the seconds waited for data, and all seconds."""
+        """Count a step in: its `epe` and `loss`, the seconds waited for data, and all seconds.
+
+        A step without a pixel whose flow is known, which has no `epe`, counts in no mean of errors.
+        """
         self.steps += 1
-        self._epe += figures["epe"]
-        self._loss += figures["loss"]
+        if not math.isnan(figures["epe"]):
+            self._counted += 1
+            self._epe += figures["epe"]
+            self._loss += figures["loss"]
         self._waited += waited
         self._seconds += seconds
 
@@ -39,11 +45,12 @@ class Meter:
         Returns
         -------
         dict
-            `epe`, `loss`, `samples_per_second`, and `data_wait`: the share of time (0..1).
+            `epe` and `loss`, NaN where no step had any; `samples_per_second`; and `data_wait`: the
+            share of time (0..1).
         """
         means = {
-            "epe": self._epe / self.steps,
-            "loss": self._loss / self.steps,
+            "epe": self._epe / self._counted if self._counted else math.nan,
+            "loss": self._loss / self._counted if self._counted else math.nan,
             "samples_per_second": batch * self.steps / self._seconds,
             "data_wait": self._waited / self._seconds,
         }

@@ -153,3 +153,15 @@ def test_weights_that_have_predicted_get_a_layout_that_all_of_mxnet_can_read():
     array[:] = array.asnumpy()
     for name, values in weights_of(pipe.network).items():
         np.testing.assert_array_equal(values, before[name])
+
+
+def test_a_step_without_a_valid_pixel_has_no_error(operators):
+    pipe = pipeline()
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (2, 3, 64, 64), np.uint8) for _ in "12"]
+    label, mask = np.ones((2, 2, 64, 64), np.float32), np.zeros((2, 1, 64, 64), np.uint8)
+    same = (lambda *arrays: arrays, lambda *images: images)
+    figures = pipe.train_batch(*images, label, *same, mask)
+    assert np.isnan(figures["epe"]) and figures["loss"] == 0 and figures["updated"]
+    mask[1, 0, 5, 5] = 255
+    assert pipe.train_batch(*images, label, *same, mask)["epe"] > 0

@@ -237,6 +237,28 @@ def test_bad_losses_in_a_row_alone_count_and_a_due_checkpoint_waits_for_a_good_o
     assert saved == [12, 22, 24]
 
 
+# Steps without a pixel whose flow is known.
+
+
+def test_a_step_without_a_valid_pixel_counts_in_no_mean(tmp_path):
+    pipe = FakePipe(((100, RATE),), empty={3, *range(61, 80)})
+    assert run(tmp_path, pipe, checkpoint_steps=100) == 0
+    rows = read_rows(tmp_path / "logs" / f"{RUN}.csv")
+    last = rows[-1]
+    known = [step for step in range(51, 101) if step not in pipe.empty]
+    assert last["epe"] == pytest.approx(2 * sum(known) / len(known))
+    assert last["loss"] == 1
+    assert any("steps=3, epe=nan" in line for line in log_lines(tmp_path))
+
+
+def test_a_training_without_a_valid_pixel_says_so_and_stops(tmp_path):
+    pipe, loader = FakePipe(((1000, RATE),), empty=range(5, 1000)), FakeLoader()
+    with pytest.raises(InputError, match=r"20 steps in a row had no pixel .* pair-24-0; a mask"):
+        run(tmp_path, pipe, loader=loader)
+    assert pipe.step == 24
+    assert not loader.is_open
+
+
 # What else goes wrong.
 
 
