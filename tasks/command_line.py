@@ -28,7 +28,12 @@ class OneLineParser(argparse.ArgumentParser):
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of every program that runs a network."""
     add = parser.add_argument
-    add("-c", "--checkpoint", metavar="RUN", help="run id or its beginning, RUN:STEPS, or a path")
+    add(
+        "-c",
+        "--checkpoint",
+        metavar="RUN",
+        help="run id or its beginning, RUN:STEPS, RUN:best, or a path",
+    )
     add(
         "-g",
         "--gpu_device",
