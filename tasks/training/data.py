@@ -71,13 +71,16 @@ def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
     Raises
     ------
     InputError
-        All of those few are smaller.
+        All of those few are smaller, or cannot be read.
     """
-    spacing = math.ceil(len(training_set) / LOOKED_AT)
-    sizes = []
-    for index in range(0, len(training_set), spacing):
-        with contextlib.suppress(InputError):  # it is reported when its turn comes
+    sizes, error = [], None
+    for index in range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT)):
+        try:
             sizes.append(training_set[index].image1.shape[:2])
+        except InputError as unreadable:  # if it is not the only one, named when its turn comes
+            error = unreadable
+    if error is not None and not sizes:
+        raise error
     crop = config.orig_shape
     too_small = [size for size in sizes if size[0] < crop[0] or size[1] < crop[1]]
     if not too_small:
