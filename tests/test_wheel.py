@@ -20,7 +20,17 @@ from maskflownet.tasks.open_pipeline import devices
 
 ROOT = Path(__file__).resolve().parents[1]
 # A person's own files, which must not matter.
-OWN = ("config", "network", "tasks", "reader", "runtime", "metrics", "kernels", "output")
+OWN = (
+    "config",
+    "exporting",
+    "network",
+    "tasks",
+    "reader",
+    "runtime",
+    "metrics",
+    "kernels",
+    "output",
+)
 
 
 @pytest.fixture(scope="module")
