@@ -21,13 +21,16 @@ venv: $(VENV)/ready ## make the environment .venv (MXNet for CPUs; 250 MB to dow
 gpu: .venv-gpu/ready ## make the environment .venv-gpu (MXNet for GPUs; 1.8 GB to download)
 
 kernels: $(VENV)/ready ## build the fast CPU operators, if there is a C++ compiler
-	@$(MAKE) --no-print-directory -C kernels RUN="$(CURDIR)/$(RUN)"
+	@$(RUN) -m maskflownet.kernels
 
 demo: kernels ## show the whole path on a few generated pairs
 	@$(RUN) -m maskflownet.tasks.showcase.demo
 
 train-demo: kernels ## train a network on unseen scenes (half an hour; goes on after a stop)
 	@$(RUN) -m maskflownet.tasks.showcase.train_demo
+
+weights: kernels ## make the weights that come with the project again (days; goes on after a stop)
+	@nice -n 19 $(RUN) -m maskflownet.tasks.showcase.ship_weights
 
 ablation: kernels ## compare the paper's ways of matching by short trainings (hours)
 	@$(RUN) -m maskflownet.tasks.showcase.ablation
@@ -70,7 +73,7 @@ clean: ## remove environments, caches and the demo's output; weights, logs and f
 	rm -rf .venv .venv-* kernels/build .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu kernels demo train-demo ablation test test-long test-environments test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
+.PHONY: help venv gpu kernels demo train-demo weights ablation test test-long test-environments test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------

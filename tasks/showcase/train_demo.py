@@ -1,9 +1,10 @@
 """A network that learns, on a CPU: `make train-demo` trains a MaskFlownet_S on unseen scenes.
 
-The scenes are generated, and grow more difficult in three parts (config/train_demo/). After each
-hundred steps the network is tried on the same held-out scenes of the last kind; curve.png and
-curve.csv show its error beside that of predicting no motion and of OpenCV's DIS. It can be stopped
-at any time: the same command goes on where it was.
+A course is a folder of dataset configs in config/, whose parts are trained one after the other,
+each from the weights of the one before. Here the scenes are generated and grow more difficult in
+three parts (config/train_demo/). While it trains the network is tried on held-out scenes; curve.png
+and curve.csv show its error beside that of predicting no motion and of OpenCV's DIS on those of the
+last part. It can be stopped at any time: the same command goes on where it was.
 """
 
 import csv
@@ -13,24 +14,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from maskflownet.config import load_config, load_dataset_config
 from maskflownet.config.files import CONFIG_DIR, ROOT
 from maskflownet.config.schedule import with_schedule
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.command_line import OneLineParser, run_program
+from maskflownet.tasks.runs.checkpoints import Checkpoint
 from maskflownet.tasks.runs.log import read_rows
 from maskflownet.tasks.showcase import programs
+from maskflownet.tasks.showcase.baselines import reference_errors
 from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
 NETWORK = "MaskFlownet_S"
-CONFIGS = "train_demo"  # where the parts' dataset configs lie in config/
-PARTS = sorted(path.stem for path in (CONFIG_DIR / CONFIGS).glob("*.yaml"))
-NO_MOTION, DIS = "no motion", "OpenCV's DIS"
+COURSE = "train_demo"
 SIZE_INCHES, DOTS_PER_INCH = (8, 4.5), 110
 
 
@@ -58,26 +56,53 @@ def main(argv=None) -> int:
 
 
 def train_demo(folder: Path) -> None:
-    """Train what is not trained yet, one part after the other, and draw the curve after each."""
-    held_out = make_dataset(load_dataset_config(f"{CONFIGS}/{PARTS[-1]}"), "valid")
-    references = reference_errors(held_out)
-    for name, error in references.items():
-        logger.info("held-out scenes, %s: %.2f px", name, error)
-    begin, curve = [], []
-    for part in PARTS:
-        command = [NETWORK, "--dataset_cfg", f"{CONFIGS}/{part}"]
-        checkpoint = programs.train(command, folder / part, last_step(part), begin)
-        begin = ["-c", str(checkpoint.path), "--clear_steps"]
-        log = folder / part / "logs" / f"{checkpoint.run}.csv"
-        curve += points(log, before=curve[-1][0] if curve else 0)
-        write_curve(curve, references, folder)
+    """Train the course of `make train-demo` and say where its curve is."""
+    _, curve = train_course(COURSE, folder)
     logger.info("held-out scenes, %s: %.2f px", NETWORK, curve[-1][1])
     logger.info("%s", folder / "curve.png")
 
 
-def last_step(part: str) -> int:
+def parts_of(course: str) -> list[str]:
+    """Return the names of a course's dataset configs, in the order of training."""
+    return sorted(path.stem for path in (CONFIG_DIR / course).glob("*.yaml"))
+
+
+def train_course(course: str, folder: Path) -> tuple[Checkpoint, list[tuple[int, float]]]:
+    """Train what is not trained yet, one part after the other, and draw the curve after each.
+
+    Parameters
+    ----------
+    course : str
+        A folder in config/.
+    folder : pathlib.Path
+        Where runs and curve lie.
+
+    Returns
+    -------
+    checkpoint : Checkpoint
+        The last part's last.
+    curve : list of (int, float)
+        Steps from the first part's first on, and the EPE in pixels on that part's held-out scenes.
+    """
+    parts = parts_of(course)
+    held_out = make_dataset(load_dataset_config(f"{course}/{parts[-1]}"), "valid")
+    references = reference_errors(held_out)
+    for name, error in references.items():
+        logger.info("held-out scenes, %s: %.2f px", name, error)
+    begin, curve = [], []
+    for part in parts:
+        command = [NETWORK, "--dataset_cfg", f"{course}/{part}"]
+        checkpoint = programs.train(command, folder / part, last_step(f"{course}/{part}"), begin)
+        begin = ["-c", str(checkpoint.path), "--clear_steps"]
+        log = folder / part / "logs" / f"{checkpoint.run}.csv"
+        curve += points(log, before=curve[-1][0] if curve else 0)
+        write_curve(curve, references, folder)
+    return checkpoint, curve
+
+
+def last_step(dataset_config: str) -> int:
     """Return the step at which a part ends."""
-    config = with_schedule(load_config(NETWORK), load_dataset_config(f"{CONFIGS}/{part}"))
+    config = with_schedule(load_config(NETWORK), load_dataset_config(dataset_config))
     return config.optimizer.learning_rate[-1][0]
 
 
@@ -85,17 +110,6 @@ def points(path: Path, before: int) -> list[tuple[int, float]]:
     """Return (step, validation EPE in pixels) of a part, steps counted from the first part's."""
     rows = read_rows(path)
     return [(before + int(row["steps"]), row["val_epe"]) for row in rows if "val_epe" in row]
-
-
-def reference_errors(dataset) -> dict[str, float]:
-    """Return the mean EPE in pixels of what has learned nothing, over a dataset."""
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    errors = {NO_MOTION: [], DIS: []}
-    for sample in dataset:
-        gray = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (sample.image1, sample.image2)]
-        for name, flow in ((NO_MOTION, 0), (DIS, dis.calc(*gray, None))):
-            errors[name].append(np.linalg.norm(flow - sample.flow, axis=-1).mean())
-    return {name: float(np.mean(values)) for name, values in errors.items()}
 
 
 def write_curve(

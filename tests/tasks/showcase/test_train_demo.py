@@ -14,7 +14,7 @@ from maskflownet.config import load_dataset_config
 from maskflownet.config.files import CONFIG_DIR, read_mapping
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.reader.images import read_image
-from maskflownet.tasks.showcase import train_demo
+from maskflownet.tasks.showcase import baselines, train_demo
 from maskflownet.tasks.showcase.programs import newest
 
 STEPS = {"1_a": 2, "2_b": 3}
@@ -24,7 +24,7 @@ STEPS = {"1_a": 2, "2_b": 3}
 def parts(tmp_path, monkeypatch):
     """Have two parts of a few steps on tiny scenes."""
     for name, steps in STEPS.items():
-        mapping = read_mapping(CONFIG_DIR / train_demo.CONFIGS / "1_short.yaml")
+        mapping = read_mapping(CONFIG_DIR / train_demo.COURSE / "1_short.yaml")
         mapping["synthetic"] |= {"size": [64, 64], "valid_pairs": 2, "valid_size": [64, 64]}
         mapping |= {"orig_shape": [64, 64], "target_shape": [64, 64], "batch": 1}
         mapping |= {"validation_steps": 1, "checkpoint_steps": 1}
@@ -32,8 +32,7 @@ def parts(tmp_path, monkeypatch):
         if name == "1_a":
             mapping["optimizer"]["start"] = "scaled"
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(mapping))
-    monkeypatch.setattr(train_demo, "CONFIGS", str(tmp_path))
-    monkeypatch.setattr(train_demo, "PARTS", list(STEPS))
+    monkeypatch.setattr(train_demo, "COURSE", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return tmp_path
 
@@ -117,7 +116,7 @@ def test_what_is_wrong_with_a_part_is_one_line_and_code_2(parts, programs, tmp_p
 @pytest.mark.parametrize("place", [0, 1], ids=["curve.csv", "curve.png"])
 def test_what_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, place):
     files = tmp_path / "curve.csv", tmp_path / "curve.png"
-    references = {train_demo.NO_MOTION: 5.0, train_demo.DIS: 1.0}
+    references = {baselines.NO_MOTION: 5.0, baselines.DIS: 1.0}
     train_demo.write_curve([(1, 4.0)], references, tmp_path)
     before = files[place].read_bytes()
     synced = []
@@ -149,7 +148,7 @@ def test_the_real_programs_train_part_after_part(parts, tmp_path):
 
 def test_references_are_errors_over_the_held_out_scenes(parts):
     dataset = make_dataset(load_dataset_config(parts / "1_a.yaml"), "valid")
-    errors = train_demo.reference_errors(dataset)
+    errors = baselines.reference_errors(dataset)
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     wanted = []
     for sample in dataset:
@@ -158,11 +157,11 @@ def test_references_are_errors_over_the_held_out_scenes(parts):
         wanted.append((np.hypot(*sample.flow.T).mean(), np.hypot(*off.T).mean()))
     assert len(wanted) == 2
     assert list(errors.values()) == pytest.approx(np.mean(wanted, axis=0), rel=1e-5)
-    assert 0 < errors[train_demo.DIS] < errors[train_demo.NO_MOTION]
+    assert 0 < errors[baselines.DIS] < errors[baselines.NO_MOTION]
 
 
 def test_the_parts_grow_more_difficult_over_the_same_held_out_scenes():
-    parts = [f"{train_demo.CONFIGS}/{part}" for part in train_demo.PARTS]
+    parts = [f"{train_demo.COURSE}/{part}" for part in train_demo.parts_of(train_demo.COURSE)]
     configs = [load_dataset_config(part) for part in parts]
     assert len(configs) == 3
     assert [config.optimizer.start for config in configs] == ["scaled", "reference", "reference"]
@@ -173,7 +172,7 @@ def test_the_parts_grow_more_difficult_over_the_same_held_out_scenes():
         assert dataset.scene_config == held_out[-1].scene_config
         assert dataset.size_hw == held_out[-1].size_hw and dataset.seed == held_out[-1].seed
         assert dataset.names == held_out[-1].names
-    for part in train_demo.PARTS:
-        last = train_demo.last_step(part)
-        config = load_dataset_config(f"{train_demo.CONFIGS}/{part}")
+    for part in train_demo.parts_of(train_demo.COURSE):
+        last = train_demo.last_step(f"{train_demo.COURSE}/{part}")
+        config = load_dataset_config(f"{train_demo.COURSE}/{part}")
         assert last % config.validation_steps == 0  # the curve's end is the training's

@@ -1,0 +1,68 @@
+"""A network beside predicting no motion and DIS, and the float16 file of the weights that ship."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from maskflownet.config import load_config, load_dataset_config
+from maskflownet.network import get_pipeline
+from maskflownet.reader.datasets import make_dataset
+from maskflownet.tasks.open_pipeline import devices, load
+from maskflownet.tasks.runs.shipped import shipped_weights
+from maskflownet.tasks.showcase import baselines, ship_weights
+from maskflownet.tasks.showcase.train_demo import last_step, parts_of
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    dataset = make_dataset(load_dataset_config("demo"), "valid")
+    return [dataset[index] for index in range(2)]
+
+
+def test_each_method_is_scored_on_the_same_pairs(scenes):
+    pipe = get_pipeline("MaskFlownet", devices([]), load_config("MaskFlownet_S"))
+    figures = baselines.compare(pipe, scenes)
+    assert list(figures) == ["no motion", "OpenCV's DIS", "MaskFlownet_S"]
+    motion = np.mean([np.linalg.norm(sample.flow, axis=-1).mean() for sample in scenes])
+    assert figures["no motion"]["epe"] == pytest.approx(motion, rel=1e-3)
+    assert figures["OpenCV's DIS"]["epe"] < figures["no motion"]["epe"]
+    errors = baselines.reference_errors(scenes)
+    assert errors["OpenCV's DIS"] == pytest.approx(figures["OpenCV's DIS"]["epe"], rel=1e-3)
+
+
+def test_the_shipped_weights_know_motion_that_they_have_not_seen(scenes):
+    """The project's promise: useful flow on the first run."""
+    figures = baselines.compare(load(shipped_weights().path), scenes)
+    assert figures["MaskFlownet_S"]["epe"] < figures["no motion"]["epe"] / 2
+
+
+def test_the_command_prints_a_table(capsys):
+    assert baselines.main(["--dataset_cfg", "demo", "--pairs", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[-3:]] == [
+        *("no motion", "OpenCV's DIS", "MaskFlownet_S")
+    ]
+
+
+def test_half_a_file_gives_nearly_the_same_flow(root, scenes, caplog):
+    caplog.set_level(logging.INFO)
+    pipe = get_pipeline("MaskFlownet", devices([]), load_config("MaskFlownet_S"))
+    pipe.save(root / "whole_1")
+    ship_weights.write_half(root / "whole_1.params", root / "half_1.params")
+    sizes = [(root / f"{name}_1.params").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.51 * sizes[1]
+    images = scenes[0].image1, scenes[0].image2
+    flows = [
+        next(load(root / f"{name}_1.params").predict_pairs([images])).flow
+        for name in ("half", "whole")
+    ]
+    assert np.abs(flows[0] - flows[1]).max() < 0.01 * np.abs(flows[1]).max()
+
+
+def test_the_recipe_is_complete():
+    parts = parts_of(ship_weights.COURSE)
+    assert parts == sorted(parts) and len(parts) >= 3
+    sizes = [load_dataset_config(f"{ship_weights.COURSE}/{part}").target_shape for part in parts]
+    assert sizes == sorted(sizes)  # crops never shrink
+    assert all(last_step(f"{ship_weights.COURSE}/{part}") > 0 for part in parts)
