@@ -2,33 +2,30 @@
 
 `python -m maskflownet.tasks.showcase.sample_pictures` makes them.
 
-The true flow, blurred as a network blurs edges, stands in for a prediction: the pictures show what
-each kind of result looks like, not how good a checkpoint is.
+They are what the weights that come with the project make of a scene that they have not seen.
 """
 
 import logging
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
-import numpy as np
 
 from maskflownet.config.files import ROOT
 from maskflownet.reader.flow_files import write_flo
 from maskflownet.reader.images import read_image, write_image
-from maskflownet.reader.sample import FlowSample
 from maskflownet.reader.synthetic import generate
 from maskflownet.tasks.command_line import OneLineParser, run_program
+from maskflownet.tasks.open_pipeline import load
 from maskflownet.tasks.prediction import Job, run
 from maskflownet.tasks.prediction.files import place_results
 from maskflownet.tasks.prediction.inputs import one_pair
+from maskflownet.tasks.runs.shipped import shipped_weights
 
 logger = logging.getLogger(__name__)
 
-SEED, INDEX, SIZE_HW = 3, 5, (128, 208)
-BLUR_PX = 1.5
+SEED, INDEX, SIZE_HW = 3, 5, (256, 384)
 SHOWN = {  # the title of each picture, and its file
     "image 1": "1.png",
     "color": "1_color.png",
@@ -38,30 +35,6 @@ SHOWN = {  # the title of each picture, and its file
     "--flow: error map": "1_error.png",
 }
 GAP, TITLE = 6, 18  # px
-
-
-class StandIn(NamedTuple):
-    """A pipeline that knows the answer, and blurs it."""
-
-    sample: FlowSample
-
-    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
-        """Yield the blurred truth for every pair; see `network.Pipeline.predict_pairs`."""
-        from maskflownet.network import Prediction
-
-        for _, image2 in pairs:
-            flow = cv2.GaussianBlur(self.sample.flow, (0, 0), BLUR_PX)
-            visible = np.float32(~self.sample.occluded)
-            mask = cv2.GaussianBlur(visible, (0, 0), BLUR_PX)[..., None]
-            x, y = np.meshgrid(*(np.arange(size, dtype=np.float32) for size in flow.shape[1::-1]))
-            warped = cv2.remap(
-                image2,
-                x + flow[..., 0],
-                y + flow[..., 1],
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            yield Prediction(flow, mask, np.float32(warped) / 255)
 
 
 def draw(folder: Path) -> None:
@@ -75,7 +48,7 @@ def draw(folder: Path) -> None:
         write_flo(work / "truth.flo", sample.flow)
         kinds = frozenset({"color", "arrows", "mask", "warped"})
         files = place_results(work / "flow", kinds, legend=True)
-        run(StandIn(sample), Job(one_pair(*images), files, truth=work / "truth.flo"))
+        run(load(shipped_weights().path), Job(one_pair(*images), files, truth=work / "truth.flo"))
         pictures = [
             read_image(work / (name if title == "image 1" else f"flow/{name}"))
             for title, name in SHOWN.items()
