@@ -103,13 +103,13 @@ def test_images_that_are_all_smaller_than_the_crop(tmp_path):
 
 
 def test_pairs_none_of_which_can_be_read(tmp_path):
-    config = pairs_of(tmp_path, *[(64, 96)] * 3)
+    plan = pairs_of(tmp_path, *[(64, 96)] * 3)
     for number in range(2):
         (tmp_path / f"{number}_flow.flo").write_text("no flow")
-    assert len(open_data(config, TrainSettings(2, 2)).training_set) == 3
+    assert len(open_data(plan).training_set) == 3
     (tmp_path / "2_flow.flo").write_text("no flow")
     with pytest.raises(InputError, match=r"2_flow\.flo: expected a \.flo file"):
-        open_data(config, TrainSettings(2, 2))
+        open_data(plan)
 
 
 def test_some_images_that_are_smaller_than_the_crop(tmp_path, caplog):
