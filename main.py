@@ -18,6 +18,7 @@ TASKS = {
     "export": _NETWORK - {"batch"} | {"export_images", "check", "resize"},
     "check": {"root"},
     "fetch": {"root"},
+    "convert": {"root"},
     "valid": _NETWORK | {"resize", "dataset_cfg", "shard", "debug"},
     "predict": _NETWORK | {"resize"},
     "train": _NETWORK
@@ -55,6 +56,12 @@ def make_parser():
     add("--export_images", action="store_true", help="as a model from images to flow of their size")
     add("--check", action="store_true", help="say what is there: MXNet, GPUs, datasets, ...")
     add("--fetch", metavar="RUN", help="download a released checkpoint, such as dbbSep30")
+    add(
+        "--convert",
+        nargs=2,
+        metavar=("FILE", "OUT.params"),
+        help="write a checkpoint of another program (.pth, .ckpt, ...) in this project's form",
+    )
     add_network_arguments(parser)
     parser.set_defaults(batch=None)  # the dataset config's when training
     add("-s", "--shard", metavar="N", type=positive, default=1, help="use one pair in N")
@@ -86,6 +93,7 @@ def dispatch(arguments, parser):
         "export": export,
         "check": check,
         "fetch": fetch,
+        "convert": convert,
         "valid": evaluate,
         "predict": predict,
         "train": train,
@@ -137,6 +145,13 @@ def fetch(arguments):
     from maskflownet.tasks.runs.fetch import fetch
 
     fetch(arguments.fetch, arguments.root / "weights")
+
+
+def convert(arguments):
+    """Write any known checkpoint in this project's form."""
+    from maskflownet.tasks.convert import convert
+
+    convert(*arguments.convert, arguments.root)
 
 
 def train(arguments):

@@ -5,16 +5,18 @@ from typing import NamedTuple
 import mxnet as mx
 import numpy as np
 
+from maskflownet.augmentation.affine import AffineDraws, affine_maps, draw_affine
 from maskflownet.augmentation.color import ColorAugmentation, color_change
 from maskflownet.augmentation.draws import ColorDraws, GeometryDraws, draw_color, draw_geometry
 from maskflownet.augmentation.geometry import GeometricAugmentation, geometry_maps
+from maskflownet.augmentation.jitter import JitterDraws, draw_jitter, jitter
 
 
 class Draws(NamedTuple):
     """What the augmentation does to each sample of a batch: NumPy arrays that can be pickled."""
 
-    geometry: GeometryDraws
-    color: ColorDraws
+    geometry: GeometryDraws | AffineDraws
+    color: ColorDraws | JitterDraws
 
 
 class Augmentation:
@@ -29,7 +31,8 @@ class Augmentation:
     Parameters
     ----------
     config : config.DatasetConfig
-        Its `geometry`, `color` and `target_shape` count.
+        Its `target_shape` counts, its `geometry` or (if there is one) `affine`, and its `color`
+        or `jitter`.
     seed : int
         Of the run, not negative.
     """
@@ -63,10 +66,15 @@ class Augmentation:
             Row i depends on the run's seed, the step and samples[i] alone.
         """
         config, key = self._config, (self._seed, step, samples)
-        return Draws(
-            geometry=draw_geometry(config.geometry, *key),
-            color=draw_color(config.color, *key, config.target_shape),
-        )
+        if config.affine:
+            geometry = draw_affine(config.affine, *key)
+        else:
+            geometry = draw_geometry(config.geometry, *key)
+        if config.jitter:
+            color = draw_jitter(config.jitter, *key, config.orig_shape)
+        else:
+            color = draw_color(config.color, *key, config.target_shape)
+        return Draws(geometry, color)
 
     def callables(self, draws):
         """Return geo_aug and color_aug for the samples drawn for.
@@ -92,12 +100,17 @@ class Augmentation:
         next_geometry, next_color = _InTurn(draws.geometry), _InTurn(draws.color)
 
         def geo_aug(image1, image2, flow, valid):
+            if self._config.jitter:  # it comes first, on the images as they were read
+                image1, image2 = _jittered(next_color(len(image1)), image1, image2)
             own = next_geometry(len(image1))
-            maps = geometry_maps(own, image1.shape[2:], self._config.target_shape)
+            to_maps = affine_maps if self._config.affine else geometry_maps
+            maps = to_maps(own, image1.shape[2:], self._config.target_shape)
             on_device = _to_device(maps, image1.context)
             return self._geometry(image1, image2, flow, valid, *on_device)
 
         def color_aug(image1, image2):
+            if self._config.jitter:
+                return image1, image2
             own = next_color(len(image1))
             on_device = _to_device(color_change(own), image1.context)
             return self._color(image1, image2, *on_device)
@@ -118,6 +131,15 @@ class _InTurn:
             raise ValueError(f"augmentation: expected {drawn} samples as drawn for, got {stop}")
         self._taken = stop
         return type(self._arrays)(*(array[start:stop] for array in self._arrays))
+
+
+def _jittered(draws, *images):
+    """Return images, NDArrays (n, 3, H, W) in [0, 1], after the colour jitter."""
+    as_bytes = (
+        np.rint(image.asnumpy() * 255).astype(np.uint8).transpose((0, 2, 3, 1)) for image in images
+    )
+    changed = jitter(draws, *map(np.ascontiguousarray, as_bytes))
+    return _to_device((image.transpose((0, 3, 1, 2)) for image in changed), images[0].context)
 
 
 def _to_device(arrays, ctx):

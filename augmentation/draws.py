@@ -83,21 +83,21 @@ def draw_geometry(config, seed, step, samples):
         Row i depends on the seed, the step and samples[i] alone.
     """
     angle = np.deg2rad(config.angle)
-    position = _either_way(1)
-    translation = _either_way(2 * config.translation)  # the image is 2 wide in these units
-    relative = _either_way(2 * config.translation * config.relative_translation)
+    position = either_way(1)
+    translation = either_way(2 * config.translation)  # the image is 2 wide in these units
+    relative = either_way(2 * config.translation * config.relative_translation)
     ranges = (
-        _either_way(angle),
+        either_way(angle),
         config.zoom,
         config.aspect,
         *(position, position),
         *(translation, translation),
-        _either_way(angle * config.relative_angle),
+        either_way(angle * config.relative_angle),
         config.relative_scale,
         *(relative, relative),
     )
     low, high = zip(*ranges, strict=True)
-    rngs = _generators(_GEOMETRY, seed, step, samples)
+    rngs = generators(_GEOMETRY, seed, step, samples)
     values = np.stack([rng.uniform(low, high) for rng in rngs])
     return GeometryDraws(
         angle=values[:, 0],
@@ -134,12 +134,12 @@ def draw_color(config, seed, step, samples, size_hw):
     ranges = (
         config.contrast,
         *(config.channel,) * 3,
-        _either_way(config.saturation),
-        _either_way(np.pi * config.hue),
+        either_way(config.saturation),
+        either_way(np.pi * config.hue),
         config.gamma,
     )
     low, high = zip(*ranges, strict=True)
-    rngs = _generators(_COLOR, seed, step, samples)
+    rngs = generators(_COLOR, seed, step, samples)
     values = np.stack([rng.uniform(low, high) for rng in rngs])
     brightness = np.stack([rng.normal(0, config.brightness) for rng in rngs])
     level = _generator(_NOISE_LEVEL, seed, step).uniform(*config.noise)
@@ -165,11 +165,13 @@ def _draw_noise(rngs, level, size_hw):
     return noise
 
 
-def _either_way(most):
+def either_way(most):
+    """Return the range (-most, most)."""
     return (-most, most)
 
 
-def _generators(stream, seed, step, samples):
+def generators(stream, seed, step, samples):
+    """Return a generator per sample, which depends on these numbers and nothing else."""
     return [_generator(stream, seed, step, sample) for sample in samples]
 
 

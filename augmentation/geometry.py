@@ -59,7 +59,7 @@ def geometry_maps(draws, source_hw, target_hw):
     -------
     GeometryMaps
     """
-    source_xy, target_xy = _half_size_xy(source_hw), _half_size_xy(target_hw)
+    source_xy, target_xy = half_size_xy(source_hw), half_size_xy(target_hw)
     turn = _rotation(draws.angle)
     stretch_xy = np.stack([draws.aspect, np.ones_like(draws.aspect)], axis=1)
     # How far the target's corners lie from the source's centre at zoom 1, where 1 is its border.
@@ -76,16 +76,16 @@ def geometry_maps(draws, source_hw, target_hw):
     motion = np.linalg.inv(relative) - np.eye(2)
     to_source = target_xy / source_xy[:, None]  # (row, column): from half targets to half sources
     maps = GeometryMaps(
-        grid1=_affine(linear * to_source, centre_xy),
-        grid2=_affine(linear @ relative * to_source, centre_xy + shift_xy),
+        grid1=affine_rows(linear * to_source, centre_xy),
+        grid2=affine_rows(linear @ relative * to_source, centre_xy + shift_xy),
         shift_xy=(shift_xy * source_xy)[:, :, None, None],
         flow_matrix=np.linalg.inv(linear @ relative),
-        motion=_affine(motion * target_xy, np.zeros_like(centre_xy)),
+        motion=affine_rows(motion * target_xy, np.zeros_like(centre_xy)),
     )
     return GeometryMaps(*(array.astype(np.float32) for array in maps))
 
 
-def _half_size_xy(size_hw):
+def half_size_xy(size_hw):
     """Return half the distance between the centres of the first and the last pixel, per axis."""
     height, width = size_hw
     return np.array([width - 1, height - 1]) / 2
@@ -97,7 +97,7 @@ def _rotation(angle):
     return np.stack([cos, -sin, sin, cos], axis=1).reshape((-1, 2, 2))
 
 
-def _affine(linear, offset):
+def affine_rows(linear, offset):
     """Return (N, 2, 2) and (N, 2) as the rows of N 2x3 matrices, (N, 6)."""
     return np.concatenate([linear, offset[:, :, None]], axis=2).reshape((-1, 6))
 

@@ -4,6 +4,12 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maskflownet.config.augmentation import (
+    AffineConfig,
+    ColorConfig,
+    GeometryConfig,
+    JitterConfig,
+)
 from maskflownet.config.checks import (
     LARGEST_SEED,
     MOST_PAIRS,
@@ -21,85 +27,16 @@ from maskflownet.config.checks import (
     section,
     sequence,
     size_hw,
-    value_range,
 )
 from maskflownet.config.errors import InputError
 from maskflownet.config.files import CONFIG_DIR, read_config, read_mapping
 from maskflownet.config.registry import DATASETS
 
 KINDS = tuple(DATASETS)
+STARTS = ("reference", "scaled", "uniform")
+COLOR_ORDERS = ("BGR", "RGB")
 
 MOST_SCENES = 10**7  # whose order alone takes 80 MB
-
-
-@dataclass(frozen=True)
-class GeometryConfig:
-    """Ranges of the geometric augmentation, each drawn uniformly; the defaults change nothing.
-
-    Attributes
-    ----------
-    angle : float
-        Rotation by up to this many degrees either way.
-    zoom, aspect : tuple of float
-        (lowest, highest); a zoom below 1 makes things larger.
-    translation : float
-        Up to this share of the image either way.
-    relative_angle, relative_translation : float
-        The same for image 2 against image 1, as a share of the ranges above.
-    relative_scale : tuple of float
-        (lowest, highest) scale of image 2 against image 1.
-    """
-
-    angle: float = field(default=0.0, metadata=key(number(low=0, high=360)))
-    zoom: tuple[float, float] = field(
-        default=(1.0, 1.0), metadata=key(value_range(above=0, high=100))
-    )
-    aspect: tuple[float, float] = field(
-        default=(1.0, 1.0), metadata=key(value_range(above=0, high=100))
-    )
-    translation: float = field(default=0.0, metadata=key(number(low=0, high=100)))
-    relative_angle: float = field(default=0.0, metadata=key(number(low=0, high=100)))
-    relative_scale: tuple[float, float] = field(
-        default=(1.0, 1.0), metadata=key(value_range(above=0, high=100))
-    )
-    relative_translation: float = field(default=0.0, metadata=key(number(low=0, high=100)))
-
-
-@dataclass(frozen=True)
-class ColorConfig:
-    """Ranges of the colour augmentation; the defaults change nothing.
-
-    Attributes
-    ----------
-    contrast : tuple of float
-        (lowest, highest); 0 leaves the contrast as it is.
-    brightness : float
-        Standard deviation of the brightness added.
-    channel : tuple of float
-        (lowest, highest) factor per channel.
-    saturation, hue : float
-        Up to this much either way; a hue of 1 is half a turn.
-    noise : tuple of float
-        (lowest, highest) standard deviation of the noise, for images in [0, 1].
-    gamma : tuple of float
-        (lowest, highest) logarithm of the exponent.
-    """
-
-    contrast: tuple[float, float] = field(
-        default=(0.0, 0.0), metadata=key(value_range(low=-1, high=100))
-    )
-    brightness: float = field(default=0.0, metadata=key(number(low=0, high=100)))
-    channel: tuple[float, float] = field(
-        default=(1.0, 1.0), metadata=key(value_range(low=0, high=100))
-    )
-    saturation: float = field(default=0.0, metadata=key(number(low=0, high=100)))
-    hue: float = field(default=0.0, metadata=key(number(low=0, high=100)))
-    noise: tuple[float, float] = field(
-        default=(0.0, 0.0), metadata=key(value_range(low=0, high=100))
-    )
-    gamma: tuple[float, float] = field(
-        default=(0.0, 0.0), metadata=key(value_range(low=-100, high=100))
-    )
 
 
 @dataclass(frozen=True)
@@ -140,8 +77,9 @@ class TrainingOverride:
     learning_rate : tuple of (int, float), optional
         Takes the place of the network config's.
     start : str
-        How a network without a checkpoint begins: "reference", with the original's random weights,
-        or "scaled", with them scaled by what they make of a few pairs (network.scaled_start).
+        How a network without a checkpoint begins: "reference", with the original's random weights;
+        "scaled", with them scaled by what they make of a few pairs (network.scaled_start); or
+        "uniform", with MMFlow's (network.uniform_start).
     clip_norm : float, optional
         Takes the place of the network config's.
     early_stopping : int, optional
@@ -151,7 +89,7 @@ class TrainingOverride:
     learning_rate: tuple[tuple[int, float], ...] | None = field(
         default=None, metadata=key(schedule)
     )
-    start: str = field(default="reference", metadata=key(one_of("reference", "scaled")))
+    start: str = field(default="reference", metadata=key(one_of(*STARTS)))
     clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
     early_stopping: int | None = field(default=None, metadata=key(integer(1)))
 
@@ -199,8 +137,14 @@ class DatasetConfig:
         Validate on so many pairs during training, spread over the validation set; None for all.
     synthetic : SyntheticConfig
         Which scenes are generated, `dataset: synthetic`.
+    color_order : str or None
+        "BGR" or "RGB", the order of the images' channels; None for the dataset's own.
     geometry : GeometryConfig
     color : ColorConfig
+    affine : AffineConfig or None
+        Takes the place of `geometry`.
+    jitter : JitterConfig or None
+        Takes the place of `color`, and is made before the geometric changes.
     optimizer : TrainingOverride
     kitti_15 : object
         In the original's files, and never read.
@@ -237,10 +181,13 @@ class DatasetConfig:
     synthetic: SyntheticConfig = field(
         default=SyntheticConfig(), metadata=key(section(SyntheticConfig))
     )
+    color_order: str | None = field(default=None, metadata=key(one_of(*COLOR_ORDERS)))
     geometry: GeometryConfig = field(
         default=GeometryConfig(), metadata=key(section(GeometryConfig))
     )
     color: ColorConfig = field(default=ColorConfig(), metadata=key(section(ColorConfig)))
+    affine: AffineConfig | None = field(default=None, metadata=key(section(AffineConfig)))
+    jitter: JitterConfig | None = field(default=None, metadata=key(section(JitterConfig)))
     optimizer: TrainingOverride = field(
         default=TrainingOverride(), metadata=key(section(TrainingOverride))
     )
@@ -324,6 +271,11 @@ def _checked_whole(config):
                 list(config.resize_shape),
             )
         config = replace(config, resize_shape=config.resize_shape[::-1])
+    if config.affine and not _covers(config.orig_shape, config.target_shape):
+        raise where.below("target_shape").wrong(
+            f"with `affine` [height, width] of at most orig_shape {list(config.orig_shape)}",
+            list(config.target_shape),
+        )
     if config.dataset == "synthetic" and not _covers(config.synthetic.size, config.orig_shape):
         raise where.below("synthetic.size").wrong(
             f"[height, width] of at least orig_shape {list(config.orig_shape)}",

@@ -25,6 +25,8 @@ MATCHINGS = (
 )
 MATCHINGS_WITHOUT_MASK = ("fmm", "deform-plain", "deform-tradeoff")
 PYRAMIDS = ("single", "dual")
+DIALECTS = ("original", "mmflow")
+LOSSES = ("full_size", "levels")
 CASCADE_KEYS = ("pyramids", "mask_channel")
 
 
@@ -63,6 +65,9 @@ class NetworkConfig:
         those of its own pyramid, or "single", its own alone.
     mask_channel : bool
         Whether the cascade's own pyramid sees the first stage's mask as a fourth channel.
+    dialect : str
+        "original", or "mmflow" for the graph that MMFlow's weights were trained in, which differs
+        in a few steps (network.dialects).
     """
 
     class_name: str = field(metadata=key(one_of("MaskFlownet_S", "MaskFlownet"), name="class"))
@@ -77,6 +82,7 @@ class NetworkConfig:
     matching: str = field(default="deform", metadata=key(one_of(*MATCHINGS)))
     pyramids: str = field(default="dual", metadata=key(one_of(*PYRAMIDS)))
     mask_channel: bool = field(default=True, metadata=key(boolean))
+    dialect: str = field(default="original", metadata=key(one_of(*DIALECTS)))
 
     @property
     def has_mask(self) -> bool:
@@ -98,6 +104,11 @@ class OptimizerConfig:
     learning_rate : tuple of (int, float)
         (last step, rate): the first entry whose last step is not exceeded counts; training ends
         after the last.
+    loss : str
+        "full_size": the mean over pixels, every level's flow enlarged; or "levels": the sum over
+        each level's own pixels, in units of 20 pixels (MMFlow's).
+    train_first_stage : bool
+        Whether a cascade's first stage is trained too; else it is frozen.
     q : float or None
         Exponent of the robust loss; None for the plain end-point error.
     wd : float or None
@@ -112,6 +123,8 @@ class OptimizerConfig:
     """
 
     learning_rate: tuple[tuple[int, float], ...] = field(metadata=key(schedule))
+    loss: str = field(default="full_size", metadata=key(one_of(*LOSSES)))
+    train_first_stage: bool = field(default=False, metadata=key(boolean))
     q: float | None = field(default=None, metadata=key(number(above=0, high=10)))
     wd: float | None = field(default=None, metadata=key(number(low=0, high=10)))
     weight_decay: float = field(default=0.0, metadata=key(number(low=0, high=10)))
@@ -153,20 +166,26 @@ def load_config(name_or_path: str | os.PathLike) -> Config:
     path, mapping = read_config(name_or_path, "network")
     where = Where(path)
     config = from_mapping(Config, mapping, where, name=path.stem)
-    _check_whole(config.network, where.below("network"))
+    _check_whole(config, where)
     return config
 
 
-def _check_whole(network: NetworkConfig, where: Where) -> None:
+def _check_whole(config: Config, where: Where) -> None:
     """Raise InputError for what no single key can tell."""
+    network, optimizer = config.network, config.optimizer
     default = {one.name: one.default for one in fields(NetworkConfig)}
-    for name in CASCADE_KEYS if network.class_name == "MaskFlownet_S" else ():
-        if getattr(network, name) != default[name]:
-            raise InputError(
-                f"{where.file}: {where.below(name).key} is for a cascade: leave it out, or set "
-                "network.class to MaskFlownet"
-            )
+    own = [f"network.{name}" for name in CASCADE_KEYS if getattr(network, name) != default[name]]
+    own += ["optimizer.train_first_stage"] if optimizer.train_first_stage else []
+    if network.class_name == "MaskFlownet_S" and own:
+        raise InputError(
+            f"{where.file}: {own[0]} is for a cascade: leave it out, or set network.class to "
+            "MaskFlownet"
+        )
     if network.class_name == "MaskFlownet" and network.mask_channel and not network.has_mask:
-        raise where.below("mask_channel").wrong(
+        raise where.below("network.mask_channel").wrong(
             f"false over a first stage without a mask (network.matching: {network.matching})", True
+        )
+    if optimizer.loss == "levels" and optimizer.q is not None:
+        raise where.below("optimizer.q").wrong(
+            "no exponent with optimizer.loss: levels, which has none", optimizer.q
         )

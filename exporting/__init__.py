@@ -35,9 +35,14 @@ def export(
     Raises
     ------
     InputError
-        See `check_target`.
+        See `check_target`; or the network is of MMFlow's dialect, whose steps are not written yet.
     """
     check_target(path, images, resize)
+    if pipe.config.network.dialect != "original":
+        raise InputError(
+            f"{path}: cannot be written: a network with network.dialect: "
+            f"{pipe.config.network.dialect} has no exported form yet; export one of the original's"
+        )
     if is_onnx(path):
         from maskflownet.exporting.model import write_onnx
 

@@ -6,6 +6,7 @@ pyramid, then all dense blocks, ...), so the order of the `make_*` calls is part
 
 from mxnet.gluon import nn
 
+from maskflownet.network.dialects import DIALECTS
 from maskflownet.network.layers import DeformableConv, conv, head, up_conv, warp
 from maskflownet.network.plain_operators import PlainSteps
 
@@ -23,7 +24,7 @@ class PyramidNetwork(nn.HybridBlock):
     Parameters
     ----------
     config : config.NetworkConfig
-        `flow_multiplier`, `deform_bias` and `upfeat_ch` are used.
+        `flow_multiplier`, `deform_bias`, `upfeat_ch` and `dialect` are used.
     steps : network.plain_operators.PlainSteps, optional
         How the heavy steps are computed.
 
@@ -31,13 +32,19 @@ class PyramidNetwork(nn.HybridBlock):
     ----------
     mask_levels : tuple of int
         The levels that have a mask head.
+    max_displacement : int
+        Of the cost volumes, in pixels of the level.
+    dialect : network.dialects.Original
+        The steps in which the original and MMFlow differ.
     """
 
     mask_levels = ()
+    max_displacement = 0
 
     def __init__(self, config, steps=None, **kwargs):
         super().__init__(**kwargs)
         self.steps = steps or PlainSteps()
+        self.dialect = DIALECTS[config.dialect]
         self.scale = FLOW_UNIT * config.flow_multiplier
         self._deform_bias = config.deform_bias
         self.upfeat_channels = dict(zip((5, 4, 3, 2), config.upfeat_ch, strict=True))
@@ -129,7 +136,13 @@ class PyramidNetwork(nn.HybridBlock):
         The flow is in units of `scale` pixels of the image; the offset in pixels of this level.
         """
         offset = flow_yx * (self.scale / STRIDES[level])
-        return self.steps.deform(F, self.layer("deform", level), features, offset)
+        return self.dialect.deform(F, self.steps, self.layer("deform", level), features, offset)
+
+    def cost_volume(self, F, level, features1, features2):
+        """Return the activated cost volume of two feature maps of a level."""
+        channels = PYRAMID_CHANNELS[level]
+        maps = (features1, features2)
+        return self.dialect.cost_volume(F, self.steps, *maps, self.max_displacement, channels)
 
     def warp_features(self, F, level, features, flow_yx):
         """Bring `features` of image 2 to image 1 bilinearly along the flow; zeros from outside.

@@ -20,7 +20,7 @@ class Pair(NamedTuple):
     size: NetworkSize
 
 
-def checked_pair(image1, image2, resize):
+def checked_pair(image1, image2, resize, half_pixel=False):
     """Return a `Pair` of two images.
 
     Parameters
@@ -29,6 +29,8 @@ def checked_pair(image1, image2, resize):
         uint8 (H, W, 3), of one size.
     resize : tuple of int or None
         (height, width) for the network; None for the next multiples of 64.
+    half_pixel : bool
+        How images are resized; see `NetworkSize`.
 
     Raises
     ------
@@ -44,13 +46,14 @@ def checked_pair(image1, image2, resize):
         raise InputError(
             f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"
         )
-    return Pair(image1, image2, NetworkSize(image1.shape[:2], resize))
+    return Pair(image1, image2, NetworkSize(image1.shape[:2], resize, half_pixel))
 
 
 def network_inputs(pairs, ctx):
     """Return the two images of pairs as the network wants them, two NDArrays (N, 3, H, W)."""
     inputs = []
     for *images, size in pairs:
+        images = [size.bytes_to_network(image) for image in images]
         # As in `centralise`; of bytes OpenCV has it exactly, and in a fraction of MXNet's time.
         mean = np.mean([cv2.mean(image)[:3] for image in images], axis=0) / 255
         mean = mx.nd.array(mean, ctx, np.float32).reshape((1, 3, 1, 1))

@@ -1,11 +1,12 @@
-"""Training losses: the endpoint error at every pyramid level (PWC-Net, section 3)."""
+"""Training losses: the endpoint error at every pyramid level (PWC-Net, section 3); two ways."""
 
 from mxnet.gluon import nn
 
-from maskflownet.network.base import LEVELS, STRIDES
+from maskflownet.network.base import FLOW_UNIT, LEVELS, STRIDES
 from maskflownet.network.layers import upsample
 
 EPSILON = 1e-8
+TINY = 1e-30  # below which a squared length counts as zero, whose root has a gradient of zero
 
 
 def endpoint_error(F, prediction, label, q=None):
@@ -84,3 +85,43 @@ class MultiscaleLoss(nn.HybridBlock):
             error = endpoint_error(F, full, label, self._q)
             total = total + weight * masked_mean(F, error, valid)
         return total
+
+
+class LevelLoss(nn.HybridBlock):
+    """Weighted sum over levels and their pixels of the endpoint error at the level's own size.
+
+    As in MMFlow: errors are in the network's unit of 20 pixels, the label is the mean over each
+    cell of the level (known or not), and a cell counts if a pixel of it is known.
+
+    Parameters
+    ----------
+    weights : sequence of float
+        For levels 6 to 2.
+    q : None
+        This loss has no robust exponent.
+
+    Inputs and output are those of `MultiscaleLoss`.
+    """
+
+    def __init__(self, weights, q=None, **kwargs):
+        super().__init__(**kwargs)
+        if q is not None:
+            raise ValueError("q: the loss by levels has no robust exponent")
+        self._weights = tuple(weights)
+
+    def hybrid_forward(self, F, label, valid, *predictions):
+        """Return the loss per sample."""
+        known = valid >= 0.5
+        total = 0
+        for level, weight, prediction in zip(LEVELS, self._weights, predictions, strict=True):
+            cell = {"kernel": (STRIDES[level],) * 2, "stride": (STRIDES[level],) * 2}
+            mean = F.Pooling(label, pool_type="avg", **cell)
+            counts = F.Pooling(known, pool_type="max", **cell)
+            difference = (prediction - mean) / FLOW_UNIT
+            squared = F.sum(F.square(difference), axis=1, keepdims=True)
+            error = F.sqrt(F.maximum(squared, TINY))
+            total = total + weight * F.sum(error * counts, axis=0, exclude=True)
+        return total
+
+
+LOSSES = {"full_size": MultiscaleLoss, "levels": LevelLoss}

@@ -36,8 +36,8 @@ class DualPyramids:
         """
         features1 = stage.features1[level]
         deformed = leaky(F, network.deform(F, level, stage.features2[level], flow))
-        volume_u = network.cost_volume(F, features1, deformed)
-        volume_v = network.cost_volume(F, features3[level], features4[level])
+        volume_u = network.cost_volume(F, level, features1, deformed)
+        volume_v = network.cost_volume(F, level, features3[level], features4[level])
         return features1, [volume_u, volume_v]
 
 
@@ -51,7 +51,7 @@ class SinglePyramid:
 
     def compare(self, F, network, level, stage, features3, features4, flow):
         """Return what `DualPyramids.compare` does, of the new pyramid alone."""
-        return features3[level], [network.cost_volume(F, features3[level], features4[level])]
+        return features3[level], [network.cost_volume(F, level, features3[level], features4[level])]
 
 
 PYRAMIDS = {"single": SinglePyramid(), "dual": DualPyramids()}
@@ -79,6 +79,8 @@ class MaskFlownet(PyramidNetwork):
         The first stage's occlusion mask, as `MaskFlownet_S` returns it; empty if it has none.
     """
 
+    max_displacement = MAX_DISPLACEMENT
+
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
         self.pyramids = PYRAMIDS[config.pyramids]
@@ -101,19 +103,15 @@ class MaskFlownet(PyramidNetwork):
     def second_images(self, F, image1, stage):
         """Return what the new pyramid sees: image 1 and image 2 warped, (N, 3 or 4, H, W) each.
 
-        The fourth channel of image 1 is zero; that of image 2 is the occlusion mask - 0.5.
+        The fourth channel of image 1 is zero; that of image 2 is the occlusion mask.
         """
         if not self.mask_channel:
             return image1, stage.warped
-        mask = F.sigmoid(self.steps.upsample(F, stage.mask, 4)) - 0.5
+        mask = self.dialect.mask_channel(F, self.steps.upsample(F, stage.mask, 4))
         return (
             F.concat(image1, F.zeros_like(mask), dim=1),
             F.concat(stage.warped, mask, dim=1),
         )
-
-    def cost_volume(self, F, features1, features2):
-        """Return the cost volume (N, 25, ...) of two feature maps, activated."""
-        return self.steps.cost_volume(F, features1, features2, MAX_DISPLACEMENT)
 
     def decode(self, F, stage, features3, features4):
         """Refine the first stage's flows from coarse to fine; return {level: (N, 2, ...)}."""

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from maskflownet.network.layers import warp
 from maskflownet.network.matching import MATCHINGS
 
 MAX_DISPLACEMENT = 4
@@ -20,7 +19,8 @@ class FirstStage(NamedTuple):
     features2 : dict
         The second features that the cascade matches with them.
     flows : dict
-        {level: (N, 2, ...)}, (y, x) order, in units of the network's `scale`.
+        {level: (N, 2, ...)}, in units of the network's `scale`; in (y, x) order, but as the
+        dialect hands it over.
     mask : Any
         (N, 1, H / 4, W / 4), the occlusion mask before its sigmoid; None without a mask.
     warped : Any
@@ -51,6 +51,8 @@ class MaskFlownet_S(PyramidNetwork):
         Empty for a network without a mask (`config.has_mask`).
     """
 
+    max_displacement = MAX_DISPLACEMENT
+
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
         self.matching = MATCHINGS[config.matching]
@@ -70,10 +72,6 @@ class MaskFlownet_S(PyramidNetwork):
             self.make_heads("pred_mask", self.mask_levels, width, channels=1)
             self.matching.make_layers(self)
 
-    def cost_volume(self, F, features1, features2):
-        """Return the cost volume (N, 81, ...) of two feature maps, activated."""
-        return self.steps.cost_volume(F, features1, features2, MAX_DISPLACEMENT)
-
     def decode(self, F, features1, features2):
         """Estimate flow and mask from coarse to fine.
 
@@ -84,7 +82,7 @@ class MaskFlownet_S(PyramidNetwork):
         mask : (N, 1, H / 4, W / 4)
             The finest mask before its sigmoid; None for a network without a mask.
         """
-        volume = self.cost_volume(F, features1[6], features2[6])
+        volume = self.cost_volume(F, 6, features1[6], features2[6])
         out = self.steps.decode_level(F, self, 6, [volume])
         flows = {6: out.flow}
         for level in LEVELS[1:]:
@@ -94,7 +92,7 @@ class MaskFlownet_S(PyramidNetwork):
             matched = self.matching.match(
                 F, self, level, features1[level], features2[level], flow_up, mask_up, feat
             )
-            volume = self.cost_volume(F, matched.features1, matched.features2)
+            volume = self.cost_volume(F, level, matched.features1, matched.features2)
             maps = [volume, features1[level], feat, flow_up]
             out = self.steps.decode_level(F, self, level, maps)
             flows[level] = flow_up + out.flow
@@ -105,9 +103,11 @@ class MaskFlownet_S(PyramidNetwork):
         """Run the network as the first stage of the cascade and return a `FirstStage`."""
         features1, features2 = self.steps.pyramids(F, self, image1, image2, "abc")
         flows, mask = self.decode(F, features1, features2)
-        # Parity: the released cascades were trained with image 1's features at levels 2 and 3.
-        features2 = {**features2, 2: features1[2], 3: features1[3]}
-        warped = warp(F, image2, self.steps.upsample(F, flows[2], 4) * self.scale)
+        features2 = self.dialect.second_features(features1, features2)
+        warped = self.dialect.warp_image(
+            F, image2, self.steps.upsample(F, flows[2], 4) * self.scale
+        )
+        flows = {level: self.dialect.handed_flow(F, flow) for level, flow in flows.items()}
         return FirstStage(features1, features2, flows, mask, warped)
 
     def hybrid_forward(self, F, image1, image2):

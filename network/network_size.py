@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import mxnet.ndarray as F
 
 from maskflownet.config.errors import InputError
@@ -38,6 +39,9 @@ class NetworkSize:
         Height and width of the image.
     network_hw : tuple of int, optional
         Multiples of 64; by default the next ones that are not smaller than the image.
+    half_pixel : bool
+        What stays in place: the corners of the image (True), as in OpenCV and MMFlow, which resize
+        the image's bytes, or the centres of its corner pixels, as in the original.
 
     Raises
     ------
@@ -45,7 +49,7 @@ class NetworkSize:
         The image or what the network shall see is larger than MXNet can count.
     """
 
-    def __init__(self, image_hw, network_hw=None):
+    def __init__(self, image_hw, network_hw=None, half_pixel=False):
         if network_hw is None:
             network_hw = tuple(-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
             _check_image(image_hw, network_hw)
@@ -58,20 +62,27 @@ class NetworkSize:
             )
         self.image_hw = tuple(image_hw)
         self.network_hw = tuple(network_hw)
+        self._half_pixel = half_pixel
+
+    def bytes_to_network(self, image):
+        """Stretch an image, uint8 (H, W, 3), where it is resized before it is centralised."""
+        if not self._half_pixel or image.shape[:2] == self.network_hw:
+            return image
+        return cv2.resize(image, self.network_hw[::-1], interpolation=cv2.INTER_LINEAR)
 
     def to_network(self, image):
         """Stretch an image (N, 3, H, W) to the network's size."""
-        return _resize(image, self.network_hw)
+        return stretch(image, self.network_hw, self._half_pixel)
 
     def flow_back(self, flow_yx):
         """Stretch (N, 2, h, w) flow to the image's size; its values grow or shrink as that does."""
         ratio = [own / seen for own, seen in zip(self.image_hw, self.network_hw, strict=True)]
         factor = F.array(ratio, ctx=flow_yx.context).reshape((1, 2, 1, 1))
-        return _resize(flow_yx, self.image_hw) * factor
+        return stretch(flow_yx, self.image_hw, self._half_pixel) * factor
 
     def mask_back(self, mask):
         """Stretch (N, 1, h, w) to the image's size."""
-        return _resize(mask, self.image_hw)
+        return stretch(mask, self.image_hw, self._half_pixel)
 
 
 def _check_image(image_hw, network_hw):
@@ -84,8 +95,10 @@ def _check_image(image_hw, network_hw):
         )
 
 
-def _resize(x, size_hw):
+def stretch(x, size_hw, half_pixel):
+    """Return NDArrays (N, C, H, W) stretched bilinearly to (height, width); see `NetworkSize`."""
     if x.shape[2:] == size_hw:
         return x
     height, width = size_hw
-    return F.contrib.BilinearResize2D(x, height=height, width=width)
+    corners = {"align_corners": not half_pixel}
+    return F.contrib.BilinearResize2D(x, height=height, width=width, **corners)

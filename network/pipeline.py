@@ -23,13 +23,14 @@ from maskflownet.network.images import (
     to_numpy,
 )
 from maskflownet.network.layers import flip_axes, upsample, warp
-from maskflownet.network.loss import MultiscaleLoss
+from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
 from maskflownet.network.memory import Room
-from maskflownet.network.network_size import NetworkSize, check_batch
+from maskflownet.network.network_size import NetworkSize, check_batch, stretch
 from maskflownet.network.scaled_start import scale_start
 from maskflownet.network.training_step import TrainingStep
+from maskflownet.network.uniform_start import uniform_start
 from maskflownet.network.worker_group import Peers
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
@@ -103,7 +104,7 @@ class Pipeline:
             parameters, "adam", settings, self.peers.store or "device", update_on_kvstore=False
         )
         self.set_learning_rate(1)
-        loss = MultiscaleLoss(config.network.mw, config.optimizer.q)
+        loss = LOSSES[config.optimizer.loss](config.network.mw, config.optimizer.q)
         self._step = TrainingStep(
             *(self.network, loss, self.trainer, self.ctx, self.peers), config.optimizer.clip_norm
         )
@@ -174,7 +175,16 @@ class Pipeline:
         plain.hybridize(False)
         scale_start(plain, *network_inputs(pairs, self.ctx[0]))
 
+    def uniform_start(self):
+        """Give what starts from nothing MMFlow's random weights; see `uniform_start`."""
+        uniform_start(self.network)
+
     # Prediction.
+
+    @property
+    def color_order(self):
+        """How the channels of all images must be ordered ("BGR"), or None: as in each dataset."""
+        return self.network.dialect.color_order
 
     def predict(self, images1, images2, batch_size=1, resize=None):
         """Estimate flow, occlusion mask and warped image for pairs of images, one by one.
@@ -215,7 +225,8 @@ class Pipeline:
             raise InputError(f"batch_size {batch_size}: expected 1 or more")
         if resize is not None:
             check_network_size(resize)
-        checked = (checked_pair(*pair, resize) for pair in pairs)
+        half_pixel = self.network.dialect.half_pixel
+        checked = (checked_pair(*pair, resize, half_pixel) for pair in pairs)
         for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
             while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
                 yield from self._predict_batch(batch, wanted)
@@ -237,10 +248,10 @@ class Pipeline:
     def _predict_share(self, pairs, ctx, wanted):
         """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
         outputs = self.predictor(*network_inputs(pairs, ctx))
-        flows = upsample(mx.nd, outputs[0][-1], FINEST_STRIDE)
+        flows = self._at_network_size(outputs[0][-1])
         # The last output is the occlusion mask, if any; the cascade's second one is not.
         mask_wanted = "mask" in wanted and outputs[-1]
-        masks = upsample(mx.nd, outputs[-1][0], FINEST_STRIDE) if mask_wanted else None
+        masks = self._at_network_size(outputs[-1][0]) if mask_wanted else None
         results = []
         for index, pair in enumerate(pairs):
             one = slice(index, index + 1)
@@ -256,6 +267,13 @@ class Pipeline:
                 )
             )
         return results
+
+    def _at_network_size(self, finest):
+        """Enlarge a prediction of the finest level, (N, C, H / 4, W / 4), to (N, C, H, W)."""
+        if self.network.dialect.half_pixel:
+            height, width = finest.shape[2:]
+            return stretch(finest, (height * FINEST_STRIDE, width * FINEST_STRIDE), half_pixel=True)
+        return upsample(mx.nd, finest, FINEST_STRIDE)
 
     def validate(
         self, images1, images2, flows, masks=None, batch_size=1, resize=None, return_type="epe"

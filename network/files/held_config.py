@@ -6,7 +6,7 @@ import re
 
 from maskflownet.config.errors import InputError
 from maskflownet.config.network import Config
-from maskflownet.network.files.parameters import read_arrays
+from maskflownet.network.files.held import read_held
 from maskflownet.network.files.variant import network_keys, network_of
 
 # Of an array that up-samples features to a level, in either form of names: (in, out, 4, 4).
@@ -23,7 +23,7 @@ def held_config(path: str | os.PathLike, base: dict[str, Config]) -> Config:
     Parameters
     ----------
     path : str or os.PathLike
-        A parameter file, structured or legacy names.
+        A parameter file; see `network.files.held.read_held`.
     base : dict of str to Config
         For each class of network, the config to begin from.
 
@@ -32,7 +32,8 @@ def held_config(path: str | os.PathLike, base: dict[str, Config]) -> Config:
     InputError, MissingDataError
         As `load_parameters`; or the file holds neither network.
     """
-    shapes = {name: array.shape for name, array in read_arrays(path).items()}
+    held = read_held(path)
+    shapes = {name: array.shape for name, array in held.arrays.items()}
     network = network_of(shapes)
     if network is None:
         raise InputError(
@@ -40,7 +41,7 @@ def held_config(path: str | os.PathLike, base: dict[str, Config]) -> Config:
             f"(first: {next(iter(shapes), 'none')})"
         )
     config = base[network]
-    keys = network_keys(shapes)
+    keys = network_keys(shapes) | {"dialect": held.dialect}
     keys["deform_bias"] = any(_DEFORM_BIAS.search(name) for name in shapes)
     found = {match["level"]: shape for name, shape in shapes.items() if (match := _upfeat(name))}
     if len(found) == len(_UPFEAT_LEVELS):

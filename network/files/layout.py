@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 LIST_MAGIC = 0x112
 ARRAY_MAGIC = 0xF993FAC9  # dense or sparse arrays, since MXNet 1.0
+NUMPY_MAGIC = 0xF993FACA  # the same, written in MXNet's NumPy mode
 DENSE = 0
 MAX_DIMENSIONS = 32
 ITEM_BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8}  # by type: float32, float64, float16, ...
@@ -24,11 +25,19 @@ class LayoutError(ValueError):
     """The bytes are not those of a whole parameter file; the message says in what way."""
 
 
-def check_layout(path: str | Path) -> None:
-    """Raise LayoutError unless `path` is a whole file of dense arrays with a name each."""
+def check_layout(path: str | Path) -> bool:
+    """Raise LayoutError unless `path` is a whole file of dense arrays with a name each.
+
+    Returns
+    -------
+    bool
+        Whether it was written in MXNet's NumPy mode (`npx.set_np()`), in which it must be read.
+    """
     path = Path(path)
     with path.open("rb") as file:
-        _Walk(file, path.stat().st_size).run()
+        walk = _Walk(file, path.stat().st_size)
+        walk.run()
+    return walk.is_numpy_mode
 
 
 class _Walk:
@@ -37,6 +46,7 @@ class _Walk:
     def __init__(self, file: BinaryIO, size: int):
         self._file = file
         self._size = size
+        self.is_numpy_mode = False
 
     def run(self):
         magic, _ = self._read("<QQ")
@@ -55,7 +65,9 @@ class _Walk:
 
     def _array(self):
         magic, storage, dimensions = self._read("<IiI")
-        if magic != ARRAY_MAGIC or storage != DENSE or dimensions > MAX_DIMENSIONS:
+        self.is_numpy_mode |= magic == NUMPY_MAGIC
+        is_known = magic in (ARRAY_MAGIC, NUMPY_MAGIC) and storage == DENSE
+        if not is_known or dimensions > MAX_DIMENSIONS:
             raise LayoutError(f"no dense array begins at byte {self._file.tell() - 12}")
         shape = self._read(f"<{dimensions}q")
         *_, kind = self._read("<iii")

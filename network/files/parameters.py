@@ -1,17 +1,16 @@
-"""Parameter files: the released checkpoints' form and ours, checked name by name.
+"""Parameter files: the released checkpoints' form, ours and the ports', checked name by name.
 
 Files written by Gluon's `save_parameters` use structured names (`conv1a.0.weight`). The released
 checkpoints use legacy names, the Gluon names without the root's prefix
-(`hybridsequential0_conv1aweight`). Both load; ours are written with structured names.
+(`hybridsequential0_conv1aweight`). Both load, and what `network.files.held` knows besides; ours are
+written with structured names.
 """
-
-import os
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 
-from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.config.errors import InputError
+from maskflownet.network.files.held import MMFLOW_MARK, read_held
 from maskflownet.network.files.layout import LayoutError, check_layout
 from maskflownet.network.files.variant import network_keys, network_of
 from maskflownet.whole_file import whole_file
@@ -25,23 +24,25 @@ def load_parameters(network, path):
     network : HybridBlock
         Initialised; a `MaskFlownet_S` or `MaskFlownet`.
     path : str or os.PathLike
-        Structured or legacy names.
+        MXNet's or PyTorch's; see `network.files.held.read_held`.
 
     Raises
     ------
     InputError
         In one line: the file is no parameter file or cut short, holds another network, lacks an
-        array, has one too many or one of another shape, or holds other than finite floats.
+        array, has one too many or one of another shape, is of the other dialect, or holds others
+        than finite floats.
     MissingDataError
         There is no such file.
     """
-    arrays = read_arrays(path)
+    held = read_held(path)
     parameters = network._collect_params_with_prefix()
-    arrays = _with_structured_names(arrays, network, parameters)
+    arrays = _with_structured_names(held.arrays, network, parameters)
+    _check_dialect(path, network, held)
     _check(path, network, parameters, arrays)
     _check_values(path, arrays)
     for name, parameter in parameters.items():
-        parameter.set_data(arrays[name].astype(parameter.dtype))
+        parameter.set_data(_as_ndarray(arrays[name], parameter.dtype))
 
 
 def save_parameters(network, path):
@@ -60,7 +61,7 @@ def save_parameters(network, path):
     """
     with whole_file(path) as part:
         try:
-            network.save_parameters(str(part))
+            mx.nd.save(str(part), _arrays_to_save(network))
             # MXNet says nothing where the last bytes fail to reach a full disk.
             check_layout(part)
         except (LayoutError, mx.base.MXNetError) as error:
@@ -70,37 +71,20 @@ def save_parameters(network, path):
             ) from error
 
 
-def read_arrays(path):
-    """Return the arrays of a parameter file under the names that it has.
+def _arrays_to_save(network):
+    """Return the network's arrays by structured names, marked where the dialect is MMFlow's."""
+    arrays = {
+        name: parameter.data(parameter.list_ctx()[0]).as_in_context(mx.cpu())
+        for name, parameter in network._collect_params_with_prefix().items()
+    }
+    return arrays if network.dialect.name == "original" else arrays | {MMFLOW_MARK: mx.nd.zeros(1)}
 
-    Parameters
-    ----------
-    path : str or os.PathLike
 
-    Returns
-    -------
-    dict of str to mxnet.nd.NDArray
-
-    Raises
-    ------
-    InputError, MissingDataError
-        As `load_parameters`.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingDataError(f"{path}: there is no such parameter file")
-    try:
-        check_layout(path)
-        arrays = mx.nd.load(os.fspath(path))
-    except (LayoutError, mx.base.MXNetError, UnicodeDecodeError) as error:
-        reason = error if isinstance(error, LayoutError) else "MXNet cannot read it"
-        raise InputError(
-            f"{path}: expected an MXNet parameter file, got {path.stat().st_size} bytes that are "
-            f"none: {reason}; copy or download it again"
-        ) from error
-    if not isinstance(arrays, dict):
-        raise InputError(f"{path}: expected named arrays, got {len(arrays)} without names")
-    return arrays
+def _as_ndarray(array, dtype):
+    """Return an array of a file, whichever library read it, as an NDArray of that type."""
+    if isinstance(array, mx.nd.NDArray):
+        return array.astype(dtype)
+    return mx.nd.array(np.asarray(array), mx.cpu(), dtype)
 
 
 def _with_structured_names(arrays, network, parameters):
@@ -117,7 +101,7 @@ def held_network(path):
     InputError, MissingDataError
         As `load_parameters`.
     """
-    return network_of(read_arrays(path))
+    return network_of(read_held(path).arrays)
 
 
 def _check(path, network, parameters, arrays):
@@ -135,7 +119,8 @@ def _check(path, network, parameters, arrays):
     if missing and held not in (wanted, None):
         raise InputError(
             f"{path}: holds a {held}, but the configuration is of a {wanted}; "
-            f"use a configuration of class {held}, such as {held}.yaml"
+            f"use a configuration of class {held}, such as "
+            f"{fitting_config(held, network.dialect.name)}"
         )
     if held == wanted:
         _check_variant(path, wanted, parameters, arrays)
@@ -159,7 +144,7 @@ def _check(path, network, parameters, arrays):
 def _check_values(path, arrays):
     """Raise InputError unless all values are floats and finite: no flow comes of others."""
     for name, array in arrays.items():
-        values = array.asnumpy()
+        values = array.asnumpy() if isinstance(array, mx.nd.NDArray) else array
         if values.dtype.kind != "f":
             raise InputError(
                 f"{path}: {name}: expected floats, got {values.dtype}; were they made smaller for "
@@ -170,6 +155,21 @@ def _check_values(path, arrays):
                 f"{path}: {name}: expected finite numbers, got NaN or infinity; the training that "
                 "wrote it had lost its loss: use an earlier checkpoint"
             )
+
+
+def _check_dialect(path, network, held):
+    """Raise InputError where the weights were trained in another dialect than the network's."""
+    wanted, name = network.dialect.name, network_of(held.arrays)
+    if name is not None and held.dialect != wanted:
+        raise InputError(
+            f"{path}: holds a {name} of network.dialect {held.dialect}, but the configuration has "
+            f"{wanted}; use one of that dialect, such as {fitting_config(name, held.dialect)}"
+        )
+
+
+def fitting_config(name, dialect):
+    """Return a config of a network and dialect."""
+    return f"mmflow/{name}_things3d.yaml" if dialect == "mmflow" else f"{name}.yaml"
 
 
 def _check_variant(path, network, parameters, arrays):

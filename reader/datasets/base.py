@@ -41,7 +41,7 @@ class FlowDataset(ABC):
         The first file that the published dataset has and that is not there.
     """
 
-    color_order: ClassVar[str] = "BGR"
+    color_order: str = "BGR"
     sets: ClassVar[Parts] = {"": ("all", {})}
     evaluations: ClassVar[Parts] = {}
     names: Sequence[str]

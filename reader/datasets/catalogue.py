@@ -77,16 +77,16 @@ def make_dataset(config: DatasetConfig, split: str, paths: Paths | None = None) 
     if split == "train" and config.train_all:
         split = "all"
     dataset = dataset_class(config.dataset).from_config(config, split, paths)
-    mixed_in = config.kitti + config.hd1k
-    if validating or not mixed_in:
-        return dataset
+    mixed_in = 0 if validating else config.kitti + config.hd1k
     parts = [(dataset, config.batch - mixed_in)]
-    if config.kitti:
+    if mixed_in and config.kitti:
         parts.append((Kitti(paths, split, (2015,), "occ", config.resize_shape), config.kitti))
-    if config.hd1k:
+    if mixed_in and config.hd1k:
         # Nothing is validated on HD1K here, so nothing of it need be held out.
         parts.append((HD1K(paths, "all", config.resize_shape), config.hd1k))
-    return Mixture(parts)
+    for part, _ in parts:
+        part.color_order = config.color_order or part.color_order
+    return Mixture(parts) if mixed_in else dataset
 
 
 def published_sets() -> dict[str, PublishedSet]:

@@ -117,6 +117,8 @@ def _predict_set(pipe, test_set: UnlabelledSet, folder, batch_size, resize) -> b
         return True
     if not test_set.is_complete:
         logger.warning("%s: %s; there will be no archive", test_set.name, _what_is_there(test_set))
+    if pipe.color_order:
+        test_set.color_order = pipe.color_order
     files = {pair: own_folder / submission.member(pair.name) for pair in test_set.pairs}
     _predict_pairs(pipe, test_set, files, batch_size, resize)
     if not test_set.is_complete:

@@ -108,6 +108,8 @@ def validate(
     figures = {}
     try:
         for name, dataset in sets:
+            if pipe.color_order:
+                dataset.color_order = pipe.color_order
             indices = range(0, len(dataset), shard)[: DEBUG_PAIRS if debug else None]
             names = dataset.names
             keys = {index: (type(dataset), names[index]) for index in indices}

@@ -19,6 +19,7 @@ from maskflownet.tasks.runs.best import BEST, best_path, is_best, read_best
 from maskflownet.tasks.runs.released import find_released
 
 SUFFIX = ".params"
+PORT_SUFFIXES = (".pth", ".ckpt")  # of the ports to PyTorch
 STATES_SUFFIX = ".states"
 KEPT = 3  # checkpoints of a run
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
@@ -66,7 +67,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     MissingDataError
         Nothing fits: the message lists what is there, or how to fetch a released checkpoint.
     """
-    if text.endswith(SUFFIX) or Path(text).is_file():
+    if text.endswith((SUFFIX, *PORT_SUFFIXES)) or Path(text).is_file():
         return _by_path(Path(text))
     prefix, _, steps = text.partition(":")
     if steps == BEST:

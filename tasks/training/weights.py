@@ -15,10 +15,14 @@ START_PAIRS = 16  # that tell how to scale random weights, where the dataset con
 
 
 def make_pipeline(plan: RunPlan, peers: Peers | None = None) -> Pipeline:
-    """Return a pipeline with fresh weights drawn from the seed, its first stage frozen if any."""
+    """Return a pipeline with fresh weights drawn from the seed.
+
+    A first stage is frozen unless the config says otherwise.
+    """
     seed_generators(plan.record.seed % 2**32)  # NumPy refuses what is larger
     pipe = get_pipeline(plan.network, list(plan.contexts), plan.config, peers, plan.kernels)
-    if plan.config.network.is_cascade:
+    network, optimizer = plan.config.network, plan.config.optimizer
+    if network.is_cascade and not optimizer.train_first_stage:
         pipe.fix_head()
     return pipe
 
@@ -42,7 +46,7 @@ def seed_generators(seed: int) -> None:
 def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData) -> None:
     """Give a fresh pipeline the weights that a run begins or goes on with.
 
-    Those that come from nothing are scaled where the dataset config says `start: scaled`.
+    Those that come from nothing are as `optimizer.start` of the dataset config says.
 
     Parameters
     ----------
@@ -56,8 +60,12 @@ def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData) -> None:
     InputError
         The checkpoint does not fit the network.
     """
-    if load_weights(pipe, origin) and data.config.optimizer.start == "scaled":
-        scale_start(pipe, data)
+    if load_weights(pipe, origin):
+        start = data.config.optimizer.start
+        if start == "scaled":
+            scale_start(pipe, data)
+        elif start == "uniform":
+            pipe.uniform_start()
 
 
 def load_weights(pipe: Pipeline, origin: Origin) -> bool:

@@ -54,14 +54,20 @@ def test_recipes(name, dataset, batch, orig, target):
     assert config.optimizer.learning_rate is None
 
 
-def test_mmflow_differs_in_crop_batch_and_what_is_read():
-    theirs, ours = load_dataset_config("mmflow/chairs"), load_dataset_config("chairs")
-    assert (theirs.target_shape, theirs.batch) == ((384, 448), 8)
-    assert replace(theirs, path=ours.path, target_shape=ours.target_shape) == ours
-    theirs, ours = load_dataset_config("mmflow/things3d"), load_dataset_config("things3d")
-    assert (theirs.target_shape, theirs.batch, theirs.sub_type) == ((384, 768), 8, "clean")
-    assert (theirs.cameras, theirs.directions) == (("left",), ("into_future",))
-    assert (theirs.geometry, theirs.color) == (ours.geometry, ours.color)
+def test_mmflow_augments_both_datasets_alike_in_its_own_way():
+    chairs, cascade, things = (
+        load_dataset_config(f"mmflow/{name}") for name in ("chairs", "chairs_cascade", "things3d")
+    )
+    for config in (chairs, cascade, things):
+        assert (config.batch, config.color_order, config.optimizer.start) == (8, "BGR", "uniform")
+        assert config.affine == chairs.affine and config.jitter == chairs.jitter
+    assert chairs.affine.zoom == (1, 1.5) and chairs.jitter.gamma == (0.7, 1.5)
+    assert chairs.target_shape == cascade.target_shape == (384, 448)
+    assert (things.target_shape, things.sub_type) == ((384, 768), "clean")
+    assert (things.cameras, things.directions) == (("left",), ("into_future",))
+    steps = [config.checkpoint_steps for config in (chairs, cascade, things)]
+    assert steps == [100_000, 50_000, 50_000]
+    assert replace(cascade, **vars(chairs)) == chairs
 
 
 def test_the_mixture():
@@ -100,8 +106,9 @@ def test_generated_scenes():
 
 @pytest.mark.parametrize("name", names_in_config("dataset"))
 def test_every_recipe_begins_as_the_original_does(name):
-    """Only this project's own trainings on generated scenes do not."""
-    wanted = "scaled" if name in ("train_demo/1_short", "ablation/scenes") else "reference"
+    """Only MMFlow's and this project's own trainings on generated scenes do not."""
+    wanted = "uniform" if name.startswith("mmflow/") else "reference"
+    wanted = "scaled" if name in ("train_demo/1_short", "ablation/scenes") else wanted
     assert load_dataset_config(name).optimizer.start == wanted
 
 
@@ -209,7 +216,7 @@ def test_can_be_sent_to_a_worker():
         ),
         (
             "dataset: chairs\noptimizer: {start: fast}\n",
-            "optimizer.start: expected one of reference, scaled, got 'fast'",
+            "optimizer.start: expected one of reference, scaled, uniform, got 'fast'",
         ),
         ("dataset: list\ntrain_list: ~nosuchuser/x\n", "train_list: expected a path, got '~nosuch"),
         (

@@ -73,6 +73,7 @@ def test_recipes(name, network, thousands, q, wd):
 @pytest.mark.parametrize(
     ("name", "network", "thousands", "weight_decay"),
     [
+        ("MaskFlownet_S_chairs", "MaskFlownet_S", S, 0),
         ("MaskFlownet_S_things3d", "MaskFlownet_S", S_MMFLOW, 0),
         ("MaskFlownet_chairs", "MaskFlownet", CASCADE, 4e-4),
         ("MaskFlownet_things3d", "MaskFlownet", FT, 4e-4),
@@ -81,9 +82,12 @@ def test_recipes(name, network, thousands, q, wd):
 def test_recipes_of_mmflow(name, network, thousands, weight_decay):
     config = load_config(f"mmflow/{name}")
     assert config.name == name
-    assert config.network == load_config(network).network
+    assert (config.network.class_name, config.network.dialect) == (network, "mmflow")
+    assert config.network.mw == load_config(network).network.mw[::-1]
     assert config.optimizer.learning_rate == tuple((1000 * k, rate) for k, rate in thousands)
     assert config.optimizer.weight_decay == weight_decay
+    assert config.optimizer.loss == "levels"
+    assert config.optimizer.train_first_stage == (network == "MaskFlownet")
     assert (config.optimizer.q, config.optimizer.wd) == (None, None)
 
 
@@ -171,7 +175,7 @@ def test_unknown_keys_name_the_closest(tmp_path):
     assert text == (
         "FILE: network.flow_mutliplier is an unknown key; did you mean flow_multiplier? "
         "valid here: class, flow_multiplier, deform_bias, upfeat_ch, mw, matching, pyramids, "
-        "mask_channel"
+        "mask_channel, dialect"
     )
     assert "valid here: network, optimizer" in message(tmp_path, GOOD + "1: 2\n")
 

@@ -206,7 +206,7 @@ def test_one_pyramid_compares_its_own_features_alone():
         mx.nd, network, LEVEL, None, features3, features4, None
     )
     assert image1_features is features3[LEVEL]
-    assert_same(volume, network.cost_volume(mx.nd, features3[LEVEL], features4[LEVEL]))
+    assert_same(volume, network.cost_volume(mx.nd, LEVEL, features3[LEVEL], features4[LEVEL]))
 
 
 @pytest.mark.parametrize("variant", ["cascade-dual", "cascade-dual-mask"])

@@ -32,6 +32,8 @@ KITTI_SIZES = [(5, 9), (6, 8), (5, 9)]
 class Seeing:
     """A pipeline whose flow is the first image's first pixel: channel 0 as u, channel 2 as v."""
 
+    color_order = None
+
     def __init__(self, stop_after=None):
         self.config = load_config("MaskFlownet_S")
         self.stop_after = stop_after

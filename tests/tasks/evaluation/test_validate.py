@@ -17,6 +17,8 @@ from maskflownet.tasks.runs.checkpoints import Checkpoint
 class Still:
     """A pipeline that estimates no motion, and a mask if it is given the mask of one row."""
 
+    color_order = None
+
     def __init__(self, flow=0.0, mask=None):
         self.flow = flow
         self.mask = mask

@@ -1,0 +1,98 @@
+"""What a parameter file holds, whichever program wrote it: its arrays by our or legacy names.
+
+Known are the forms in which MXNet saves parameters, and PyTorch's (`network.files.torch_file`).
+What a file is shows in its first bytes and in the names of its arrays, not in the file's name.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mxnet as mx
+
+from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.network.files.layout import LayoutError, check_layout
+from maskflownet.network.files.ports import is_of_mmflow, with_our_names
+from maskflownet.network.files.torch_file import is_torch_file, read_torch_file
+
+# An array without meaning that our files of a network of MMFlow's dialect have besides: without it
+# weights of the one dialect would pass for those of the other. (Weights that MMFlow itself saved
+# are told by their names.)
+MMFLOW_MARK = "network.dialect.mmflow"
+# What `export` and Module put in front of all names, and the layer that shows where a name without
+# the root's own prefix begins: of a cascade, and of a MaskFlownet_S.
+_KIND = re.compile(r"(arg|aux):")
+_FIRST_LAYERS = ("hybridsequential0_conv1xweight", "hybridsequential0_conv1aweight")
+
+
+class Held(NamedTuple):
+    """The arrays of a file.
+
+    Attributes
+    ----------
+    arrays : dict
+        {name: NDArray or numpy.ndarray}: structured or legacy names where the file is of a network
+        of this project, of the original or of one of their ports; else as in the file.
+    dialect : str
+        Of `config.NetworkConfig.dialect`.
+    """
+
+    arrays: dict[str, Any]
+    dialect: str
+
+
+def read_held(path: str | os.PathLike) -> Held:
+    """Read a parameter file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Raises
+    ------
+    InputError
+        In one line: it is none, is damaged, or (PyTorch's) would need more than arrays.
+    MissingDataError
+        There is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(f"{path}: there is no such parameter file")
+    if is_torch_file(path):
+        arrays = read_torch_file(path)
+        return Held(with_our_names(arrays), "mmflow" if is_of_mmflow(arrays) else "original")
+    arrays = _without_prefixes(_read_mxnet(path))
+    is_marked = arrays.pop(MMFLOW_MARK, None) is not None
+    return Held(arrays, "mmflow" if is_marked else "original")
+
+
+def _read_mxnet(path):
+    try:
+        # Files that were written in NumPy's mode are read in it alone.
+        with mx.util.np_shape(check_layout(path)):
+            arrays = mx.nd.load(os.fspath(path))
+    except (LayoutError, mx.base.MXNetError, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, LayoutError) else "MXNet cannot read it"
+        raise InputError(
+            f"{path}: expected an MXNet parameter file or a PyTorch checkpoint, got "
+            f"{path.stat().st_size} bytes that are none: {reason}; copy or download it again"
+        ) from error
+    if not isinstance(arrays, dict):
+        raise InputError(f"{path}: expected named arrays, got {len(arrays)} without names")
+    return arrays
+
+
+def _without_prefixes(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what MXNet puts in front of names unless `save_parameters` writes the file.
+
+    `collect_params().save()` keeps the prefix of the network itself, such as "maskflownet_s0_" (so
+    a MaskFlownet_S looks like a cascade's first stage); `export()` puts "arg:" before that.
+    """
+    named = {_KIND.sub("", name, count=1): array for name, array in arrays.items()}
+    for layer in _FIRST_LAYERS:
+        root = next((name.removesuffix(layer) for name in named if name.endswith(layer)), None)
+        if root is not None and all(name.startswith(root) for name in named):
+            return {name.removeprefix(root): array for name, array in named.items()}
+    return named
