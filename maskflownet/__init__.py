@@ -14,8 +14,9 @@ __version__ = "1.0.0"
 _FACE = {
     "InputError": "maskflownet.config",
     "Pipeline": "maskflownet.network",
-    "backward_flow": "maskflownet.tasks.prediction.estimate",
+    "estimate_both_ways": "maskflownet.tasks.prediction.estimate",
     "estimate_flow": "maskflownet.tasks.prediction.estimate",
+    "estimate_sequence": "maskflownet.tasks.prediction.estimate",
     "export": "maskflownet.exporting",
     "flow_to_color": "maskflownet.output",
     "get_pipeline": "maskflownet.network",
