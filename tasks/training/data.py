@@ -50,8 +50,7 @@ def open_data(plan: RunPlan) -> TrainingData:
     """
     config = plan.dataset
     training_set = make_dataset(config, "train")
-    if config.dataset != "synthetic":  # whose sizes stand in the config
-        check_sizes(training_set, config)
+    check_sizes(training_set, config)
     loader = Loader(
         training_set,
         plan.record.batch,
@@ -66,13 +65,22 @@ def open_data(plan: RunPlan) -> TrainingData:
 
 
 def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
-    """Warn of pairs that are smaller than the crop, going by a few of them.
+    """Warn of pairs that are smaller than the crop, going by a few of them, and of magnified ones.
 
     Raises
     ------
     InputError
         All of those few are smaller, or cannot be read.
     """
+    crop, seen = config.orig_shape, config.target_shape
+    if seen[0] > crop[0] or seen[1] > crop[1]:
+        logger.warning(
+            "%s: target_shape, %s, is larger than orig_shape, %s (height, width): all pairs are "
+            "magnified, and their motion with them",
+            *(config.path, list(seen), list(crop)),
+        )
+    if config.dataset == "synthetic":  # whose size stands in the config
+        return
     sizes, error = [], None
     for index in range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT)):
         try:
@@ -81,7 +89,6 @@ def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
             error = unreadable
     if error is not None and not sizes:
         raise error
-    crop = config.orig_shape
     too_small = [size for size in sizes if size[0] < crop[0] or size[1] < crop[1]]
     if not too_small:
         return

@@ -8,6 +8,8 @@ from training_helpers import FakeLoader, fake_run, plan_of
 
 from maskflownet.augmentation import Augmentation
 from maskflownet.config import InputError, MissingDataError
+from maskflownet.reader.flow_files import write_flo
+from maskflownet.reader.images import write_image
 from maskflownet.tasks.training.data import augmented_batches, open_data
 
 SEED = 5
@@ -81,10 +83,10 @@ def test_a_missing_validation_part_is_told_and_training_goes_on(tmp_path, monkey
     with pytest.raises(MissingDataError, match="chairs"):
         open_data(plan)
     (tmp_path / "FlyingChairs_train_val.txt").write_text("1\n")
-    for name in ("img1.ppm", "img2.ppm", "flow.flo"):
-        path = tmp_path / "data" / f"00001_{name}"
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
+    image = np.zeros((384, 512, 3), np.uint8)
+    for name in ("img1.ppm", "img2.ppm"):
+        write_image(tmp_path / "data" / f"00001_{name}", image)
+    write_flo(tmp_path / "data/00001_flow.flo", np.zeros((384, 512, 2), np.float32))
     data = open_data(plan)
     assert len(data.training_set) == 1 and data.validation_set is None
     (message,) = caplog.messages

@@ -102,6 +102,13 @@ def test_images_that_are_all_smaller_than_the_crop(tmp_path):
         open_data(plan)
 
 
+@pytest.mark.parametrize(("target", "warned"), [([64, 64], False), ([64, 128], True)])
+def test_a_network_size_beyond_the_crop(tmp_path, caplog, target, warned):
+    open_data(plan_of(write_dataset(tmp_path, target_shape=target)))
+    told = "is larger than orig_shape, [64, 96] (height, width): all pairs are magnified"
+    assert (told in caplog.text) == warned
+
+
 def test_pairs_none_of_which_can_be_read(tmp_path):
     plan = pairs_of(tmp_path, *[(64, 96)] * 3)
     for number in range(2):
