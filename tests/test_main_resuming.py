@@ -19,7 +19,7 @@ from processes import assert_all_ended
 
 from maskflownet.main import main
 from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint
-from maskflownet.tasks.training import start
+from maskflownet.tasks.training import plan as planning
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = 3
@@ -192,7 +192,7 @@ def test_a_released_checkpoint_continues_with_its_log(root, capsys):
 
 
 def test_two_devices_and_parts_train_as_one_device_at_once(whole, root, monkeypatch):
-    monkeypatch.setattr(start, "devices", lambda ids: [mx.cpu(number) for number in ids or [0]])
+    monkeypatch.setattr(planning, "devices", lambda ids: [mx.cpu(number) for number in ids or [0]])
     folder, _ = whole
     for name, flags in {"two": ["-g", "0,1"], "parts": ["--micro_batch", 1]}.items():
         own = root / name

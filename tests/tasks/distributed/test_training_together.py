@@ -299,8 +299,8 @@ def test_a_worker_may_have_several_devices(root, start, whole):
         root,
         """
         import mxnet as mx
-        from maskflownet.tasks.training import start
-        start.devices = lambda ids: [mx.cpu(number) for number in ids]
+        from maskflownet.tasks.training import plan
+        plan.devices = lambda ids: [mx.cpu(number) for number in ids]
         argv += ["-g", "0,1"]
         """,
     )
