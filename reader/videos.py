@@ -13,7 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from maskflownet.config.errors import InputError
-from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, describe_start, open_input
+from maskflownet.reader.formats.common import (
+    COPY_AGAIN,
+    MAX_PIXELS,
+    bad_file,
+    describe_start,
+    open_input,
+)
 
 PATIENCE_S = 60  # how long a decoder may be at one packet
 _LOOK_S = 1.0
@@ -88,6 +94,10 @@ class Video:
             got = f"{describe_start(head)} ({answer['reason']})"
             raise bad_file(path, expected, got, remedy)
         self._survey = answer
+        height, width = answer["size_hw"]
+        if height * width > MAX_PIXELS:
+            got = f"{width}x{height}"
+            raise bad_file(path, f"{MAX_PIXELS // 2**20} megapixels at most", got, "scale it down")
         self._tick = Fraction(*answer["time_base"])
         self.rate = Fraction(*answer["rate"]) if answer["rate"] else None
         self.size_hw = tuple(answer["size_hw"])
@@ -157,7 +167,9 @@ class Video:
         clock = _Clock(self._ticks, self._tick, self._first, self._survey)
         with _Process(self.path, request) as process:
             index, damaged = 0, False
-            while (answer := process.next(f"frame {index}"))["kind"] not in ("end", "bad"):
+            while (answer := process.next(f"frame {index}"))["kind"] != "end":
+                if answer["kind"] == "bad":
+                    raise InputError(f"{self.path}, frame {index}: {answer['reason']}; {_DAMAGED}")
                 time, missing = clock.next(answer["pts"])
                 image = process.picture(answer["shape"]) if "shape" in answer else None
                 # Near damage times are not in order, and there are no pairs anyway.

@@ -370,6 +370,19 @@ def test_missing(tmp_path):
         Video(tmp_path)
 
 
+def test_a_file_that_is_replaced_meanwhile_is_no_short_video(tmp_path):
+    video = Video(make_video(tmp_path / "a.mp4"))
+    video.path.write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"a\.mp4, frame 0: Invalid data"):
+        list(video.frames())
+
+
+def test_pictures_that_are_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(videos, "MAX_PIXELS", 2**12)
+    with pytest.raises(InputError, match="96x64"):
+        Video(make_video(tmp_path / "a.mp4", range(3)))
+
+
 # --- the decoder's process ------------------------------------------------------------------------
 
 HANGS = """
