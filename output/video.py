@@ -212,7 +212,7 @@ def _to_yuv(image):
         dst_colorspace=Colorspace.SMPTE170M,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
-        interpolation=Interpolation.BICUBIC,
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
     )
 
 

@@ -23,6 +23,7 @@ from video_files import (
 )
 
 from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.output.video import write_video
 from maskflownet.reader import videos
 from maskflownet.reader.videos import Video
 
@@ -73,6 +74,15 @@ def test_colours_are_those_of_the_tagged_matrix(tmp_path, colorspace):
     path = make_video(tmp_path / "a.mp4", range(3), colorspace=colorspace)
     for index, frame in enumerate(frames_of(path)):
         assert difference(frame.image, index) < 4
+
+
+def test_greys_are_exact(tmp_path):
+    path = tmp_path / "a.mp4"
+    greys = np.repeat(np.arange(0, 256, dtype=np.uint8)[None, :, None], 64, axis=0)
+    greys = np.repeat(greys, 3, axis=2)
+    write_video(path, [greys] * 3, 10)
+    for frame in frames_of(path):
+        assert np.abs(frame.image.astype(int) - greys).max() <= 2
 
 
 def test_unwanted_frames_come_without_an_image(tmp_path):

@@ -49,9 +49,11 @@ class FakePipe:
 
     def __init__(self, fail_after=None):
         self.shown = []
+        self.resized = []
         self._fail_after = fail_after
 
     def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
+        self.resized.append(resize)
         for image1, image2 in pairs:
             if len(self.shown) == self._fail_after:
                 raise KeyboardInterrupt

@@ -3,7 +3,9 @@
 import dataclasses
 import threading
 import tracemalloc
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -17,15 +19,18 @@ from prediction_helpers import (
     numbers_in,
     video_of,
 )
+from video_files import SIZE_HW as SMALL_HW
+from video_files import break_packet, make_video
 
 from maskflownet.config.errors import InputError
 from maskflownet.output import draw_arrows, flow_to_color
-from maskflownet.reader.flow_files import read_kitti_png, read_npy, write_flo
+from maskflownet.reader.flow_files import read_flo, read_kitti_png, read_npy, write_flo
 from maskflownet.reader.images import read_image
 from maskflownet.reader.videos import Video
 from maskflownet.tasks.prediction import Job, run
 from maskflownet.tasks.prediction.files import ENDINGS
-from maskflownet.tasks.prediction.inputs import folder_frames, one_pair, video_frames
+from maskflownet.tasks.prediction.inputs import folder_frames, listed_pairs, one_pair, video_frames
+from maskflownet.tasks.prediction.job import smaller_size
 
 pytestmark = pytest.mark.usefixtures("info_logged")
 
@@ -50,7 +55,7 @@ def test_every_kind_of_result(frames, out):
     mask = cv2.imread(f"{name}_mask.png", cv2.IMREAD_UNCHANGED)
     assert mask.shape == SIZE_HW and (mask == 51).all()
     np.testing.assert_array_equal(read_image(f"{name}_warped.png"), frame(10))
-    arrows = draw_arrows(frame(9), flow)
+    arrows = draw_arrows(frame(9), flow, longest=np.hypot(11, 12))
     np.testing.assert_array_equal(read_image(f"{name}_arrows.png"), arrows)
 
 
@@ -158,6 +163,107 @@ def test_input_and_flow_side_by_side(tmp_path, frames):
     assert pictures[1].shape == (16, 48, 3)
     assert np.abs(pictures[1][4:12, 28:].astype(int) - flow_to_color(flow, 30.0)).max() <= 6
     assert np.abs(pictures[1][4:12, :20].astype(int) - (9, 120, 200)).max() <= 6
+
+
+def test_a_video_keeps_the_times_of_its_frames(tmp_path):
+    times = [0, 20, 45, 300, 320, 325, 600]
+    source = make_video(tmp_path / "in.mp4", range(7), times=times, tick=Fraction(1, 600))
+    for name, rate in (("own.mp4", None), ("own.webm", None), ("ten.mp4", 10)):
+        job = Job(video_frames(source, 1), files_in(tmp_path / name), rate=rate)
+        assert run(FakePipe(), job) == 0
+    own = [Fraction(time, 600) for time in times[:6]]
+    for name, expected in (("own.mp4", own), ("own.webm", own), ("ten.mp4", range(6))):
+        shown = [frame.time for frame in Video(tmp_path / name).frames()]
+        expected = [Fraction(time, 10) for time in expected] if name == "ten.mp4" else expected
+        assert shown == pytest.approx(expected, abs=1e-3)
+    with av.open(str(tmp_path / "own.mp4")) as file:
+        assert file.duration == 1_000_000  # up to when the last frame is shown
+
+
+def test_a_pair_that_is_left_out_does_not_move_the_others(tmp_path):
+    source = break_packet(make_video(tmp_path / "in.mp4", range(18), gop=6, b_frames=0), 8)
+    assert run(FakePipe(), Job(video_frames(source, 1), files_in(tmp_path / "out.mp4"))) == 1
+    shown = [frame.time for frame in Video(tmp_path / "out.mp4").frames()]
+    assert shown == [Fraction(n, 10) for n in (*range(7), *range(12, 17))]
+
+
+def test_pixels_that_are_not_square_keep_their_shape(tmp_path):
+    source = make_video(tmp_path / "in.mp4", range(3), aspect=Fraction(16, 15))
+    assert run(FakePipe(), Job(video_frames(source, 1), files_in(tmp_path / "out.mp4"))) == 0
+    result = Video(tmp_path / "out.mp4")
+    assert (result.size_hw, result.pixel_aspect) == (SMALL_HW, Fraction(16, 15))
+
+
+@pytest.mark.parametrize("kind", ["arrows", "mask", "warped"])
+def test_what_a_video_can_show(tmp_path, kind):
+    source = video_of(tmp_path / "in.mp4", range(1, 5))
+    files = files_in(tmp_path / "out.mkv", video_of=kind)
+    assert run(FakePipe(), Job(video_frames(source, 1), files)) == 0
+    assert listing(tmp_path) == ["in.mp4", "out.mkv"]
+    images = [frame.image.astype(int) for frame in Video(tmp_path / "out.mkv").frames()]
+    inputs = [frame.image.astype(int) for frame in Video(source).frames()]
+    assert len(images) == 3
+    for number, image in enumerate(images):
+        if kind == "mask":
+            assert np.abs(image - 51).max() <= 3
+        elif kind == "warped":
+            assert np.abs(image - inputs[number + 1]).max() <= 4
+        else:
+            assert np.median(np.abs(image - inputs[number])) <= 4
+            assert np.abs(image - inputs[number]).max() > 100
+
+
+def test_the_first_frame_of_a_section_is_number_zero(tmp_path, out):
+    source = video_of(tmp_path / "in.mp4", range(1, 8))
+    pipe = FakePipe()
+    inputs = video_frames(source, 1, start=0.3, duration=0.3)
+    assert run(pipe, Job(inputs, files_in(out, "flo"))) == 0
+    assert sorted(flow_numbers(out)) == ["000000", "000001"]
+    assert [round(first / 20) for first, _ in pipe.shown] == [4, 5]
+    with pytest.raises(InputError, match=r"section"):
+        run(pipe, Job(video_frames(source, 1, start=0.2), files_in(out, "flo")))
+
+
+# --- what the network sees, and what is made of its mask ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "max_side", "expected"),
+    [
+        ((1080, 1920), 960, (512, 960)),
+        ((1920, 1080), 960, (960, 512)),
+        ((1080, 1920), 1000, (576, 960)),
+        ((1080, 1920), 1920, None),
+        ((200, 4000), 256, (64, 256)),
+        ((500, 500), 100, (64, 64)),
+    ],
+)
+def test_the_size_for_a_longest_side(size_hw, max_side, expected):
+    assert smaller_size(size_hw, max_side) == expected
+
+
+def test_each_size_of_image_is_scaled_for_itself(tmp_path, out):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, size_hw in enumerate(
+        [(64, 256), (64, 256), (256, 64), (256, 64), (32, 32), (32, 32)]
+    ):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((*size_hw, 3), number, np.uint8))
+    (tmp_path / "list").write_text(
+        "".join(f"frames/{n}.png frames/{n + 1}.png\n" for n in (0, 2, 4))
+    )
+    pipe = FakePipe()
+    job = Job(listed_pairs(tmp_path / "list"), files_in(out, "flo"), max_side=128)
+    assert run(pipe, job) == 0
+    assert pipe.resized == [(64, 128), (128, 64), None]
+    assert read_flo(out / "2.flo").shape == (256, 64, 2)
+
+
+@pytest.mark.parametrize(("threshold", "grey"), [(0.1, 255), (0.2, 255), (0.3, 0)])
+def test_a_mask_in_black_and_white(frames, out, threshold, grey):
+    job = Job(folder_frames(frames, 1), files_in(out, "mask"), mask_threshold=threshold)
+    assert run(FakePipe(), job) == 0
+    assert (read_image(out / "frame_8_mask.png") == grey).all()
 
 
 def test_a_video_beside_the_files_of_a_folder(tmp_path, frames, out):
