@@ -233,7 +233,9 @@ def _completed(path, mapping, seen):
     else:
         if not isinstance(base, str):
             raise Where(path).below("base").wrong("the name of a dataset config", base)
-        base_path, base_mapping = read_config(base, "dataset")
+        # "./other.yaml" lies beside this file, wherever the command is run from.
+        beside = path.resolve().parent / base if base.startswith(".") else base
+        base_path, base_mapping = read_config(beside, "dataset")
     if base_path in seen:
         raise Where(path).below("base").wrong("a file that does not build on this one", base)
     base_mapping = _completed(base_path, base_mapping, (*seen, base_path))

@@ -108,7 +108,7 @@ def _runs(weights):
 def check_datasets(paths: Mapping[str, Path | None]) -> bool:
     """Log a line per published set: its root, how many pairs are there, what is missing first.
 
-    Files are listed, not opened.
+    Files are listed, not opened, but for the first ones of ChairsSDHom.
 
     Parameters
     ----------
