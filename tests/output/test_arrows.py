@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from maskflownet.output.arrows import COLOR, draw_arrows
+from maskflownet.output.arrows import COLOR, draw_arrows, magnification
 
 GREY = 120
 
@@ -65,3 +65,34 @@ def test_absurdly_long_flow_still_points_the_right_way():
 def test_small_pictures_have_an_arrow_too():
     flow = np.full((6, 6, 2), 2, np.float32)
     assert (draw_arrows(np.full((6, 6, 3), GREY, np.uint8), flow) != GREY).any()
+
+
+@pytest.mark.parametrize(
+    ("longest", "times"),
+    [(0, 1), (0.05, 100), (0.4, 50), (1, 20), (3, 5), (10, 2), (12, 1), (99, 1)],
+)
+def test_small_motion_is_magnified(longest, times):
+    assert magnification(longest, spacing=32) == times
+
+
+def test_motion_below_three_pixels_shows():
+    flow = np.zeros((96, 96, 2), np.float32)
+    flow[48, 48] = 1, 0
+    picture = drawn(flow)
+    assert yellow_near(picture, 68, 48)
+    # The pictures of a sequence have one scale, here that of faster frames.
+    image = np.full((96, 96, 3), GREY, np.uint8)
+    slow = draw_arrows(image, flow, 32, longest=20)
+    assert not yellow_near(slow, 60, 48)
+
+
+@pytest.mark.parametrize(("longest", "length"), [(30, 20), (1.0, 20), (3.0, 25)])
+def test_the_scale_is_as_long_as_the_motion_that_it_names(longest, length):
+    # 20 px at true length, 1 px 20 times as long, 5 px five times as long.
+    flow = np.full((200, 300, 2), np.nan, np.float32)
+    picture = draw_arrows(np.full((200, 300, 3), GREY, np.uint8), flow, 32, longest=longest)
+    row = np.abs(picture[188].astype(int) - COLOR).max(axis=1) < 60
+    bar = np.flatnonzero(row[:60])
+    assert abs(bar[0] - 12) <= 1
+    assert row[13 : 12 + length].all()
+    assert (picture[:170] == GREY).all()
