@@ -272,6 +272,17 @@ def test_an_older_step_is_not_continued(root, trained, capsys):
     assert program.main(arguments(root, *flags)) == 0
 
 
+def test_the_best_weights_begin_a_new_run_and_continue_none(root, trained, capsys):
+    best = root / "weights" / f"{S_RUN}_best.params"
+    best.symlink_to(root / "weights" / f"{S_RUN}_4.params")
+    for name in (f"{S_RUN}:best", best):
+        error = error_of(capsys, arguments(root, "-c", name))
+        assert f"add --clear_steps; -c {S_RUN} continues the run" in error and trained == []
+    flags = ["-c", f"{S_RUN}:best", "--clear_steps", "--dataset_cfg", root / "tiny.yaml"]
+    assert program.main(arguments(root, *flags)) == 0
+    np.testing.assert_array_equal(weight(trained[0][0]), weight(recipe_pipeline("MaskFlownet_S")))
+
+
 @pytest.mark.parametrize("has_record", [True, False])
 def test_a_finished_run_under_another_config_is_no_run_to_continue(root, capsys, has_record):
     if not has_record:
