@@ -2,6 +2,7 @@
 
 import sys
 
+from maskflownet.config.files import MAIN
 from maskflownet.tasks.command_line import (
     OneLineParser,
     add_network_arguments,
@@ -30,7 +31,7 @@ TASKS = {
 def make_parser():
     """Return the command line's parser."""
     parser = OneLineParser(
-        prog="main.py",
+        prog=MAIN,
         description="Train MaskFlownet, or evaluate a checkpoint on datasets with ground truth.",
     )
     add = parser.add_argument
@@ -84,7 +85,7 @@ def main(argv=None) -> int:
     """Run the command line and return the exit code."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
-    return run_program("main.py", lambda: dispatch(arguments, parser))
+    return run_program(MAIN, lambda: dispatch(arguments, parser))
 
 
 def dispatch(arguments, parser):

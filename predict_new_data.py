@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+from maskflownet.config.files import PREDICT
 from maskflownet.tasks.command_line import (
     OneLineParser,
     add_network_arguments,
@@ -21,7 +22,7 @@ VIDEO_KINDS = ("color", "arrows", "mask", "warped")
 def make_parser():
     """Return the command line's parser."""
     parser = OneLineParser(
-        prog="predict_new_data.py",
+        prog=PREDICT,
         description="Predict the flow of your own images. docs/predicting.md has examples.",
     )
     parser.add_argument(
@@ -137,7 +138,7 @@ share.__name__ = "number between 0 and 1"
 def main(argv=None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
-    return run_program("predict_new_data.py", lambda: predict(arguments))
+    return run_program(PREDICT, lambda: predict(arguments))
 
 
 def predict(arguments) -> int:

@@ -14,6 +14,11 @@ CONFIG_DIR = Path(__file__).resolve().parent
 # Where weights/, logs/ and flows/ lie unless told otherwise: in a clone that is the clone, wherever
 # a command is run from; an installed package has no such place, so there it is the working folder.
 ROOT = CONFIG_DIR.parent if IN_CLONE else Path.cwd()
+# What the two programs are called, and how a message tells a person to start them.
+MAIN, PREDICT = (
+    ("main.py", "predict_new_data.py") if IN_CLONE else ("maskflownet", "maskflownet-predict")
+)
+START_MAIN = f"python {MAIN}" if IN_CLONE else MAIN
 
 MOST_VALUES = 100_000  # of a file
 # What makes a file one kind or the other, and how the command line takes that kind.

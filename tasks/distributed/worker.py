@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskflownet.config import InputError
+from maskflownet.config.files import MAIN
 from maskflownet.network import Peers
 from maskflownet.tasks.command_line import run_program
 
@@ -106,7 +107,7 @@ def leaving_at_once(body: Callable[[], int]) -> int:
         return code
 
     try:
-        code = run_program("main.py", whole)
+        code = run_program(MAIN, whole)
     except BaseException:
         traceback.print_exc()
         code = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskflownet.config.errors import InputError, MissingDataError
-from maskflownet.config.files import ROOT
+from maskflownet.config.files import ROOT, START_MAIN
 from maskflownet.tasks.runs.best import BEST, best_path, is_best, read_best
 from maskflownet.tasks.runs.released import find_released
 
@@ -217,6 +217,6 @@ def _nothing_found(text, prefix, folder):
     released = find_released(prefix)
     if released is not None:
         where = "" if folder.parent == ROOT else f" --root {folder.parent}"
-        return f"{message}; get it with: python main.py --fetch {prefix}{where}"
+        return f"{message}; get it with: {START_MAIN} --fetch {prefix}{where}"
     runs = sorted({entry.run for entry in all_checkpoints(folder)})
     return f"{message}; the runs there are {', '.join(runs) or 'none'}"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from maskflownet.config import MissingDataError
-from maskflownet.config.files import ROOT
+from maskflownet.config.files import CONFIG_DIR, ROOT
 from maskflownet.tasks.runs.checkpoints import Checkpoint, find_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,10 @@ def run(*command: str) -> None:
         It was stopped or failed; with its exit code, or 128 + n if signal n ended it.
     """
     logger.info("$ python %s", shlex.join(command))
-    with subprocess.Popen([sys.executable, *command], cwd=ROOT) as program:
+    # They lie beside the rooms, in a clone and in an installed package alike.
+    first = CONFIG_DIR.parent / command[0]
+    words = [sys.executable, first if first.exists() else command[0], *command[1:]]
+    with subprocess.Popen(words, cwd=ROOT) as program:
         # Unlike Ctrl-C in a terminal it comes to this process alone, and would leave the program
         # running.
         before = signal.signal(signal.SIGTERM, lambda number, _: program.send_signal(number))

@@ -3,10 +3,8 @@
 import argparse
 import logging
 import shlex
-import sys
-from pathlib import Path
 
-from maskflownet.config.files import ROOT
+from maskflownet.config.files import ROOT, START_MAIN
 from maskflownet.tasks.runs.checkpoints import checkpoints_of
 
 logger = logging.getLogger(__name__)
@@ -27,9 +25,9 @@ _FLAGS = {
 
 def continuing_command(arguments: argparse.Namespace, run: str) -> str:
     """Return the command that continues a run that was begun or continued with these arguments."""
-    program = Path(sys.argv[0]).name
-    words = ["maskflownet"] if program == "maskflownet" else ["python", "main.py"]
-    words += [arguments.config, "-c", run]
+    words = START_MAIN.split()
+    words += [arguments.config] if arguments.config is not None else []
+    words += ["-c", run]
     for name, (flag, default) in _FLAGS.items():
         value = getattr(arguments, name, default)
         if value != default:
