@@ -62,7 +62,7 @@ def packets_of(
         if packet is None or (packet.size == 0 and packet.dts is None):
             yield None, complaint
             return
-        if packet.size and not packet.is_discard:
+        if packet.size:
             if packet.pos in places[packet.stream_index]:
                 packet.pts = packet.dts = places[packet.stream_index][packet.pos]
             yield packet, complaint
@@ -119,7 +119,7 @@ class Decoder:
         """
         self._last = packet.opaque = number
         time = packet.dts if packet.pts is None else packet.pts
-        self._suspicion.feed(number, time, packet.is_keyframe)
+        self._suspicion.feed(number, time, packet.is_keyframe, is_shown=not packet.is_discard)
         if packet.is_corrupt:
             self._suspicion.damage(number)
         yield from self._send(packet, number)

@@ -69,8 +69,8 @@ class _Track:
     """The packets of one stream."""
 
     def __init__(self):
-        self.count = 0
-        self.times = []
+        self.times = []  # of all packets
+        self.hidden = set()  # numbers of those that others only build on
         self.timed = True
         self.skipped = 0
         self.has_keyframe = False
@@ -78,13 +78,19 @@ class _Track:
 
     def add(self, packet, complaint):
         if complaint:
-            self.suspicious.append(self.count)
-        self.count += 1
+            self.suspicious.append(len(self.times))
+        if packet.is_keyframe and not self.has_keyframe:
+            self.has_keyframe, self.skipped = True, len(self.times)
+        if packet.is_discard:
+            self.hidden.add(len(self.times))
         time = packet.dts if packet.pts is None else packet.pts
         self.timed = self.timed and time is not None
         self.times.append(time)
-        if packet.is_keyframe and not self.has_keyframe:
-            self.has_keyframe, self.skipped = True, self.count - 1
+
+    def shown(self):
+        """Return when frames are shown, ascending; their numbers where that is not known."""
+        numbers = [n for n in range(self.skipped, len(self.times)) if n not in self.hidden]
+        return sorted(self.times[n] for n in numbers) if self.timed else numbers
 
 
 def survey(path: str, alive=lambda: None) -> Survey:
@@ -108,11 +114,11 @@ def survey(path: str, alive=lambda: None) -> Survey:
             alive()
             if packet is not None:
                 tracks[packet.stream_index].add(packet, complaint)
-        counts = {index: track.count for index, track in tracks.items()}
+        counts = {index: len(track.times) for index, track in tracks.items()}
         stream = film_of(container, counts)
         track = tracks[stream.index]
         frame = _first_frame(path, stream.index, track.skipped, alive)
-        times = sorted(track.times[track.skipped :]) if track.timed else list(range(track.count))
+        times = track.shown()
         rate = rate_of(stream)
         tick = stream.time_base if track.timed else 1 / (rate or 25)
         turned = orientation(frame)[0] % 2

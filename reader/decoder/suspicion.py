@@ -48,10 +48,11 @@ class Suspicion:
         self._held = deque()  # (packet, time, frame)
         self._lost = []  # times
 
-    def feed(self, packet: int, pts: int | None, is_keyframe: bool) -> None:
-        """Tell of a packet that the decoder is given next."""
+    def feed(self, packet: int, pts: int | None, is_keyframe: bool, is_shown: bool = True) -> None:
+        """Tell of a packet that the decoder is given next; others may only build on it."""
         time = pts if self._ordered and pts is not None else packet
-        self._waiting[packet] = time
+        if is_shown:
+            self._waiting[packet] = time
         if is_keyframe:
             self._keyframes.append((packet, time))
             oldest = self._keyframes[0][0]

@@ -143,6 +143,24 @@ def test_frames_that_are_shown_longer_are_not_repeated(tmp_path):
     assert difference(frames[3].image, 6) < 5
 
 
+def test_what_an_edit_list_hides_is_decoded_and_not_shown(tmp_path):
+    path = make_video(tmp_path / "a.mp4", range(24), gop=24, b_frames=0)
+    data = bytearray(path.read_bytes())
+    # The list's one entry: how long, in the film's ticks; where it begins, in the track's.
+    entry = data.index(b"elst") + 12
+    length, begin = struct.unpack_from(">Ii", data, entry)
+    assert begin == 0
+    tick = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)[0] // 10
+    struct.pack_into(">Ii", data, entry, length * 14 // 24, 10 * tick)
+    path.write_bytes(data)
+    video = Video(path)
+    frames = list(video.frames())
+    assert video.expected == len(frames) == 14 and not bad_ones(frames)
+    assert times_of(frames) == [Fraction(index, 10) for index in range(14)]
+    for index, frame in enumerate(frames):
+        assert difference(frame.image, 10 + index) < 4
+
+
 def test_what_a_demuxer_complains_of_may_not_matter(tmp_path):
     path = make_video(tmp_path / "a.mp4")
     data = bytearray(path.read_bytes())
