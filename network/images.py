@@ -8,6 +8,7 @@ import numpy as np
 
 from maskflownet.config.errors import InputError
 from maskflownet.network.network_size import NetworkSize
+from maskflownet.reader.arrays import as_image
 
 FINEST_STRIDE = 4  # of the finest prediction
 
@@ -20,13 +21,13 @@ class Pair(NamedTuple):
     size: NetworkSize
 
 
-def checked_pair(image1, image2, resize, half_pixel=False):
+def checked_pair(image1, image2, resize, half_pixel=False, color_order="bgr"):
     """Return a `Pair` of two images.
 
     Parameters
     ----------
-    image1, image2 : numpy.ndarray
-        uint8 (H, W, 3), of one size.
+    image1, image2, color_order
+        Of one size, as `reader.arrays.as_image` takes them.
     resize : tuple of int or None
         (height, width) for the network; None for the next multiples of 64.
     half_pixel : bool
@@ -37,11 +38,7 @@ def checked_pair(image1, image2, resize, half_pixel=False):
     InputError
         The images are no such ones or differ in size.
     """
-    for image in (image1, image2):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise InputError(
-                f"image: expected uint8 of shape (H, W, 3), got {image.dtype} of {image.shape}"
-            )
+    image1, image2 = as_image(image1, color_order), as_image(image2, color_order)
     if image1.shape != image2.shape:
         raise InputError(
             f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"

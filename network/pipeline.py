@@ -32,6 +32,7 @@ from maskflownet.network.scaled_start import scale_start
 from maskflownet.network.training_step import TrainingStep
 from maskflownet.network.uniform_start import uniform_start
 from maskflownet.network.worker_group import Peers
+from maskflownet.reader.arrays import check_color_order, in_order
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
 START_SIZE = 256  # px; images that tell how to scale a start are enlarged to it
@@ -51,7 +52,7 @@ class Prediction(NamedTuple):
         (H, W, 1), the occlusion mask: near 1 where image 1 is visible in image 2, near 0 where
         it is occluded. None of a network without a mask (`config.NetworkConfig.has_mask`).
     warped : numpy.ndarray
-        (H, W, 3) in [0, 1], image 2 warped to image 1, in the images' colour order.
+        (H, W, 3) in [0, 1], image 2 warped to image 1, in the `color_order` of the images.
     """
 
     flow: np.ndarray | None
@@ -186,7 +187,7 @@ class Pipeline:
         """How the channels of all images must be ordered ("BGR"), or None: as in each dataset."""
         return self.network.dialect.color_order
 
-    def predict(self, images1, images2, batch_size=1, resize=None):
+    def predict(self, images1, images2, batch_size=1, resize=None, color_order="bgr"):
         """Estimate flow, occlusion mask and warped image for pairs of images, one by one.
 
         Pairs are taken from the iterables a batch at a time, so they may be endless. Consecutive
@@ -195,13 +196,18 @@ class Pipeline:
         Parameters
         ----------
         images1, images2 : iterable of numpy.ndarray
-            uint8 (H, W, 3), in the colour order of the checkpoint's training data (new images:
-            BGR). Both of a pair have one size; pairs may differ.
+            uint8 (H, W, 3), BGR as OpenCV reads them unless `color_order` says otherwise. (A
+            dataset's own order, where that is another, is given as if it were BGR: the network
+            was trained so.) Also what else `reader.arrays.as_image` takes, such as floats in
+            [0, 1], Pillow's images and paths. Both of a pair have one size; pairs may differ.
         batch_size : int
             Pairs per step, over all devices together.
         resize : tuple of int, optional
             (height, width) that the network shall see, multiples of 64. By default the images are
             stretched to the next multiples of 64.
+        color_order : {"bgr", "rgb"}
+            Of the arrays that are given, and of `warped`. Most libraries but OpenCV read RGB, and
+            nothing in an array tells: in the wrong order its flow is wrong by parts of a pixel.
 
         Yields
         ------
@@ -211,12 +217,13 @@ class Pipeline:
         Raises
         ------
         InputError
-            The images of a pair differ in size or are not uint8 (H, W, 3); `resize` is no
-            multiple of 64; a batch would not fit into the memory that is free (on a CPU).
+            The images of a pair differ in size or are no images; `resize` is no multiple of 64; a
+            batch would not fit into the memory that is free (on a CPU).
         """
-        return self.predict_pairs(zip(images1, images2, strict=True), batch_size, resize)
+        pairs = zip(images1, images2, strict=True)
+        return self.predict_pairs(pairs, batch_size, resize, color_order=color_order)
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=WANTED):
+    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=WANTED, color_order="bgr"):
         """Do what `predict` does for an iterable of (image1, image2).
 
         Only what is `wanted` ("flow", "mask", "warped") is made.
@@ -225,11 +232,15 @@ class Pipeline:
             raise InputError(f"batch_size {batch_size}: expected 1 or more")
         if resize is not None:
             check_network_size(resize)
+        check_color_order(color_order)
         half_pixel = self.network.dialect.half_pixel
-        checked = (checked_pair(*pair, resize, half_pixel) for pair in pairs)
+        checked = (checked_pair(*pair, resize, half_pixel, color_order) for pair in pairs)
         for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
             while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
-                yield from self._predict_batch(batch, wanted)
+                for flow, mask, warped in self._predict_batch(batch, wanted):
+                    if warped is not None:
+                        warped = in_order(warped, color_order)
+                    yield Prediction(flow, mask, warped)
 
     def _predict_batch(self, pairs, wanted):
         if self._room:
@@ -243,7 +254,7 @@ class Pipeline:
             for part, ctx in zip(shares, self.ctx, strict=False)
         ]
         for outputs in itertools.chain(*results):
-            yield Prediction(*map(to_numpy, outputs))
+            yield map(to_numpy, outputs)
 
     def _predict_share(self, pairs, ctx, wanted):
         """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
@@ -276,7 +287,15 @@ class Pipeline:
         return upsample(mx.nd, finest, FINEST_STRIDE)
 
     def validate(
-        self, images1, images2, flows, masks=None, batch_size=1, resize=None, return_type="epe"
+        self,
+        images1,
+        images2,
+        flows,
+        masks=None,
+        batch_size=1,
+        resize=None,
+        return_type="epe",
+        color_order="bgr",
     ):
         """Return the mean over pairs of each pair's error.
 
@@ -288,7 +307,7 @@ class Pipeline:
             float (H, W, 2), the true flow, (u, v) in pixels.
         masks : iterable of numpy.ndarray, optional
             uint8 (H, W, 1) or (H, W), non-zero where the true flow is known; by default everywhere.
-        batch_size, resize
+        batch_size, resize, color_order
             As for `predict`.
         return_type : {"epe", "kitti"}
             Endpoint error in pixels, or KITTI's Fl as a share (0..1).
@@ -302,7 +321,7 @@ class Pipeline:
         if return_type not in figures:
             raise InputError(f"return_type: expected one of {list(figures)}, got {return_type!r}")
         images = zip(images1, images2, strict=True)
-        predictions = self.predict_pairs(images, batch_size, resize, wanted=("flow",))
+        predictions = self.predict_pairs(images, batch_size, resize, ("flow",), color_order)
         if masks is None:
             truths = ((flow, np.ones(flow.shape[:2], bool)) for flow in flows)
         else:

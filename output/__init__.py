@@ -1,4 +1,4 @@
-"""Pictures of flow: arrays in, arrays out. NumPy and OpenCV only; images are BGR everywhere."""
+"""Pictures of flow: arrays in, arrays out. NumPy and OpenCV only; images are BGR by default."""
 
 from maskflownet.output.arrows import draw_arrows
 from maskflownet.output.consistency import consistency_mask

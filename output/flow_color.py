@@ -7,6 +7,7 @@ Methodology for Optical Flow" (IJCV 2011), whose coding is written down in the b
 
 import numpy as np
 
+from maskflownet.reader.arrays import check_color_order
 from maskflownet.reader.formats.common import known_flow
 
 # Hues between one pure colour and the next: red, yellow, green, cyan, blue, magenta, (red).
@@ -32,7 +33,7 @@ def largest_length(flow):
     return float(length.max(initial=0, where=known_flow(flow)))
 
 
-def flow_to_color(flow, max_flow=None):
+def flow_to_color(flow, max_flow=None, color_order="bgr"):
     """Paint flow with the Middlebury colour wheel.
 
     Parameters
@@ -43,12 +44,20 @@ def flow_to_color(flow, max_flow=None):
     max_flow : float, optional
         The length in pixels at which a colour is full; longer flow is darker. By default the
         longest known vector in `flow`.
+    color_order : {"bgr", "rgb"}
+        Of the picture: BGR as OpenCV writes it, RGB for Pillow, matplotlib and most others.
 
     Returns
     -------
     numpy.ndarray
-        uint8 (H, W, 3), BGR as OpenCV writes it. No motion is white.
+        uint8 (H, W, 3). No motion is white.
+
+    Raises
+    ------
+    InputError
+        No such order of colours.
     """
+    check_color_order(color_order)
     flow = np.asarray(flow, np.float32)
     known = known_flow(flow)
     flow = np.where(known[..., None], flow, np.float32(0))
@@ -58,7 +67,8 @@ def flow_to_color(flow, max_flow=None):
     inside = length <= 1 + 1e-6
     low, share = _places(flow)
     color = np.zeros((*length.shape, 3), np.uint8)
-    for channel, hues in enumerate(color_wheel().T[::-1].astype(np.float32)):  # B, G, R
+    wheel = color_wheel().astype(np.float32).T  # R, G, B
+    for channel, hues in enumerate(wheel if color_order == "rgb" else wheel[::-1]):
         # One channel at a time: whole pictures of floats would not stay in the cache.
         hue = hues[low] + share * (np.roll(hues, -1) - hues)[low]
         shade = np.where(inside, 1 - np.minimum(length, 1) * (1 - hue), hue * BEYOND)

@@ -1,8 +1,10 @@
 """Flow of arrays, for use from Python; predict_new_data.py does the same with files.
 
-Images are uint8 (H, W, 3), BGR as OpenCV reads them: that is the order in which new images are
-given to the network. Of a pair, both have one size. `pipe` is what `network.get_pipeline` returns,
-with a checkpoint loaded. What the results look like is drawn by the functions of `output`.
+Images are uint8 (H, W, 3), BGR as OpenCV reads them; `color_order="rgb"` takes those of Pillow,
+imageio and most others. What else may be given `reader.arrays.as_image` says: floats in [0, 1],
+tensors, Pillow's images, paths. Of a pair, both images have one size. `pipe` is what
+`network.get_pipeline` returns, with a checkpoint loaded. What the results look like is drawn by the
+functions of `output`.
 """
 
 from collections import deque
@@ -33,39 +35,41 @@ class BothWays(NamedTuple):
     consistent: np.ndarray
 
 
-def estimate_flow(pipe, image1, image2, resize=None):
+def estimate_flow(pipe, image1, image2, resize=None, color_order="bgr"):
     """Estimate the flow from one image to another.
 
     Parameters
     ----------
     pipe : network.Pipeline
     image1, image2 : numpy.ndarray
-        uint8 (H, W, 3), BGR.
+        uint8 (H, W, 3), or what else `reader.arrays.as_image` takes.
     resize : tuple of int, optional
         (height, width) that the network sees, multiples of 64; by default the next multiples of 64.
+    color_order : {"bgr", "rgb"}
+        Of the arrays that are given, and of `warped`.
 
     Returns
     -------
     network.Prediction
         flow: float32 (H, W, 2), (u, v) = (x, y) in pixels; mask: float32 (H, W, 1), near 1 where
         image 1 is visible in image 2 and near 0 where it is occluded, or None of a network without
-        one; warped: float32 (H, W, 3) in [0, 1], BGR, image 2 brought to image 1. All of the
+        one; warped: float32 (H, W, 3) in [0, 1], image 2 brought to image 1. All of the
         images' own size.
 
     Raises
     ------
     InputError
-        The images are no such arrays or differ in size; `resize` is no multiple of 64.
+        The images are no images or differ in size; `resize` is no multiple of 64.
     """
-    return next(pipe.predict_pairs([(image1, image2)], 1, resize))
+    return next(pipe.predict_pairs([(image1, image2)], 1, resize, color_order=color_order))
 
 
-def estimate_both_ways(pipe, image1, image2, resize=None):
+def estimate_both_ways(pipe, image1, image2, resize=None, color_order="bgr"):
     """Estimate the flow between two images in both directions, and where they agree.
 
     Parameters
     ----------
-    pipe, image1, image2, resize
+    pipe, image1, image2, resize, color_order
         As for `estimate_flow`.
 
     Returns
@@ -79,12 +83,18 @@ def estimate_both_ways(pipe, image1, image2, resize=None):
         As `estimate_flow`.
     """
     pairs = [(image1, image2), (image2, image1)]
-    forth, back = (prediction.flow for prediction in pipe.predict_pairs(pairs, 2, resize))
+    predictions = pipe.predict_pairs(pairs, 2, resize, ("flow",), color_order)
+    forth, back = (prediction.flow for prediction in predictions)
     return BothWays(forth, back, consistency_mask(forth, back))
 
 
 def estimate_sequence(
-    pipe, frames: Iterable[np.ndarray], stride=1, batch_size=1, resize=None
+    pipe,
+    frames: Iterable[np.ndarray],
+    stride=1,
+    batch_size=1,
+    resize=None,
+    color_order="bgr",
 ) -> Iterator[np.ndarray]:
     """Estimate the flow from each frame to the one `stride` later.
 
@@ -94,12 +104,12 @@ def estimate_sequence(
     ----------
     pipe : network.Pipeline
     frames : iterable of numpy.ndarray
-        uint8 (H, W, 3), BGR, all of one size.
+        All of one size, each as `estimate_flow` takes it.
     stride : int
         How many frames lie between the images of a pair, the second one counted.
     batch_size : int
         Pairs per step.
-    resize : tuple of int, optional
+    resize, color_order
         As for `estimate_flow`.
 
     Yields
@@ -112,7 +122,8 @@ def estimate_sequence(
     InputError
         As `estimate_flow`.
     """
-    predictions = pipe.predict_pairs(_pairs(frames, stride), batch_size, resize)
+    pairs = _pairs(frames, stride)
+    predictions = pipe.predict_pairs(pairs, batch_size, resize, ("flow",), color_order)
     return (prediction.flow for prediction in predictions)
 
 

@@ -66,6 +66,29 @@ def test_the_cascade_predicts_its_first_stages_mask(operators):
         np.testing.assert_allclose(one.mask, other.mask, atol=1e-6)
 
 
+def test_rgb_images_give_the_same_flow_and_an_rgb_warped_image(pipe):
+    wanted = golden(f"predict_{name_of(pipe)}")
+    pair = wanted["image1"][:1], wanted["image2"][:1]
+    (bgr,) = pipe.predict(*pair)
+    # As a reader of RGB gives them: the channels of one array reversed, not contiguous, read-only.
+    reversed_pair = [[np.flip(image, axis=2) for image in images] for images in pair]
+    (rgb,) = pipe.predict(*reversed_pair, color_order="rgb")
+    np.testing.assert_array_equal(rgb.flow, bgr.flow)
+    np.testing.assert_array_equal(rgb.warped, bgr.warped[..., ::-1])
+    (wrong,) = pipe.predict(*reversed_pair)
+    assert np.abs(wrong.flow - bgr.flow).mean() > 0.01
+    (floats,) = pipe.predict(*([image / 255 for image in images] for images in pair))
+    np.testing.assert_array_equal(floats.flow, bgr.flow)
+
+
+def test_validate_takes_rgb_too(pipe):
+    wanted = golden(f"predict_{name_of(pipe)}")
+    pair, flows = (wanted["image1"][:1], wanted["image2"][:1]), wanted["flow_default"][:1]
+    reversed_pair = [[image[..., ::-1] for image in images] for images in pair]
+    assert pipe.validate(*reversed_pair, flows, color_order="rgb") < 1e-3
+    assert pipe.validate(*reversed_pair, flows) > 0.01
+
+
 def test_predict_takes_pairs_of_many_sizes_lazily_and_in_order(pipe):
     rng = np.random.default_rng(0)
     sizes = [(64, 64), (60, 64), (40, 100), (64, 64), (130, 64)]
@@ -258,8 +281,9 @@ def test_wrong_input_is_said_in_one_line(pipe):
     wide, vast = (np.broadcast_to(np.uint8(0), (*hw, 3)) for hw in ((2, 33_000), (2000, 30_000)))
     cases = [
         (([small], [large]), {}, r"differ in size: \(64, 64\) and \(64, 70\)"),
-        (([small / 255], [small / 255]), {}, "expected uint8"),
-        (([small[..., 0]], [small[..., 0]]), {}, "expected uint8"),
+        (([small + 2.5], [small]), {}, "expected uint8, or floats in"),
+        (([small[0]], [small]), {}, "expected the shape"),
+        (([small], [small]), {"color_order": "RGB"}, "expected 'bgr' or 'rgb'"),
         (([small], [small]), {"resize": (100, 128)}, "multiples of 64"),
         (([small], [small]), {"resize": (0, 64)}, "multiples of 64"),
         (([small], [small]), {"resize": (6_400_000, 6_400_000)}, "^resize .* million pixels"),

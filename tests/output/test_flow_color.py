@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from maskflownet.config.errors import InputError
 from maskflownet.output.flow_color import color_wheel, flow_to_color, largest_length
 
 
@@ -77,6 +78,15 @@ def test_unknown_flow_is_black_and_does_not_set_the_scale():
     assert color[0, 2].tolist() == [0, 0, 255]
     assert largest_length(flow) == 5
     assert largest_length(np.full((2, 2, 2), np.nan, np.float32)) == 0
+
+
+def test_rgb_is_bgr_reversed():
+    flow = np.random.default_rng(3).normal(size=(8, 8, 2)).astype(np.float32)
+    rgb = flow_to_color(flow, color_order="rgb")
+    np.testing.assert_array_equal(rgb, flow_to_color(flow)[..., ::-1])
+    assert flow_to_color(np.float32([[[1, 0]]]), color_order="rgb").tolist() == [[[255, 0, 0]]]
+    with pytest.raises(InputError, match="'bgr' or 'rgb'"):
+        flow_to_color(flow, color_order="RGB")
 
 
 def test_a_still_scene_is_white_and_not_noise():

@@ -50,10 +50,12 @@ class FakePipe:
     def __init__(self, fail_after=None):
         self.shown = []
         self.resized = []
+        self.color_orders = []
         self._fail_after = fail_after
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=()):
+    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=(), color_order="bgr"):
         self.resized.append(resize)
+        self.color_orders.append(color_order)
         for image1, image2 in pairs:
             if len(self.shown) == self._fail_after:
                 raise KeyboardInterrupt

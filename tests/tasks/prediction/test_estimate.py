@@ -1,6 +1,7 @@
 """Arrays in, arrays out."""
 
 import numpy as np
+import pytest
 from prediction_helpers import SIZE_HW, FakePipe, frame
 
 from maskflownet.tasks.prediction.estimate import (
@@ -38,3 +39,12 @@ def test_a_sequence_is_taken_as_it_is_needed():
     assert len(taken) <= 8
     assert len(list(estimate_sequence(FakePipe(), map(frame, range(5)), stride=2))) == 3
     assert list(estimate_sequence(FakePipe(), map(frame, range(2)), stride=2)) == []
+
+
+@pytest.mark.parametrize("order", ["bgr", "rgb"])
+def test_the_order_of_colours_is_passed_on(order):
+    pipe = FakePipe()
+    estimate_flow(pipe, frame(0), frame(1), color_order=order)
+    estimate_both_ways(pipe, frame(0), frame(1), color_order=order)
+    list(estimate_sequence(pipe, map(frame, range(3)), color_order=order))
+    assert pipe.color_orders == [order] * 3
