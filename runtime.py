@@ -35,6 +35,11 @@ SYSTEM_LIBRARIES = {
     "libquadmath.so.0": "libquadmath0",  # MXNet
     "libstdc++.so.6": "libstdc++6",  # both
 }
+# Not with what it depends on: it asks for NumPy 1, which it does not need here.
+MXNET_MISSING = (
+    "MXNet is missing, which pip cannot bring along, since its metadata forbids NumPy 2: install "
+    f"it with `{sys.executable} -m pip install --no-deps mxnet==1.9.1`"
+)
 DRIVER_LIBRARY = "libcuda.so.1"
 GPU_BUILD = "mxnet-cu112"
 # The libraries of CUDA that it links, each with pip's package and after those that it needs itself.
@@ -88,12 +93,12 @@ _MEMORY_FILES = (
 
 
 def explain_missing_library(error: Exception) -> str | None:
-    """Say in one line what to install when an import failed for want of a system library.
+    """Say in one line what to install when an import failed for want of MXNet or a library.
 
     Parameters
     ----------
     error : Exception
-        What `import cv2` (an ImportError) or `import mxnet` (an OSError) raised.
+        What `import cv2` (an ImportError) or `import mxnet` (that, or an OSError) raised.
 
     Returns
     -------
@@ -101,6 +106,8 @@ def explain_missing_library(error: Exception) -> str | None:
         The line, or None if the error is of another kind. For a system library it names the
         packages of all of them, since a machine that lacks one lacks the others too.
     """
+    if getattr(error, "name", None) == "mxnet":
+        return MXNET_MISSING
     match = re.match(r"(\S+): cannot open shared object file", str(error))
     if match is None:
         return None
@@ -112,7 +119,7 @@ def explain_missing_library(error: Exception) -> str | None:
     if match[1] in CUDA_LIBRARIES:
         return (
             f"the library {match[1]} is missing, which {GPU_BUILD} links: install it with "
-            f"`{sys.executable} -m pip install -r requirements-gpu.txt`"
+            f"`{sys.executable} -m pip install --no-deps -r requirements-gpu.txt`"
         )
     if match[1] not in SYSTEM_LIBRARIES:
         return None

@@ -1,8 +1,12 @@
 """The networks and the pipeline around them. `get_pipeline` is the front door."""
 
 import sys
+from importlib.util import find_spec
 
-from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
+from maskflownet import runtime  # before anything imports MXNet
+
+if find_spec("mxnet") is None:
+    raise ModuleNotFoundError(runtime.MXNET_MISSING, name="mxnet")
 
 # isort: split
 from maskflownet.config.errors import InputError

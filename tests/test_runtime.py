@@ -100,12 +100,29 @@ def test_missing_library_is_explained_in_one_line(library, kind):
     assert f" {runtime.SYSTEM_LIBRARIES[library]}" in line
 
 
+def test_without_mxnet_the_command_that_brings_it_is_said(tmp_path):
+    """Where pip has installed the package alone: in a program, and by Python's own error."""
+    hide = (
+        "import sys; sys.modules['mxnet'] = None; import importlib.util as u; find = u.find_spec; "
+        "u.find_spec = lambda name, *more: None if name == 'mxnet' else find(name, *more); "
+    )
+    weights = tmp_path / "x.params"
+    weights.touch()
+    arguments = ["main.py", "MaskFlownet_S", "-c", str(weights), "--valid", "--debug"]
+    run = f"import runpy; sys.argv = {arguments}; runpy.run_path('main.py', run_name='__main__')"
+    program = run_python(hide + run)
+    assert (program.returncode, program.stdout, program.stderr.count("\n")) == (2, "", 1)
+    library = run_python(hide + "from maskflownet import get_pipeline")
+    for said in (program.stderr, library.stderr.splitlines()[-1]):
+        assert "-m pip install --no-deps mxnet==1.9.1" in said
+
+
 def test_a_missing_driver_and_missing_cuda_are_explained():
     said = ": cannot open shared object file: No such file or directory"
     driver = runtime.explain_missing_library(OSError("libcuda.so.1" + said))
     assert "NVIDIA's driver is missing" in driver and "make venv" in driver
     library = runtime.explain_missing_library(OSError("libcudnn.so.8" + said))
-    assert "libcudnn.so.8" in library and "pip install -r requirements-gpu.txt" in library
+    assert "libcudnn.so.8" in library and "pip install --no-deps -r requirements-gpu.txt" in library
 
 
 @pytest.mark.parametrize(

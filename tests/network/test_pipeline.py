@@ -282,7 +282,7 @@ def test_wrong_input_is_said_in_one_line(pipe):
     cases = [
         (([small], [large]), {}, r"differ in size: \(64, 64\) and \(64, 70\)"),
         (([small + 2.5], [small]), {}, "expected uint8, or floats in"),
-        (([small[0]], [small]), {}, "expected the shape"),
+        (([small[None]], [small]), {}, "expected the shape"),
         (([small], [small]), {"color_order": "RGB"}, "expected 'bgr' or 'rgb'"),
         (([small], [small]), {"resize": (100, 128)}, "multiples of 64"),
         (([small], [small]), {"resize": (0, 64)}, "multiples of 64"),

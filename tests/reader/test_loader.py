@@ -51,7 +51,7 @@ class Painted(FlowDataset):
         if number in self.bad:
             raise InputError(f"{number}.ppm: expected a picture, got a mess")
         row, column = np.indices(self.size, np.uint8)
-        image = np.stack([np.full_like(row, number), row, column], axis=2)
+        image = np.stack([np.full_like(row, number % 256), row, column], axis=2)
         flow = np.stack([column, row], axis=2).astype(np.float32)
         valid = np.full((*self.size, 1), 255, np.uint8)
         return FlowSample(image, image + 1, flow, valid, None, self.names[index])
