@@ -17,13 +17,8 @@ from maskflownet.config.checks import (
 )
 from maskflownet.config.errors import InputError
 from maskflownet.config.files import read_config
+from maskflownet.config.matching import MATCHINGS
 
-# How the first stage matches features; see `NetworkConfig`.
-MATCHINGS = (
-    *("fmm", "ofmm", "sym-conv", "asym-conv"),
-    *("deform-plain", "deform-mask", "deform-tradeoff", "deform"),
-)
-MATCHINGS_WITHOUT_MASK = ("fmm", "deform-plain", "deform-tradeoff")
 PYRAMIDS = ("single", "dual")
 DIALECTS = ("original", "mmflow")
 LOSSES = ("full_size", "levels")
@@ -87,7 +82,7 @@ class NetworkConfig:
     @property
     def has_mask(self) -> bool:
         """Whether the network, or the first stage of a cascade, predicts an occlusion mask."""
-        return self.matching not in MATCHINGS_WITHOUT_MASK
+        return MATCHINGS[self.matching].mask
 
     @property
     def is_cascade(self) -> bool:

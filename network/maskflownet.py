@@ -35,6 +35,7 @@ class DualPyramids:
             (y, x) order, in units of the network's `scale`.
         """
         features1 = stage.features1[level]
+        # The one volume is (N, 25, h, w), the other too.
         deformed = leaky(F, network.deform(F, level, stage.features2[level], flow))
         volume_u = network.cost_volume(F, level, features1, deformed)
         volume_v = network.cost_volume(F, level, features3[level], features4[level])
@@ -115,19 +116,19 @@ class MaskFlownet(PyramidNetwork):
 
     def decode(self, F, stage, features3, features4):
         """Refine the first stage's flows from coarse to fine; return {level: (N, 2, ...)}."""
-        flow = stage.flows[6]
+        flow = stage.flows[6]  # (N, 2, h, w)
         _, volumes = self.pyramids.compare(F, self, 6, stage, features3, features4, flow)
         out = self.steps.decode_level(F, self, 6, [*volumes, flow])
-        flows = {6: flow + out.flow}
+        flows = {6: flow + out.flow}  # (N, 2, h, w)
         for level in LEVELS[1:]:
-            feat = out.feat
-            flow_up = self.steps.upsample(F, flows[level + 1], 2)
+            feat = out.feat  # (N, upfeat channels, h, w)
+            flow_up = self.steps.upsample(F, flows[level + 1], 2)  # (N, 2, h, w)
             features1, volumes = self.pyramids.compare(
                 F, self, level, stage, features3, features4, flow_up
             )
             maps = [features1, feat, *volumes, flow_up, stage.flows[level]]
             out = self.steps.decode_level(F, self, level, maps)
-            flows[level] = flow_up + out.flow
+            flows[level] = flow_up + out.flow  # (N, 2, h, w)
         return flows
 
     def hybrid_forward(self, F, image1, image2):

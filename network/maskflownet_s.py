@@ -2,8 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from maskflownet.config.matching import MATCHINGS
 from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from maskflownet.network.matching import MATCHINGS
+from maskflownet.network.layers import leaky
+from maskflownet.network.matching import WAYS, make_level_convs
 
 MAX_DISPLACEMENT = 4
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2
@@ -56,7 +58,8 @@ class MaskFlownet_S(PyramidNetwork):
     def __init__(self, config, **kwargs):
         super().__init__(config, **kwargs)
         self.matching = MATCHINGS[config.matching]
-        if config.has_mask:
+        self.way = WAYS[self.matching.way]
+        if self.matching.mask:
             self.mask_levels = LEVELS[:-1]
         in_channels = {6: COST_CHANNELS}
         for level in LEVELS[1:]:
@@ -70,10 +73,17 @@ class MaskFlownet_S(PyramidNetwork):
             self.make_upfeats(width)
             self.make_heads("pred_flow", LEVELS, width, channels=2)
             self.make_heads("pred_mask", self.mask_levels, width, channels=1)
-            self.matching.make_layers(self)
+            self.way.make_layers(self)
+            if self.matching.tradeoff:
+                make_level_convs(self, "conv{}f", self.upfeat_channels)
 
     def decode(self, F, features1, features2):
         """Estimate flow and mask from coarse to fine.
+
+        Parameters
+        ----------
+        features1, features2 : dict
+            {level: (N, C, h, w)}, the images' pyramids; h and w are those of image / 2**level.
 
         Returns
         -------
@@ -82,20 +92,29 @@ class MaskFlownet_S(PyramidNetwork):
         mask : (N, 1, H / 4, W / 4)
             The finest mask before its sigmoid; None for a network without a mask.
         """
-        volume = self.cost_volume(F, 6, features1[6], features2[6])
+        matching, mask_up = self.matching, None
+        volume = self.cost_volume(F, 6, features1[6], features2[6])  # (N, 81, h, w)
         out = self.steps.decode_level(F, self, 6, [volume])
-        flows = {6: out.flow}
+        flows = {6: out.flow}  # (N, 2, h, w)
         for level in LEVELS[1:]:
-            feat = out.feat
-            flow_up = self.steps.upsample(F, flows[level + 1], 2)
-            mask_up = self.steps.upsample(F, out.mask, 2) if self.mask_levels else None
-            matched = self.matching.match(
-                F, self, level, features1[level], features2[level], flow_up, mask_up, feat
+            feat = out.feat  # (N, upfeat channels, h, w)
+            flow_up = self.steps.upsample(F, flows[level + 1], 2)  # (N, 2, h, w)
+            # Equation 4: image 2's features are brought to image 1; those that are occluded there
+            # are faded out, and the trade-off term speaks where the mask is silent.
+            compared, matched = self.way.bring(  # (N, C, h, w) each
+                F, self, level, features1[level], features2[level], flow_up
             )
-            volume = self.cost_volume(F, level, matched.features1, matched.features2)
+            if matching.mask:
+                mask_up = self.steps.upsample(F, out.mask, 2)  # (N, 1, h, w), before its sigmoid
+                matched = F.broadcast_mul(matched, F.sigmoid(mask_up))
+            if matching.tradeoff:
+                matched = matched + getattr(self, f"conv{level}f")(feat)
+            if matching.activation:
+                matched = leaky(F, matched)
+            volume = self.cost_volume(F, level, compared, matched)  # (N, 81, h, w)
             maps = [volume, features1[level], feat, flow_up]
             out = self.steps.decode_level(F, self, level, maps)
-            flows[level] = flow_up + out.flow
+            flows[level] = flow_up + out.flow  # (N, 2, h, w)
         # The finest level has no mask head: its mask is the one of level 3, enlarged.
         return flows, mask_up
 

@@ -2,6 +2,9 @@
 
 import re
 
+from maskflownet.config.matching import MATCHINGS
+from maskflownet.network.matching import WAYS
+
 # An array that only files of that network have, in the structured and in the legacy form.
 _SIGNATURES = {
     "MaskFlownet": (
@@ -11,20 +14,9 @@ _SIGNATURES = {
     "MaskFlownet_S": ("conv1a.0.weight", "hybridsequential0_conv1aweight"),
 }
 _FIRST_STAGE = re.compile(r"MaskFlownet_S\.|maskflownet_s0_")
-# What the layers are called that only some ways of matching have, in either form.
-_MASK, _TRADEOFF, _DEFORM = r"pred_mask\d", r"conv\df", r"deform\d"
-_SHARED, _SECOND = r"shared_conv\d", r"second_conv\d"
-_MATCHING_SIGNS = {
-    "fmm": set(),
-    "ofmm": {_MASK, _TRADEOFF},
-    "sym-conv": {_MASK, _TRADEOFF, _SHARED},
-    "asym-conv": {_MASK, _TRADEOFF, _SECOND},
-    "deform-plain": {_DEFORM},
-    "deform-mask": {_MASK, _DEFORM},
-    "deform-tradeoff": {_TRADEOFF, _DEFORM},
-    "deform": {_MASK, _TRADEOFF, _DEFORM},
-}
-_SIGNS = set().union(*_MATCHING_SIGNS.values())
+# What the layers are called that only some variants have, in either form.
+_MASK, _TRADEOFF = r"pred_mask\d", r"conv\df"
+_WAYS = {name: rf"{way.layers}\d" for name, way in WAYS.items() if way.layers}
 
 
 def network_of(names):
@@ -52,16 +44,23 @@ def network_keys(shapes):
     first = {name for name in shapes if _FIRST_STAGE.match(name)}
     second = shapes.keys() - first if first else set()
     keys = {}
-    signs = {sign for sign in _SIGNS if _has(first or shapes, sign)}
-    for matching, own in _MATCHING_SIGNS.items():
-        if own == signs:
-            keys["matching"] = matching
+    signs = {sign for sign in (_MASK, _TRADEOFF, *_WAYS.values()) if _has(first or shapes, sign)}
+    for name, matching in MATCHINGS.items():
+        if _signs_of(matching) == signs:
+            keys["matching"] = name
     if second:
-        keys["pyramids"] = "dual" if _has(second, _DEFORM) else "single"
+        keys["pyramids"] = "dual" if _has(second, _WAYS["deform"]) else "single"
         keys["mask_channel"] = any(
             "conv1x" in name and tuple(shapes[name][1:2]) == (4,) for name in second
         )
     return keys
+
+
+def _signs_of(matching):
+    """Return the signs of the layers that a variant has."""
+    signs = {_MASK: matching.mask, _TRADEOFF: matching.tradeoff}
+    own = {sign for sign, is_there in signs.items() if is_there}
+    return own | ({_WAYS[matching.way]} if matching.way in _WAYS else set())
 
 
 def _has(names, pattern):

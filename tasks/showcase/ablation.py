@@ -22,7 +22,7 @@ import yaml
 from maskflownet import metrics
 from maskflownet.config import InputError, load_dataset_config
 from maskflownet.config.files import CONFIG_DIR, ROOT, read_mapping
-from maskflownet.config.network import MATCHINGS
+from maskflownet.config.matching import MATCHINGS
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.command_line import OneLineParser, positive, run_program
 from maskflownet.tasks.progress import progress

@@ -9,6 +9,7 @@ after the mask, and the trade-off term.
 import logging
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -68,36 +69,79 @@ def draw(arguments) -> None:
         )
     dataset = make_dataset(load_dataset_config(arguments.dataset_cfg), "valid")
     checkpoint, pipe = load_pipeline(arguments)
-    watch = watch_matching(pipe.network)
+    watch = Watch(pipe.network)
     rows = []
     for index in range(min(arguments.pairs, len(dataset))):
         sample = dataset[index]
         (prediction,) = pipe.predict_pairs([(sample.image1, sample.image2)])
-        rows.append(pictures(sample, dataset.color_order, prediction, watch.levels[LEVEL]))
+        rows.append(pictures(sample, dataset.color_order, prediction, watch.matched()))
     path = arguments.out / f"{checkpoint.run}_{checkpoint.steps}_mask.png"
     write_image(path, sheet(rows))
     logger.info("%s", path)
 
 
+class Matched(NamedTuple):
+    """How image 2's features were matched at a level; NDArrays (1, C, h, w).
+
+    Attributes
+    ----------
+    brought : mxnet.nd.NDArray
+        Image 2's features brought to image 1.
+    visible : mxnet.nd.NDArray
+        The same times the occlusion mask.
+    tradeoff : mxnet.nd.NDArray or None
+        The trade-off term, or None where there is none.
+    """
+
+    brought: Any
+    visible: Any
+    tradeoff: Any
+
+
 class Watch:
-    """A way of matching that keeps what the last pair was matched by, by level."""
+    """What a network's layers gave for the last pair, by the layer's name.
 
-    def __init__(self, matching):
-        self.matching = matching
-        self.levels = {}
+    Parameters
+    ----------
+    network : network.MaskFlownet_S or network.MaskFlownet
+        Of a cascade its first stage is watched.
+    """
 
-    def match(self, F, network, level, *maps):
-        """Match as the way that is watched does; see `network.matching`."""
-        self.levels[level] = self.matching.match(F, network, level, *maps)
-        return self.levels[level]
+    def __init__(self, network):
+        network.hybridize(active=False)  # a compiled graph would keep nothing
+        stage = getattr(network, "MaskFlownet_S", network)
+        self._outputs = {}
+        names = [f"pred_mask{LEVEL + 1}"]
+        if stage.matching.tradeoff:
+            names.append(f"conv{LEVEL}f")
+        for name in names:
+            getattr(stage, name).register_forward_hook(self._keep(name))
+        self._way, stage.way = stage.way, self
 
+    def _keep(self, name):
+        def hook(block, inputs, output):
+            del block, inputs
+            self._outputs[name] = output
 
-def watch_matching(network) -> Watch:
-    """Have a network, or a cascade's first stage, tell how it matches; return the `Watch`."""
-    network.hybridize(active=False)  # a compiled graph would keep nothing
-    stage = getattr(network, "MaskFlownet_S", network)
-    stage.matching = Watch(stage.matching)
-    return stage.matching
+        return hook
+
+    def bring(self, F, network, level, *maps):
+        """Bring features to image 1 as the way that is watched does; see `network.matching`."""
+        compared, brought = self._way.bring(F, network, level, *maps)
+        if level == LEVEL:
+            self._outputs["brought"] = brought
+        return compared, brought
+
+    def matched(self) -> Matched:
+        """Return how the last pair was matched at `LEVEL`."""
+        from mxnet import nd
+
+        from maskflownet.network.layers import upsample
+
+        brought = self._outputs["brought"]
+        mask = nd.sigmoid(upsample(nd, self._outputs[f"pred_mask{LEVEL + 1}"], 2))
+        visible = nd.broadcast_mul(brought, mask)
+        return Matched(brought, visible, self._outputs.get(f"conv{LEVEL}f"))
 
 
 def pictures(sample, color_order: str, prediction, matched) -> dict[str, np.ndarray]:
@@ -110,8 +154,7 @@ def pictures(sample, color_order: str, prediction, matched) -> dict[str, np.ndar
         Of its images, "BGR" or "RGB".
     prediction : network.Prediction
         Of the pair, with a mask.
-    matched : network.matching.Matched
-        Of the pair alone, NDArrays.
+    matched : Matched
 
     Returns
     -------

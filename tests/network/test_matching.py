@@ -11,16 +11,18 @@ from golden import DATA, golden_parameters
 from maskflownet.config import load_config
 from maskflownet.config.errors import InputError
 from maskflownet.config.files import names_in_config
-from maskflownet.config.network import MATCHINGS as MATCHING_NAMES
+from maskflownet.config.matching import MATCHINGS
 from maskflownet.config.network import PYRAMIDS as PYRAMID_NAMES
 from maskflownet.network import get_pipeline
+from maskflownet.network.base import PYRAMID_CHANNELS
 from maskflownet.network.files.parameters import load_parameters
 from maskflownet.network.files.variant import network_keys
 from maskflownet.network.layers import leaky, warp
 from maskflownet.network.maskflownet import PYRAMIDS, MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
-from maskflownet.network.matching import MATCHINGS
+from maskflownet.network.matching import WAYS
 from maskflownet.network.pipeline import NETWORKS as CLASSES
+from maskflownet.network.plain_operators import LevelOutput, PlainSteps
 
 FOLDER = "ablation/"
 VARIANTS = [
@@ -65,7 +67,7 @@ def assert_same(one, other):
 def test_there_is_a_config_for_each_row():
     configs = [network_config(name) for name in VARIANTS]
     stages = [config for config in configs if config.class_name == "MaskFlownet_S"]
-    assert sorted(config.matching for config in stages) == sorted(MATCHING_NAMES)
+    assert sorted(config.matching for config in stages) == sorted(MATCHINGS)
     cascades = [config for config in configs if config.class_name == "MaskFlownet"]
     assert {(config.pyramids, config.mask_channel) for config in cascades} == {
         (pyramids, mask) for pyramids in PYRAMID_NAMES for mask in (True, False)
@@ -75,7 +77,7 @@ def test_there_is_a_config_for_each_row():
 
 
 def test_the_names_in_configs_are_those_that_there_are():
-    assert set(MATCHINGS) == set(MATCHING_NAMES)
+    assert {matching.way for matching in MATCHINGS.values()} == set(WAYS)
     assert set(PYRAMIDS) == set(PYRAMID_NAMES)
 
 
@@ -138,10 +140,40 @@ def level_inputs():
     return features1, features2, flow, mask, feat
 
 
+class OneLevel(PlainSteps):
+    """Steps of a decoder that arrives at `LEVEL` with the flow, mask and features given."""
+
+    def __init__(self, flow, mask, feat):
+        self.out = LevelOutput(flow, mask, feat)
+
+    def upsample(self, F, x, factor):
+        return x
+
+    def decode_level(self, F, network, level, maps):
+        assert level > LEVEL
+        return self.out if level == 6 else self.out._replace(flow=self.out.flow * 0)
+
+
+class ComparedError(Exception):
+    """Ends a decoder where features are compared."""
+
+
 def matched(network, inputs):
-    features1, features2, flow, mask, feat = inputs
-    mask = mask if network.mask_levels else None
-    return network.matching.match(mx.nd, network, LEVEL, features1, features2, flow, mask, feat)
+    """Return image 1's and image 2's features as `decode` compares them at `LEVEL`."""
+    features1, features2, *given = inputs
+    network.steps = OneLevel(*given)
+    compare = network.cost_volume
+
+    def noted(F, level, *maps):
+        if level == LEVEL:
+            raise ComparedError(*maps)
+        return compare(F, level, *maps)
+
+    network.cost_volume = noted
+    coarse = {level: random(1, PYRAMID_CHANNELS[level], 8, 8, seed=level) for level in (6, 5)}
+    with pytest.raises(ComparedError) as end:
+        network.decode(mx.nd, coarse | {LEVEL: features1}, coarse | {LEVEL: features2})
+    return end.value.args
 
 
 def in_pixels(flow):
@@ -159,27 +191,24 @@ def test_features_are_warped_by_the_pixels_of_their_level(level):
 
 def test_fmm_warps_and_does_nothing_else(level_inputs):
     features1, features2, flow, _, _ = level_inputs
-    got = matched(network_of("fmm"), level_inputs)
-    assert got.features1 is features1
-    assert_same(got.features2, warp(mx.nd, features2, in_pixels(flow)))
-    assert got.tradeoff is None
+    one, other = matched(network_of("fmm"), level_inputs)
+    assert one is features1
+    assert_same(other, warp(mx.nd, features2, in_pixels(flow)))
 
 
 @pytest.mark.parametrize("variant", ["ofmm", "sym-conv", "asym-conv"])
 def test_ofmm_and_its_convolutions(variant, level_inputs):
     network = network_of(variant)
     features1, features2, flow, mask, feat = level_inputs
-    got = matched(network, level_inputs)
+    one, other = matched(network, level_inputs)
     if variant == "sym-conv":
         features1 = network.shared_conv4(features1)
         features2 = network.shared_conv4(features2)
     if variant == "asym-conv":
         features2 = network.second_conv4(features2)
     warped = warp(mx.nd, features2, in_pixels(flow))
-    assert_same(got.features1, features1)
-    wanted = leaky(mx.nd, warped * mask.sigmoid() + network.conv4f(feat))
-    assert_same(got.features2, wanted)
-    assert_same(got.brought, warped)
+    assert_same(one, features1)
+    assert_same(other, leaky(mx.nd, warped * mask.sigmoid() + network.conv4f(feat)))
 
 
 @pytest.mark.parametrize("variant", ["deform", "deform-mask", "deform-tradeoff", "deform-plain"])
@@ -191,9 +220,9 @@ def test_asymofmm_with_and_without_its_terms(variant, level_inputs):
         wanted = wanted * mask.sigmoid()
     if variant in ("deform", "deform-tradeoff"):
         wanted = wanted + network.conv4f(feat)
-    got = matched(network, level_inputs)
-    assert got.features1 is features1
-    assert_same(got.features2, leaky(mx.nd, wanted))
+    one, other = matched(network, level_inputs)
+    assert one is features1
+    assert_same(other, leaky(mx.nd, wanted))
 
 
 # --- the cascade ----------------------------------------------------------------------------------

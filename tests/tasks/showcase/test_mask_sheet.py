@@ -9,7 +9,6 @@ from main_runs import write_dataset
 
 from maskflownet.config import load_config, load_dataset_config
 from maskflownet.network import Prediction, get_pipeline
-from maskflownet.network.matching import Matched
 from maskflownet.output import flow_to_color
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.reader.images import read_image
@@ -58,11 +57,10 @@ def test_what_is_watched_is_what_the_network_computes(tmp_path):
     sample = generate(0, 0, SIZE_HW)
     pair = [(sample.image1, sample.image2)]
     (before,) = pipe.predict_pairs(pair)
-    watch = mask_sheet.watch_matching(pipe.network)
+    watch = mask_sheet.Watch(pipe.network)
     (after,) = pipe.predict_pairs(pair)
     np.testing.assert_allclose(after.mask, before.mask, atol=1e-5)
-    assert set(watch.levels) == {5, 4, 3, 2}
-    finest = watch.levels[2]
+    finest = watch.matched()
     assert finest.brought.shape == (1, 32, 16, 32)
     share = (finest.visible / finest.brought).asnumpy()
     assert np.ptp(share, axis=1).max() < 1e-3 and 0 < share.min() < share.max() < 1
@@ -74,7 +72,7 @@ def fakes(tradeoff=True):
     prediction = Prediction(-sample.flow, mask, None)
     brought = mx.nd.ones((1, 4, 16, 24))
     term = brought / 4 if tradeoff else None
-    return sample, prediction, Matched(None, None, brought, brought / 2, term)
+    return sample, prediction, mask_sheet.Matched(brought, brought / 2, term)
 
 
 def test_each_picture_shows_what_its_title_says():
