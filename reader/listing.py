@@ -32,6 +32,17 @@ def number_parts(name: str) -> list[str | int]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
+def number_step(first: str, second: str) -> int | None:
+    """Return by how much two names differ that differ in one number alone, else None."""
+    one, other = number_parts(first), number_parts(second)
+    if len(one) != len(other):
+        return None
+    differing = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
+    if len(differing) != 1 or isinstance(differing[0][0], str):
+        return None
+    return differing[0][1] - differing[0][0]
+
+
 def natural_key(name: str) -> tuple[list[str | int], str]:
     """Return the key by which frame_2 comes before frame_10; no two names have the same."""
     return number_parts(name), name

@@ -10,7 +10,7 @@ from typing import ClassVar
 from maskflownet.config import InputError, MissingDataError
 from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in
 from maskflownet.reader.flow_files import FLOW_SUFFIXES
-from maskflownet.reader.listing import is_image, natural_key, number_parts, read_list
+from maskflownet.reader.listing import is_image, natural_key, number_step, read_list
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ class _Sequence:
 
     def _follows(self, first, second):
         """Return whether no frame is missing between two, as far as their names tell."""
-        step = _step(first, second)
+        step = number_step(first, second)
         # Times as names vary a little.
         return self._step is None or (step is not None and step < 1.5 * self._step)
 
@@ -211,19 +211,8 @@ class _Sequence:
 def _smallest_step(stems):
     """Return the least by which the one number in which neighbours differ grows, None of none."""
     in_order = sorted(stems, key=natural_key)
-    steps = [_step(*pair) for pair in pairwise(in_order)]
+    steps = [number_step(*pair) for pair in pairwise(in_order)]
     return min((step for step in steps if step), default=None)
-
-
-def _step(first, second):
-    """Return by how much two names differ that differ in one number alone, else None."""
-    one, other = number_parts(first), number_parts(second)
-    if len(one) != len(other):
-        return None
-    differing = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
-    if len(differing) != 1 or isinstance(differing[0][0], str):
-        return None
-    return differing[0][1] - differing[0][0]
 
 
 def _stem(name):

@@ -3,45 +3,21 @@
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from maskflownet.config.errors import InputError, MissingDataError
-from maskflownet.reader.images import read_image
-from maskflownet.reader.listing import is_image, natural_key, read_list
-from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.reader.listing import is_image, natural_key, number_step, read_list
 from maskflownet.reader.videos import Video
+from maskflownet.tasks.prediction.frames import ImageFiles, VideoFrames
 
 logger = logging.getLogger(__name__)
 
-
-class Frame(NamedTuple):
-    """A frame as it comes from its source.
-
-    Attributes
-    ----------
-    image : numpy.ndarray or None
-        uint8 (H, W, 3), BGR; None if it was not wanted or cannot be read.
-    error : InputError or None
-        What could not be read, up to this frame.
-    apart : bool
-        Whether something is missing before it, so that it makes no pair with earlier ones.
-    time : Fraction or None
-        Seconds since the first frame of a video.
-    """
-
-    image: np.ndarray | None
-    error: InputError | None = None
-    apart: bool = False
-    time: Fraction | None = None
-
-
-_NONE = Frame(None)
+_EVEN = 0.9  # the share of a folder's names that count in even steps if all are to
 
 
 class Faults:
@@ -63,134 +39,6 @@ class Faults:
             raise error
         self.count += 1
         logger.warning("left out: %s", error)
-
-
-class ImageFiles:
-    """Frames that are image files.
-
-    Parameters
-    ----------
-    paths : sequence of pathlib.Path
-
-    Attributes
-    ----------
-    paths : sequence of pathlib.Path
-        The files that are read.
-    timed : bool
-        False: they have no times.
-    rate : None
-        Nor frames per second.
-    pixel_aspect : Fraction
-        Width over height of a pixel: 1.
-    exact : bool
-        True: how many frames there are is known.
-    """
-
-    timed = False
-    rate: Fraction | None = None
-    pixel_aspect = Fraction(1)
-    exact = True
-
-    def __init__(self, paths: Sequence[Path]):
-        self.paths = paths
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> str:
-        """Return what to call a frame."""
-        return str(self.paths[index])
-
-    def stamp(self, index: int) -> list:
-        """Return what tells whether a frame is still the same file."""
-        return stamp(self.paths[index])
-
-    def identity(self) -> dict:
-        """Return what all frames together stand for: nothing, since each stands for itself."""
-        return {}
-
-    def read(self, wanted: Callable[[int], bool], ahead: int) -> Iterator[Frame]:
-        """Yield every frame in order; those that are not wanted are not read."""
-
-        def read(index):
-            try:
-                return Frame(read_image(self.paths[index])) if wanted(index) else _NONE
-            except InputError as error:
-                return Frame(None, error)
-
-        return read_ahead(read, range(len(self)), ahead)
-
-
-class VideoFrames:
-    """Frames that are those of a video.
-
-    Parameters
-    ----------
-    video : Video
-
-    Attributes
-    ----------
-    paths : sequence of pathlib.Path
-        The files that are read.
-    timed : bool
-        True: frames have times.
-    rate : Fraction or None
-        Frames per second, if all are shown equally long.
-    pixel_aspect : Fraction
-        Width over height of a pixel.
-    exact : bool
-        Whether all frames have been read, so that their number is known for certain.
-    """
-
-    timed = True
-
-    def __init__(self, video: Video):
-        self._video = video
-        self.paths = [video.path]
-        self.rate = video.rate
-        self.pixel_aspect = video.pixel_aspect
-        self._length = video.expected
-        self.exact = False
-
-    def __len__(self):
-        """Return how many frames there are, as far as is known until all have been read."""
-        return self._length
-
-    def __getitem__(self, index: int) -> str:
-        """Return what to call a frame."""
-        return f"{self._video.path}, frame {index}"
-
-    def identity(self) -> dict:
-        """Return what tells whether the video is still the same file, and the section."""
-        section = {"section": self._video.section} if any(self._video.section) else {}
-        return {"video": stamp(self._video.path), **section}
-
-    def read(self, wanted: Callable[[int], bool], ahead: int) -> Iterator[Frame]:
-        """Yield every frame in order, and behind the last what is wrong with the whole.
-
-        They come from a process that decodes the next one meanwhile; `ahead` changes nothing.
-        """
-        length, first_bad = 0, None
-        for length, frame in enumerate(self._video.frames(wanted), start=1):
-            if frame.damaged:
-                first_bad = length - 1 if first_bad is None else first_bad
-                yield Frame(None, time=frame.time)
-                continue
-            error = frame.gap if first_bad is None else self._damage(first_bad, length - 2)
-            yield Frame(frame.image, error, error is not None, frame.time)
-            first_bad = None
-        if first_bad is not None:
-            yield Frame(None, self._damage(first_bad, length - 1))
-        if self._video.complaint:
-            yield Frame(None, self._video.complaint)
-        self._length, self.exact = length, True
-
-    def _damage(self, first, last):
-        numbers = f"frame {first}" if first == last else f"frames {first} to {last}"
-        return InputError(
-            f"{self._video.path}, {numbers}: expected what was filmed, got damage or what builds "
-            "on it"
-        )
 
 
 @dataclass(frozen=True)
@@ -279,15 +127,6 @@ class Inputs:
         )
 
 
-def stamp(path: Path) -> list:
-    """Return what changes when a file does: its name, size and time of change."""
-    try:
-        status = path.stat()
-    except OSError:
-        return [path.name, None, None]
-    return [path.name, status.st_size, status.st_mtime_ns]
-
-
 def one_pair(image1: Path, image2: Path) -> Inputs:
     """Return one pair of image files, named by the first."""
     return Inputs(ImageFiles([image1, image2]), lambda number: image1.stem, step=2, single=True)
@@ -326,6 +165,9 @@ def _names_of_pairs(paths):
 def folder_frames(folder: Path, stride: int) -> Inputs:
     """Return the images in a folder in natural order (frame_2 before frame_10), `stride` apart.
 
+    Where nearly all names count in even steps, a larger one means that frames are missing: a
+    warning says so, and no pair spans it.
+
     Raises
     ------
     MissingDataError
@@ -344,7 +186,23 @@ def folder_frames(folder: Path, stride: int) -> Inputs:
     stems = [path.stem for path in paths]
     # Two frames that differ in their suffix alone would write to one file.
     names = stems if len(set(stems)) == len(stems) else [path.name for path in paths]
-    return Inputs(ImageFiles(paths), names.__getitem__, stride)
+    return Inputs(ImageFiles(paths, _gaps(folder, stems)), names.__getitem__, stride)
+
+
+def _gaps(folder, stems):
+    """Return the places in a sequence of names before which others are missing."""
+    steps = [number_step(*pair) for pair in pairwise(stems)]
+    usual = max(set(steps), key=steps.count, default=None)
+    if usual is None or steps.count(usual) < _EVEN * len(steps):
+        return set()
+    gaps = {place for place, step in enumerate(steps, start=1) if step is None or step > usual}
+    for place in sorted(gaps)[:1]:
+        logger.warning(
+            "%s: frames are missing between %s and %s%s; no pair spans a gap",
+            *(folder, stems[place - 1], stems[place]),
+            f" and in {len(gaps) - 1} other places" if len(gaps) > 1 else "",
+        )
+    return gaps
 
 
 def video_frames(

@@ -104,6 +104,22 @@ def test_frames_across_a_gap_are_no_neighbours(tmp_path, out, caplog):
     assert {int(path.stem) for path in out.glob("*.flo")} == expected
 
 
+def test_no_pair_spans_a_gap_in_a_folders_numbers(tmp_path, out, caplog):
+    numbers = [*range(2, 14), *range(16, 28)]
+    folder = write_frames(tmp_path / "frames", numbers)
+    assert run(FakePipe(), Job(folder_frames(folder, 1), files_in(out, "flo"))) == 0
+    assert flow_numbers(out) == {
+        f"frame_{number}": (number, number + 1) for number in numbers if number not in (13, 27)
+    }
+    assert "frames are missing between frame_13 and frame_16; no pair" in caplog.text
+
+
+def test_numbers_that_are_not_even_have_no_gaps(tmp_path, out):
+    folder = write_frames(tmp_path / "frames", [1, 2, 4, 7, 11, 12, 18])
+    assert run(FakePipe(), Job(folder_frames(folder, 1), files_in(out, "flo"))) == 0
+    assert len(flow_numbers(out)) == 6
+
+
 def test_a_size_that_changes_midway_breaks_the_pairs(tmp_path, out, caplog):
     for name, size_hw in (("a.ts", (64, 96)), ("b.ts", (32, 48))):
         make_video(tmp_path / name, range(6), size_hw=size_hw)
