@@ -132,7 +132,12 @@ def shortage(error: Exception, part: int) -> InputError | None:
 
 
 def micro_batch(
-    batch: int, class_name: str, fast: bool, size_hw: tuple[int, int], devices: int
+    batch: int,
+    class_name: str,
+    fast: bool,
+    size_hw: tuple[int, int],
+    devices: int,
+    first_stage: bool = False,
 ) -> int:
     """Return how many of a batch's samples to hold at a time on a CPU: the most that fit.
 
@@ -150,6 +155,8 @@ def micro_batch(
         Of the samples after augmentation.
     devices : int
         That share the machine's memory.
+    first_stage : bool
+        Whether a cascade's first stage is trained too.
 
     Returns
     -------
@@ -159,7 +166,9 @@ def micro_batch(
     free = free_bytes()
     if free is None:
         return batch
-    per_sample = STEP_BYTES_PER_PIXEL[class_name, fast] * size_hw[0] * size_hw[1]
+    trained = {class_name, "MaskFlownet_S"} if first_stage else {class_name}
+    per_pixel = sum(STEP_BYTES_PER_PIXEL[name, fast] for name in trained)
+    per_sample = per_pixel * size_hw[0] * size_hw[1]
     room = (STEP_SHARE * free - STEP_BESIDES) / per_sample
     fitting = [n for n in range(devices, batch + 1, devices) if batch % n == 0 and n <= room]
     if not fitting:

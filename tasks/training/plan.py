@@ -234,7 +234,8 @@ def _micro_batch(batch, arguments, before, config, dataset):
     if arguments.gpu_device or batch % count:
         return batch
     fast = use_fast(arguments.kernels, [])
-    fitting = micro_batch(batch, config.network.class_name, fast, dataset.target_shape, count)
+    name, first_stage = config.network.class_name, config.optimizer.train_first_stage
+    fitting = micro_batch(batch, name, fast, dataset.target_shape, count, first_stage)
     if before and before.batch == batch and before.micro_batch < fitting:
         fitting = before.micro_batch
     if fitting < batch:

@@ -39,6 +39,15 @@ def test_where_not_even_one_pair_fits_there_is_a_warning(monkeypatch, caplog):
     assert "parts of 2 at 768x384 pixels need about 14.2 GB" in message and "1.0 GB" in message
 
 
+def test_a_trained_first_stage_needs_its_own_share(monkeypatch):
+    per_pixel = sum(STEP_BYTES_PER_PIXEL[name, True] for name in ("MaskFlownet", "MaskFlownet_S"))
+    free = (STEP_BESIDES + 4 * per_pixel * 320 * 448 + 1) / STEP_SHARE
+    monkeypatch.setattr(memory, "free_bytes", lambda: free)
+    assert micro_batch(8, "MaskFlownet", True, (320, 448), 1, first_stage=True) == 4
+    monkeypatch.setattr(memory, "free_bytes", lambda: free - 1e6)
+    assert micro_batch(8, "MaskFlownet", True, (320, 448), 1, first_stage=True) == 2
+
+
 def test_what_is_not_known_does_not_split_a_batch(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
     assert micro_batch(8, "MaskFlownet_S", False, (320, 448), 1) == 8

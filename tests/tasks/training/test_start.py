@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from golden import recipe_pipeline
 from main_runs import error_of, write_dataset, write_pairs
+from ports import mmflow_arrays, write_zip
 
 from maskflownet import main as program
 from maskflownet.config import load_config
@@ -124,6 +125,25 @@ def test_clear_steps_begins_a_new_run_at_a_checkpoints_weights(root, trained):
     assert plan.run != S_RUN and (plan.start, plan.record.seed) == (0, 0)
     np.testing.assert_array_equal(weight(pipe), weight(recipe_pipeline("MaskFlownet_S")))
     assert pipe.trainer._updaters == [] or not pipe.trainer._updaters[0].states
+
+
+def test_mmflows_cascade_trains_its_first_stage_too(root, trained):
+    path = write_zip(root / "things.pth", mmflow_arrays("MaskFlownet_S"), wrap="state_dict")
+    dataset = write_dataset(root, optimizer={"start": "uniform"}, color_order="RGB")
+    flags = ["-c", path, "--clear_steps", "--dataset_cfg", dataset]
+    assert program.main(arguments(root, *flags, config="mmflow/MaskFlownet_chairs")) == 0
+    ((pipe, _, data),) = trained
+    parameters = pipe.network.collect_params().values()
+    assert {parameter.grad_req for parameter in parameters} == {"write"}
+    first, second = (
+        getattr(network, name)[0].weight.data().asnumpy()
+        for network, name in ((pipe.network.MaskFlownet_S, "conv3a"), (pipe.network, "conv3x"))
+    )
+    given = mmflow_arrays("MaskFlownet_S")["encoder.layers.2.layers.0.conv.weight"]
+    np.testing.assert_array_equal(first, given)
+    bound = np.sqrt(6 / (64 * 9))
+    assert 0.95 * bound < np.abs(second).max() <= bound
+    assert data.training_set.color_order == data.validation_set.color_order == "RGB"
 
 
 def test_a_cascade_takes_a_first_stage_and_freezes_it(root, trained):

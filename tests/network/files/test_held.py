@@ -1,0 +1,115 @@
+"""Parameter files that other programs wrote: every way in which MXNet saves, and the dialects."""
+
+import mxnet as mx
+import numpy as np
+import pytest
+from golden import NETWORKS, fill_with_recipe, recipe_weight, weights_of
+from ports import mmflow_arrays, port_arrays, write_zip
+
+from maskflownet.config import NetworkConfig
+from maskflownet.config.errors import InputError
+from maskflownet.network.files.held import MMFLOW_MARK, read_held
+from maskflownet.network.files.parameters import held_network, load_parameters, save_parameters
+from maskflownet.network.pipeline import NETWORKS as CLASSES
+
+OTHER = {"MaskFlownet_S": "MaskFlownet", "MaskFlownet": "MaskFlownet_S"}
+
+
+def fresh(name, dialect="original"):
+    network = CLASSES[name](NetworkConfig(class_name=name, dialect=dialect))
+    network.initialize(mx.init.Zero())
+    return network
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def filled(request):
+    network = fresh(request.param)
+    fill_with_recipe(network)
+    return network
+
+
+def save_with_root(network, path):
+    network.collect_params().save(str(path))
+
+
+def save_as_export_does(network, path):
+    arrays = {f"arg:{name}": one.data() for name, one in network.collect_params().items()}
+    mx.nd.save(str(path), arrays)
+
+
+def save_in_numpy_mode(network, path):
+    with mx.util.np_shape(True):
+        network.save_parameters(str(path))
+
+
+def save_of_data_parallel(network, path):
+    arrays = {f"module.{name}": array for name, array in weights_of(network).items()}
+    write_zip(path, arrays)
+
+
+FORMS = (save_with_root, save_as_export_does, save_in_numpy_mode, save_of_data_parallel)
+
+
+@pytest.mark.parametrize("save", FORMS)
+def test_all_ways_of_saving_load_and_tell_the_network(filled, save, tmp_path):
+    path = tmp_path / "saved.params"
+    save(filled, path)
+    name = type(filled).__name__
+    assert held_network(path) == name
+    network = fresh(name)
+    load_parameters(network, path)
+    for own, array in weights_of(network).items():
+        np.testing.assert_array_equal(array, recipe_weight(own, array.shape))
+    with pytest.raises(InputError, match=f"holds a {name}, .* such as {name}.yaml"):
+        load_parameters(fresh(OTHER[name]), path)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def mmflow_file(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("mmflow") / "a.pth"
+    return write_zip(path, mmflow_arrays(request.param), wrap="state_dict"), request.param
+
+
+def test_our_files_of_mmflows_dialect_are_marked(mmflow_file, tmp_path):
+    path, name = mmflow_file
+    network = fresh(name, "mmflow")
+    load_parameters(network, path)
+    save_parameters(network, tmp_path / "ours.params")
+    assert MMFLOW_MARK in mx.nd.load(str(tmp_path / "ours.params"))
+    assert read_held(tmp_path / "ours.params").dialect == "mmflow"
+    again = fresh(name, "mmflow")
+    load_parameters(again, tmp_path / "ours.params")
+    wanted = weights_of(network)
+    for own, array in weights_of(again).items():
+        np.testing.assert_array_equal(array, wanted[own])
+    for file in (path, tmp_path / "ours.params"):
+        refused = f"network.dialect mmflow, .* such as mmflow/{name}_things3d.yaml"
+        with pytest.raises(InputError, match=refused):
+            load_parameters(fresh(name), file)
+
+
+def test_weights_of_the_original_are_refused_by_mmflows_dialect(tmp_path):
+    path = write_zip(tmp_path / "a.ckpt", port_arrays("MaskFlownet_S"))
+    with pytest.raises(InputError, match=r"network.dialect original, .* such as MaskFlownet_S"):
+        load_parameters(fresh("MaskFlownet_S", "mmflow"), path)
+
+
+def test_half_precision_of_pytorch_loads_and_other_values_do_not(tmp_path):
+    arrays = {name: array.astype("f2") for name, array in port_arrays("MaskFlownet_S").items()}
+    path = write_zip(tmp_path / "half.pth", arrays, types={"f2": "HalfStorage"})
+    network = fresh("MaskFlownet_S")
+    load_parameters(network, path)
+    wanted = arrays["upfeat5.weight"].astype("f4")
+    np.testing.assert_array_equal(weights_of(network)["upfeat5.0.weight"], wanted)
+    arrays["upfeat5.weight"][0, 0, 0, 0] = np.nan
+    write_zip(path, arrays, types={"f2": "HalfStorage"})
+    with pytest.raises(InputError, match=r"upfeat5.0.weight: expected finite numbers"):
+        load_parameters(network, path)
+
+
+def test_networks_of_other_programs_are_called_unknown(tmp_path):
+    arrays = {"backbone.conv1.weight": np.zeros((3, 3), "f4")}
+    path = write_zip(tmp_path / "resnet.pth", arrays)
+    assert held_network(path) is None
+    with pytest.raises(InputError, match=r"1 unknown \(first: backbone.conv1.weight\)"):
+        load_parameters(fresh("MaskFlownet_S"), path)
