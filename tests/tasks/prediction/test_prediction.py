@@ -320,7 +320,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path, source):
 
 
 def test_reading_network_and_writing_overlap(frames, out, monkeypatch):
-    from maskflownet.tasks.prediction import inputs as inputs_module
+    from maskflownet.tasks.prediction import frames as frames_module
     from maskflownet.tasks.prediction import job as job_module
 
     read_later, predicted_second = threading.Event(), threading.Event()
@@ -343,13 +343,13 @@ def test_reading_network_and_writing_overlap(frames, out, monkeypatch):
                     predicted_second.set()
                 yield prediction
 
-    monkeypatch.setattr(inputs_module, "read_image", read)
+    monkeypatch.setattr(frames_module, "read_image", read)
     monkeypatch.setattr(job_module, "write_flo", write)
     assert run(Pipe(), Job(folder_frames(frames, 1), files_in(out, "flo"))) == 0
 
 
 def test_frames_are_read_once_and_only_if_needed(frames, out, monkeypatch):
-    from maskflownet.tasks.prediction import inputs as module
+    from maskflownet.tasks.prediction import frames as module
 
     read = []
     monkeypatch.setattr(module, "read_image", lambda path: read.append(path.stem) or frame(9))
