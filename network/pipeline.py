@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import mxnet as mx
@@ -132,17 +133,29 @@ class Pipeline:
         load_parameters(self.network, path)
 
     def save(self, prefix):
-        """Write `prefix`.states (Adam's moments), then `prefix`.params, each whole."""
-        save_trainer_states(self.trainer, f"{prefix}.states")
-        self.save_weights(f"{prefix}.params")
+        """Write `prefix`.states (Adam's moments), then `prefix`.params, each whole.
+
+        Where the weights cannot be written, the moments do not stay behind without them.
+        """
+        states, weights = (Path(f"{prefix}{suffix}") for suffix in (".states", ".params"))
+        save_trainer_states(self.trainer, states)
+        try:
+            self.save_weights(weights)
+        except OSError:
+            if not weights.exists():
+                states.unlink(missing_ok=True)
+            raise
 
     def save_weights(self, path):
         """Write the weights alone, whole."""
         save_parameters(self.network, path)
 
     def load_states(self, path):
-        """Load Adam's moments; see `network.files.moments.load_trainer_states`."""
-        load_trainer_states(self.trainer, self.network, path)
+        """Load Adam's moments, which must belong to the weights that were loaded before.
+
+        See `network.files.moments.load_trainer_states`.
+        """
+        return load_trainer_states(self.trainer, self.network, path, check_weights=True)
 
     def load_head(self, path):
         """Load a MaskFlownet_S parameter file into the first stage of the cascade."""

@@ -6,6 +6,7 @@ it would wait forever. So all waiting is done in a helper thread, while this one
 (`Peers.lost`) that there is nobody to wait for.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
@@ -13,8 +14,11 @@ from concurrent import futures
 import mxnet as mx
 import numpy as np
 
+logger = logging.getLogger(__name__)
+
 KVSTORE = "dist_sync"
 PATIENCE_S = 1800  # longer than any step, validation or start of a program
+TOLD_AFTER_S = 60
 _LOOK_S = 0.2
 # The Trainer numbers its keys from 0, one for each array of the network.
 _KEY = 1 << 20
@@ -113,10 +117,17 @@ class Peers:
         """
         self._check()
         waiting = self._helper.submit(function)
-        until = time.monotonic() + PATIENCE_S
+        began, minutes = time.monotonic(), 0
         while not futures.wait([waiting], _LOOK_S).done:
             self._check()
-            if time.monotonic() > until:
+            waited = time.monotonic() - began
+            if waited > (minutes + 1) * TOLD_AFTER_S:
+                minutes += 1
+                logger.warning(
+                    "waiting since %d s for the other processes of this training",
+                    minutes * TOLD_AFTER_S,
+                )
+            if waited > PATIENCE_S:
                 raise PeersLostError(
                     f"the other processes of this training were not heard of for {PATIENCE_S} s: "
                     "see whether they run and can be reached, then start again"

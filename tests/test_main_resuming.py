@@ -1,5 +1,6 @@
 """`python main.py CONFIG` stopped, killed, continued or shared out: as if nothing had happened."""
 
+import contextlib
 import os
 import pty
 import shutil
@@ -19,6 +20,7 @@ from processes import assert_all_ended
 
 from maskflownet.main import main
 from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint
+from maskflownet.tasks.runs.lock import lock_run
 from maskflownet.tasks.training import plan as planning
 
 REPOSITORY = Path(__file__).parents[1]
@@ -165,6 +167,51 @@ def test_a_program_that_is_killed_again_and_again_ends_as_if_never_killed(whole,
 
 def newest_step(root):
     return find_checkpoint(only_run(root), root / "weights").steps
+
+
+def copy_of(folder, root, steps=(5,)):
+    """Copy logs and checkpoints of the whole run to another root."""
+    shutil.copytree(folder / "logs", root / "logs")
+    (root / "weights").mkdir()
+    for step in steps:
+        for path in folder.glob(f"weights/*_{step}.*"):
+            shutil.copy(path, root / "weights")
+
+
+def continued(root, *flags):
+    return main(["MaskFlownet_S", "-c", only_run(root), "--root", str(root), *flags])
+
+
+def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(whole, root, capsys):
+    folder, end = whole
+    copy_of(folder, root, (5, STEPS))
+    (damaged,) = root.glob(f"weights/*_{STEPS}.params")
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    assert continued(root) == 0
+    assert f"{damaged.name} is damaged (it is cut short" in capsys.readouterr().out
+    assert State(root, STEPS) == end
+
+
+def test_moments_of_another_run_or_step_are_refused(whole, root, capsys):
+    folder, _ = whole
+    copy_of(folder, root)
+    (states,) = root.glob("weights/*_5.states")
+    (other,) = folder.glob(f"weights/*_{STEPS}.states")
+    shutil.copy(other, states)
+    assert continued(root) == 2
+    assert f"{states}: expected the moments that belong to the weights" in capsys.readouterr().err
+    states.unlink()
+    assert continued(root) == 0
+
+
+def test_a_run_is_not_continued_by_two_programs_at_once(whole, root, capsys):
+    folder, _ = whole
+    copy_of(folder, root)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    with contextlib.closing(lock_run(root / "logs" / f"{only_run(root)}.log")):
+        assert continued(root, "--batch", "1") == 2
+    assert "another program trains it at this moment" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
 def test_a_released_checkpoint_continues_with_its_log(root, capsys):

@@ -1,6 +1,7 @@
 """A file is replaced whole or stays as it was."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -50,3 +51,53 @@ def test_killed_while_writing_the_old_file_stays(tmp_path):
         assert writer.stdout.readline() == "writing\n"
         os.kill(writer.pid, signal.SIGKILL)
     assert path.read_text() == "old"
+    (left,) = tmp_path.glob(".*")
+    assert left.read_text() == "half"
+    with whole_file(path) as part:  # the next one takes it over
+        assert part == left and part.read_text() == ""
+        part.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_programs_that_write_one_file_do_not_mix(tmp_path):
+    path = tmp_path / "file"
+    with whole_file(path) as one:
+        one.write_text("one")
+        with whole_file(path) as other:
+            assert other != one
+            other.write_text("other")
+        assert path.read_text() == "other" and one.read_text() == "one"
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_in_the_parts_place_is_not_followed(tmp_path):
+    path, precious = tmp_path / "file", tmp_path / "precious"
+    precious.write_text("of somebody else")
+    (tmp_path / ".file.part").symlink_to(precious)
+    with whole_file(path) as part:
+        part.write_text("new")
+    assert precious.read_text() == "of somebody else"
+    assert path.read_text() == "new" and not path.is_symlink()
+    assert sorted(tmp_path.iterdir()) == [path, precious]
+
+
+def test_a_file_gets_the_rights_that_others_get(tmp_path):
+    with whole_file(tmp_path / "new") as part:
+        part.write_text("new")
+    (tmp_path / "plain").write_text("plain")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_full_disk_is_said_with_the_files_name(tmp_path):
+    path = tmp_path / "file"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="cannot be written") as caught, whole_file(path) as part:
+            part.write_bytes(bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == f"{path}: cannot be written (File too large)"
+    assert not list(tmp_path.iterdir())

@@ -77,7 +77,7 @@ class FakeLoader:
         self.batch, self.failures = batch, dict(failures)
         self.is_open = False
 
-    def batches(self, first_step=1):
+    def batches(self, first_step=1, is_stopped=lambda: False):
         self.is_open = True
         try:
             step = first_step

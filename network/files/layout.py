@@ -40,6 +40,15 @@ def check_layout(path: str | Path) -> bool:
     return walk.is_numpy_mode
 
 
+def fault_of(path: str | Path) -> str | None:
+    """Return in what way a file is no whole parameter file; None where it is one."""
+    try:
+        check_layout(path)
+    except (LayoutError, OSError) as error:
+        return str(error)
+    return None
+
+
 class _Walk:
     """One pass over a file that reads the sizes and skips the values."""
 

@@ -14,7 +14,9 @@ import io
 import pickle
 import pickletools
 import struct
+import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -26,24 +28,55 @@ from maskflownet.whole_file import whole_file
 MAX_BYTES = 1 << 30  # six times the moments of the larger network; what is larger is no such file
 MAX_UPDATES = 1 << 31
 FLOAT32 = 0  # as MXNet numbers types
+# What the optimizer in a file of ours has beside Adam's own: which weights the moments belong to.
+OF_WEIGHTS = "maskflownet_weights_crc32"
+
+
+class Loaded(NamedTuple):
+    """What was loaded.
+
+    Attributes
+    ----------
+    updates : int
+        How many updates the moments have seen.
+    are_tied : bool
+        Whether the file says which weights it belongs to.
+    """
+
+    updates: int
+    are_tied: bool
 
 
 def save_trainer_states(trainer, path):
     """Write Adam's moments and update counts to `path`, whole or not at all.
 
     MXNet 1.5 and later load the file with `Trainer.load_states`; there as here the parameters must
-    be in the order of their creation, so from 1.6 on the Trainer must be given a list.
+    be in the order of their creation, so from 1.6 on the Trainer must be given a list. The file
+    also tells to which weights the moments belong.
 
     Parameters
     ----------
     trainer : mxnet.gluon.Trainer
     path : str or os.PathLike
     """
-    with whole_file(path) as part:
-        trainer.save_states(str(part))
+    optimizer = trainer.optimizer
+    setattr(optimizer, OF_WEIGHTS, _fingerprint(trainer._params))
+    try:
+        with whole_file(path) as part:
+            trainer.save_states(str(part))
+    finally:
+        delattr(optimizer, OF_WEIGHTS)
 
 
-def load_trainer_states(trainer, network, path):
+def _fingerprint(parameters):
+    """Return a number that tells weights apart: the CRC-32 of their values, in order."""
+    checksum = 0
+    for parameter in parameters:
+        checksum = zlib.crc32(parameter.data(parameter.list_ctx()[0]).asnumpy(), checksum)
+    return checksum
+
+
+def load_trainer_states(trainer, network, path, check_weights=False):
     """Give `trainer` the moments and update counts of a file; nothing is changed on an error.
 
     Everything else stays as the trainer has it: learning rate, weight decay and Adam's constants
@@ -54,7 +87,7 @@ def load_trainer_states(trainer, network, path):
     ours. The two networks have shapes that leave no doubt. A file from before the first step holds
     no moments: the training then begins anew.
 
-    With several devices load the weights first: MXNet drops what its key-value store holds, the
+    Load the weights first: with several devices MXNet drops what its key-value store holds, the
     moments too, whenever it is given weights.
 
     Parameters
@@ -65,18 +98,31 @@ def load_trainer_states(trainer, network, path):
         Initialised, its first stage frozen already if it shall be.
     path : str or os.PathLike
         Written by `save_trainer_states`, or by the Trainer of any MXNet 1.x.
+    check_weights : bool
+        Refuse a file that tells that it belongs to other weights than the network has.
+
+    Returns
+    -------
+    Loaded
 
     Raises
     ------
     InputError
         In one line: the file is cut short, damaged or of another kind; unpickling it would need a
-        class that is not Adam's; it lacks a trained parameter or has another shape for it.
+        class that is not Adam's; it lacks a trained parameter or has another shape for it; it
+        holds what is not finite, or the moments of other weights than the network has.
     MissingDataError
         There is no such file.
     """
     path = Path(path)
-    moments, counts = _read(path)
+    moments, counts, of_weights = _read(path)
     parameters = network._collect_params_with_prefix()
+    if check_weights and of_weights not in (None, _fingerprint(parameters.values())):
+        raise InputError(
+            f"{path}: expected the moments that belong to the weights at hand, got those of "
+            "another run or step; copy the file that was written with them, or remove this one to "
+            "go on with fresh moments"
+        )
     indices = _matched(path, network, parameters, moments) if moments else {}
     contexts = {ctx for parameter in parameters.values() for ctx in parameter.list_ctx()}
     _hand_over(
@@ -88,6 +134,7 @@ def load_trainer_states(trainer, network, path):
         counts={own: counts[index] for own, index in indices.items()},
         devices={ctx.device_id for ctx in contexts},
     )
+    return Loaded(max(counts.values(), default=0), of_weights is not None)
 
 
 # Reading without running.
@@ -116,6 +163,10 @@ class _Adam:
 
     def __setstate__(self, state):
         self._attributes = state
+
+    def attribute(self, name):
+        """Return one of its attributes, None where it has none of that name."""
+        return self._attributes.get(name)
 
     def update_counts(self):
         """Return [{index: number of updates}], one per device, which counts what it updates."""
@@ -160,7 +211,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _read(path):
-    """Return {index: (mean, variance)} and {index: number of updates}, numbered as in the file."""
+    """Return {index: (mean, variance)}, {index: number of updates} and the weights' fingerprint.
+
+    The indices are those of the file; the fingerprint is None where it has none.
+    """
     if not path.is_file():
         raise MissingDataError(f"{path}: there is no such file of Adam's moments")
     size = path.stat().st_size
@@ -169,14 +223,22 @@ def _read(path):
             raise ValueError("too large")
         content = path.read_bytes()
         _check_pickle(content)
-        return _contents(*_Unpickler(content, path).load())
+        moments, counts, of_weights = _contents(*_Unpickler(content, path).load())
     except InputError:
         raise
     except Exception as error:  # what damaged bytes raise depends on what they happen to mean
         raise InputError(
             f"{path}: expected Adam's moments as MXNet's Trainer saves them, got {size} bytes that "
-            "are none: cut short, damaged or of another kind; copy the file again, or do without"
+            "are none: cut short, damaged or of another kind; copy the file again, or remove it to "
+            "go on with fresh moments"
         ) from error
+    for index, pair in moments.items():
+        if not all(np.isfinite(moment).all() for moment in pair):
+            raise InputError(
+                f"{path}: expected finite moments, got NaN or infinity for array number {index}; "
+                "remove the file to go on with fresh moments"
+            )
+    return moments, counts, of_weights
 
 
 def _check_pickle(content):
@@ -195,7 +257,7 @@ def _check_pickle(content):
 
 
 def _contents(states, optimizer):
-    """Return moments and counts, or raise anything at all if they are not what they should be."""
+    """Return moments, counts and fingerprint, or raise anything at all if they are none."""
     if not isinstance(optimizer, _Adam):
         raise TypeError("no optimizer")
     moments, counts = {}, {}
@@ -205,7 +267,7 @@ def _contents(states, optimizer):
     numbers = [*moments, *counts.values()]
     if not all(type(number) is int and 0 <= number < MAX_UPDATES for number in numbers):
         raise ValueError("no counts")
-    return moments, counts
+    return moments, counts, optimizer.attribute(OF_WEIGHTS)
 
 
 # Which moments are whose.

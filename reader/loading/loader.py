@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from maskflownet.config.errors import InputError
 from maskflownet.reader.datasets import FlowDataset
 from maskflownet.reader.loading.order import Order
 from maskflownet.reader.loading.sampling import DRAWS, Sampler
-from maskflownet.reader.loading.workers import Workers
+from maskflownet.reader.loading.workers import WaitBrokenOffError, Workers
 from maskflownet.runtime import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -112,8 +112,12 @@ class Loader:
         # Enough for every worker to have a task and another in hand.
         self._ahead = max(2, -(-2 * self.workers // batch))
 
-    def batches(self, first_step: int = 1) -> Iterator[Batch]:
+    def batches(
+        self, first_step: int = 1, is_stopped: Callable[[], bool] = lambda: False
+    ) -> Iterator[Batch]:
         """Yield the batches of `first_step`, the next step and so on, without end.
+
+        While they are waited for, `is_stopped` is asked every moment: True ends the iterator.
 
         The workers start with the first batch and end when the iterator is closed or let go.
 
@@ -131,15 +135,18 @@ class Loader:
             for step in range(first_step, first_step + self._ahead):
                 workers.request(step)
             for step in itertools.count(first_step):
-                batch = self._collect(workers, step)
+                try:
+                    batch = self._collect(workers, step, is_stopped)
+                except WaitBrokenOffError:
+                    return
                 workers.request(step + self._ahead)
                 yield batch
         finally:
             workers.close()
 
-    def _collect(self, workers, step):
+    def _collect(self, workers, step, is_stopped):
         """Wait for a step's samples and return a copy of them as a batch."""
-        outcomes = workers.collect()
+        outcomes = workers.collect(is_stopped)
         for outcome in outcomes:
             self._note(outcome)
         arrays = workers.arrays[step % self._ahead]

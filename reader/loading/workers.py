@@ -9,13 +9,17 @@ ends too: nothing outlives the training process, however that ends.
 import atexit
 import contextlib
 import ctypes
+import logging
 import math
 import multiprocessing
+import os
 import signal
+import tempfile
+import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
-from multiprocessing import connection, resource_tracker
+from collections.abc import Callable, Sequence
+from multiprocessing import connection, heap, resource_tracker
 from typing import NamedTuple
 
 import cv2
@@ -24,8 +28,18 @@ import numpy as np
 from maskflownet.reader.loading.sampling import BadPair, Sampler
 from maskflownet.reader.sample import FlowSample
 
+logger = logging.getLogger(__name__)
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _M_TOP_PAD = -2  # in malloc.h
+
+LOOK_S = 0.5
+TOLD_AFTER_S = 60
+LEAVING_S = 5
+
+
+class WaitBrokenOffError(Exception):
+    """Somebody asked to stop while a worker was waited for."""
 
 
 class Outcome(NamedTuple):
@@ -80,9 +94,7 @@ class Workers:
         self._samples = samples
         self._workers = []
         shape = (ahead, len(samples))
-        # In a file that has no name any more: nothing can be left behind.
-        size = sample_dtype(sampler.crop_hw).itemsize * math.prod(shape)
-        memory = context.RawArray(ctypes.c_uint8, size)
+        memory = _shared_memory(sample_dtype(sampler.crop_hw).itemsize * math.prod(shape))
         self.arrays = _as_samples(memory, sampler.crop_hw, shape)
         atexit.register(self.close)
         try:
@@ -115,11 +127,20 @@ class Workers:
             worker.steps.append(step)
             self._send(worker, step)
 
-    def collect(self) -> list[Outcome]:
+    def collect(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Outcome]:
         """Wait for the oldest step requested and return the outcome of each of its samples.
+
+        Each minute of waiting is told.
+
+        Parameters
+        ----------
+        is_stopped : callable
+            Asked every moment; True ends the waiting.
 
         Raises
         ------
+        WaitBrokenOffError
+            The waiting was ended.
         ChildProcessError
             A worker died, whichever it is.
         RuntimeError
@@ -127,7 +148,7 @@ class Workers:
         """
         outcomes = {}
         for worker in self._workers:
-            outcomes.update(self._receive(worker))
+            outcomes.update(self._receive(worker, is_stopped))
         for outcome in outcomes.values():
             if outcome.traceback:
                 raise RuntimeError(f"reading {outcome.name} failed:\n{outcome.traceback}")
@@ -139,13 +160,24 @@ class Workers:
         except OSError:
             raise self._death_of(worker) from None
 
-    def _receive(self, worker):
+    def _receive(self, worker, is_stopped):
         """Return the answer to the oldest request, as soon as it is there; see to it that all live.
 
         The end of a pipe tells of a death as does the sentinel, perhaps a little earlier.
         """
         sentinels = {other.process.sentinel: other for other in self._workers}
-        for ready in connection.wait([worker.pipe, *sentinels]):
+        began, minutes = time.monotonic(), 0
+        while not (found := connection.wait([worker.pipe, *sentinels], LOOK_S)):
+            if is_stopped():
+                raise WaitBrokenOffError
+            if time.monotonic() - began > (minutes + 1) * TOLD_AFTER_S:
+                minutes += 1
+                logger.warning(
+                    "waiting since %d s for a reading worker (process %d)%s: see to the disk or "
+                    "network folder of the data",
+                    *(minutes * TOLD_AFTER_S, worker.process.pid, self._task_of(worker)),
+                )
+        for ready in found:
             if ready in sentinels:
                 raise self._death_of(sentinels[ready])
         try:
@@ -161,12 +193,7 @@ class Workers:
             while worker.pipe.poll():
                 worker.pipe.recv()
                 worker.steps.popleft()
-        names = []
-        if worker.steps:
-            step, number = worker.steps[0], self._workers.index(worker)
-            places = share(step, len(self._samples), number, len(self._workers))
-            names = [self._sampler.first_choice(step, self._samples[place]) for place in places]
-        at = f" while it had to read {' and '.join(names)}" if names else ""
+        at = self._task_of(worker)
         worker.process.join()
         code = worker.process.exitcode
         if code < 0:
@@ -177,15 +204,42 @@ class Workers:
             remedy = "what it printed says why"
         return ChildProcessError(f"a reading worker (process {worker.process.pid}) {how}; {remedy}")
 
+    def _task_of(self, worker):
+        """Return words for what a worker has to read first of all that it has not answered."""
+        names = []
+        if worker.steps:
+            step, number = worker.steps[0], self._workers.index(worker)
+            places = share(step, len(self._samples), number, len(self._workers))
+            names = [self._sampler.first_choice(step, self._samples[place]) for place in places]
+        return f" while it had to read {' and '.join(names)}" if names else ""
+
     def close(self) -> None:
         """End the processes at once: there is nothing that they could leave half done."""
         for worker in self._workers:
             worker.process.kill()
         for worker in self._workers:
-            worker.process.join()
+            worker.process.join(LEAVING_S)  # one that hangs in the system's hands cannot be killed
             worker.pipe.close()
         self._workers.clear()
         atexit.unregister(self.close)
+
+
+def _shared_memory(size):
+    """Return so many bytes that spawned processes can share, all of them there for sure.
+
+    They lie in a file that has no name any more: nothing can be left behind. A file of that size
+    alone would be a promise: the first touch of what is not there ends a program ("Bus error").
+    """
+    try:
+        memory = heap.Arena(size)  # in /dev/shm or, if that has no room, in the temporary folder
+        os.posix_fallocate(memory.fd, 0, size)
+    except OSError as error:
+        raise OSError(
+            f"reading ahead takes {size / 1e6:.0f} MB of shared memory, which neither /dev/shm nor "
+            f"{tempfile.gettempdir()} has ({error.strerror}): enlarge /dev/shm (docker run "
+            "--shm-size), point TMPDIR to a folder with room, or use a smaller batch or orig_shape"
+        ) from error
+    return memory
 
 
 def share(step: int, batch: int, worker: int, workers: int) -> range:
@@ -207,7 +261,7 @@ def sample_dtype(crop_hw: tuple[int, int]) -> np.dtype:
 
 
 def _as_samples(memory, crop_hw, shape):
-    return np.frombuffer(memory, sample_dtype(crop_hw)).reshape(shape)
+    return np.frombuffer(memory.buffer, sample_dtype(crop_hw)).reshape(shape)
 
 
 @contextlib.contextmanager

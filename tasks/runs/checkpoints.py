@@ -6,6 +6,7 @@ A run's id is three hex digits and the date it began ("771Sep25-0735"); its chec
 """
 
 import contextlib
+import logging
 import re
 import secrets
 import time
@@ -24,7 +25,12 @@ STATES_SUFFIX = ".states"
 KEPT = 3  # checkpoints of a run
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
 # What was being written when a program was killed, as `whole_file` names it.
-_PART = re.compile(rf"\.(?P<name>.+)(?:{re.escape(SUFFIX)}|{re.escape(STATES_SUFFIX)})\.\d+\.part")
+_PART = re.compile(
+    rf"\.(?P<name>.+)(?:{re.escape(SUFFIX)}|{re.escape(STATES_SUFFIX)})(?:\.\d+)?\.part"
+)
+
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
@@ -88,7 +94,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
         )
     own = checkpoints_of(runs[0], folder)
     if not steps:
-        return own[-1]
+        return _newest_whole(own)
     for entry in own:
         if entry.steps == int(steps):
             return entry
@@ -96,6 +102,24 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     raise MissingDataError(
         f"-c {text}: run {runs[0]} has no checkpoint of these steps, but {there}"
     )
+
+
+def _newest_whole(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """Return the newest checkpoint that is not cut short, with a warning of each that is.
+
+    One is all that is left for whoever loads it to refuse.
+    """
+    if len(checkpoints) > 1:
+        from maskflownet.network.files.layout import fault_of  # here, for it brings MXNet
+    for checkpoint in reversed(checkpoints[1:]):
+        reason = fault_of(checkpoint.path)
+        if reason is None:
+            return checkpoint
+        logger.warning(
+            "%s is damaged (%s): remove it; an older checkpoint of its run is taken instead",
+            *(checkpoint.path, reason),
+        )
+    return checkpoints[0]
 
 
 def new_run(root: Path) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from maskflownet.augmentation import Augmentation
@@ -123,10 +123,16 @@ def _validation_set(config):
 
 
 @contextlib.contextmanager
-def augmented_batches(data: TrainingData, seed: int, first_step: int) -> Iterator[Iterator]:
+def augmented_batches(
+    data: TrainingData,
+    seed: int,
+    first_step: int,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Iterator]:
     """Within the block, read the batches of `first_step` and the steps after it.
 
-    Whatever ends the block, no process and no thread is left.
+    Whatever ends the block, no process and no thread is left. While batches are waited for,
+    `is_stopped` is asked every moment: True ends the iterator.
 
     Yields
     ------
@@ -140,7 +146,7 @@ def augmented_batches(data: TrainingData, seed: int, first_step: int) -> Iterato
         return batch, augmentation.callables(augmentation.draw(batch.step, batch.samples))
 
     with (
-        contextlib.closing(data.loader.batches(first_step)) as batches,
+        contextlib.closing(data.loader.batches(first_step, is_stopped)) as batches,
         contextlib.closing(read_ahead(augmented, batches, ahead=1)) as ready,
     ):
         yield ready

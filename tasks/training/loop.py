@@ -17,6 +17,7 @@ from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.tasks.distributed.worker import NoLog, noting_loss
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
+from maskflownet.tasks.runs.lock import lock_run
 from maskflownet.tasks.runs.log import RunLog
 from maskflownet.tasks.signals import STOPPING
 from maskflownet.tasks.training.best_so_far import BestSoFar
@@ -65,8 +66,14 @@ def train(pipe: Pipeline, plan: RunPlan, data: TrainingData) -> int:
     PeersLostError
         Another worker cannot go on; the first one writes a checkpoint of the steps made so far.
     """
+    if pipe.peers.rank:
+        return _train(pipe, plan, data, NoLog())
+    with contextlib.closing(lock_run(plan.root / "logs" / f"{plan.run}.log")):
+        return _train(pipe, plan, data, RunLog(plan.root / "logs", plan.run, plan.start))
+
+
+def _train(pipe, plan, data, log):
     peers = pipe.peers
-    log = NoLog() if peers.rank else RunLog(plan.root / "logs", plan.run, plan.start)
     pairs, held_out = len(data.training_set), len(data.validation_set or ())
     host = socket.gethostname()
     batch = plan.record.batch * peers.size
@@ -78,7 +85,7 @@ def train(pipe: Pipeline, plan: RunPlan, data: TrainingData) -> int:
         contextlib.closing(board),
         stop_request() as stop,
         noting_loss(peers),
-        augmented_batches(data, plan.record.seed, plan.start + 1) as batches,
+        augmented_batches(data, plan.record.seed, plan.start + 1, lambda: stop.is_there) as batches,
     ):
         return _Training(pipe, plan, data, log, board, stop).run(batches)
 
@@ -130,7 +137,8 @@ class _Training:
         """Return a batch with its augmentation, or None where any worker was asked to stop."""
         with self._saving_on_failure():
             try:
-                work = next(batches) if self._stop.exit_code is None else None
+                # They end where a stop is asked for while they are waited for.
+                work = None if self._stop.is_there else next(batches, None)
             except Exception:
                 with contextlib.suppress(PeersLostError):
                     self._peers.total([*[0] * len(STOPPING), True])

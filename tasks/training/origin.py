@@ -5,6 +5,7 @@ import logging
 from typing import NamedTuple
 
 from maskflownet.config import InputError
+from maskflownet.network.files.layout import fault_of
 from maskflownet.tasks.runs.best import is_best
 from maskflownet.tasks.runs.checkpoints import Checkpoint, checkpoints_of, find_checkpoint
 from maskflownet.tasks.runs.record import RunRecord, read_record, record_path
@@ -55,7 +56,7 @@ def find_origin(arguments: argparse.Namespace) -> Origin:
             f"-c {arguments.checkpoint}: a run's best weights are kept without Adam's moments, to "
             f"begin from: add --clear_steps; -c {run} continues the run"
         )
-    newest = checkpoints_of(run, weights)[-1:]
+    newest = [entry for entry in checkpoints_of(run, weights) if fault_of(entry.path) is None][-1:]
     if newest and newest[0].steps > checkpoint.steps:
         raise InputError(
             f"-c {arguments.checkpoint}: run {run} has gone on to step {newest[0].steps}; continue "

@@ -12,6 +12,7 @@ from maskflownet.config import InputError
 from maskflownet.network import Peers, Pipeline
 from maskflownet.tasks.distributed.worker import check_agreement, join, leaving_at_once, place_of
 from maskflownet.tasks.runs.checkpoints import find_checkpoint, new_run
+from maskflownet.tasks.runs.lock import lock_run
 from maskflownet.tasks.runs.record import record_path, write_record
 from maskflownet.tasks.training.data import TrainingData, open_data
 from maskflownet.tasks.training.going_on import say_how_to_go_on
@@ -109,10 +110,14 @@ def open_run(plan: RunPlan) -> RunPlan:
 
     Raises
     ------
+    InputError
+        Another program trains the run.
     OSError
         Checkpoints could not be written.
     """
     check_writable(plan.root / "weights")
+    if plan.run is not None:
+        lock_run(plan.root / "logs" / f"{plan.run}.log").close()
     plan = dataclasses.replace(plan, run=plan.run or new_run(plan.root))
     write_record(plan.record, record_path(plan.root, plan.run))
     logger.info("run %s: log and curves in %s", plan.run, plan.root / "logs")

@@ -89,7 +89,13 @@ def load_weights(pipe: Pipeline, origin: Origin) -> bool:
     if origin.run is None:
         return False
     if checkpoint.states.is_file():
-        pipe.load_states(checkpoint.states)
+        loaded = pipe.load_states(checkpoint.states)
+        if not loaded.are_tied and loaded.updates != checkpoint.steps:
+            logger.warning(
+                "%s holds the moments of %d updates, and its run has made %d steps: see whether it "
+                "is the file that was written with %s",
+                *(checkpoint.states, loaded.updates, checkpoint.steps, checkpoint.path.name),
+            )
     else:
         logger.warning(
             "%s is not there: training continues with fresh moments of Adam", checkpoint.states

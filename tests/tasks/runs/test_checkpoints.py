@@ -1,6 +1,7 @@
 """Runs: their ids, finding a checkpoint, and which files of a run stay when one is written."""
 
 import re
+import struct
 
 import pytest
 
@@ -13,6 +14,8 @@ from maskflownet.tasks.runs.checkpoints import (
     save_checkpoint,
 )
 
+EMPTY = struct.pack("<4Q", 0x112, 0, 0, 0)  # a whole parameter file without an array
+
 
 @pytest.fixture
 def weights(tmp_path):
@@ -23,7 +26,7 @@ def weights(tmp_path):
         "abcOct01-0000_7",
         "abcOct01-0000x_7",
     ):
-        (tmp_path / f"{name}.params").touch()
+        (tmp_path / f"{name}.params").write_bytes(EMPTY)
     (tmp_path / ".771Sep25-0735_20000.params.12.part").touch()
     (tmp_path / "771Sep25-0735_20000.states").touch()
     (tmp_path / "notes.params").touch()
@@ -98,7 +101,7 @@ class Pipe:
         prefix.with_name(f"{prefix.name}.states").touch()
         if self.fails:
             raise OSError(28, "No space left on device")
-        prefix.with_name(f"{prefix.name}.params").touch()
+        prefix.with_name(f"{prefix.name}.params").write_bytes(EMPTY)
 
 
 def names(folder, beginning=""):
@@ -146,3 +149,13 @@ def test_nothing_is_removed_for_a_checkpoint_that_could_not_be_written(tmp_path)
     assert str(tmp_path / "run_4") in str(caught.value) and "\n" not in str(caught.value)
     assert names(tmp_path) == [*before, "run_4.states"]
     assert find_checkpoint("run", tmp_path).steps == 3
+
+
+def test_a_newest_checkpoint_that_is_cut_short_is_left_out_with_a_warning(weights, caplog):
+    newest = weights / "771Sep25-0735_10000.params"
+    newest.write_bytes(EMPTY[:20])
+    assert find_checkpoint("771", weights).steps == 5000
+    assert f"{newest} is damaged (it is cut short: " in caplog.text and "remove it" in caplog.text
+    assert find_checkpoint("771Sep25-0735:10000", weights).steps == 10000  # as asked for
+    (weights / "771Sep25-0735_5000.params").unlink()
+    assert find_checkpoint("771", weights).steps == 10000  # to be refused when it is loaded
