@@ -51,6 +51,7 @@ benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (
 	@$(RUN) -m maskflownet.benchmark.network
 	@$(RUN) -m maskflownet.benchmark.network --isa avx2 --cases "forward 448x1024"
 	@$(RUN) -m maskflownet.benchmark.growth
+	@$(RUN) -m maskflownet.benchmark.peers
 
 benchmark-growth: kernels ## measure how time and memory grow with the images (2 minutes)
 	@$(RUN) -m maskflownet.benchmark.growth

@@ -30,9 +30,10 @@ class Case(NamedTuple):
     Attributes
     ----------
     network : {"S", "cascade"}
-    what : {"forward", "predict", "train", "folder"}
+    what : {"forward", "predict", "train", "folder", "exported"}
         The network alone; from images to flow and back; a training step without augmentation (of
-        the cascade over a frozen first stage); a folder of frames by predict_new_data.py.
+        the cascade over a frozen first stage); a folder of frames by predict_new_data.py; what an
+        exported network does, for `benchmark.peers`.
     size_hw : tuple of int
     batch : int
     """
@@ -76,6 +77,11 @@ def runner(case: Case, kernels: str) -> Runner:
 
     Of a prediction it returns the flow, float32 (H, W, 2).
     """
+    if case.what == "exported":
+        from maskflownet.benchmark.exported_case import OWN, exported_runner
+
+        pipe = make_pipeline(case.network, kernels if kernels in OWN else "builtin")
+        return exported_runner(pipe, case, kernels)
     pipe = make_pipeline(case.network, kernels)
     makers = {"forward": _forward, "predict": _predict, "train": _train}
     return makers[case.what](pipe, case)

@@ -17,6 +17,8 @@ BEGIN, END = "<!-- figures: written by `make benchmark` -->", "<!-- end of figur
 SECTIONS = {
     "native": "",
     "avx2": "Both sides limited to AVX2 (`--isa avx2`), all but plain's OpenBLAS:",
+    "peers": "An exported network in other runtimes, in times of the fast path's time "
+    "(`python -m maskflownet.benchmark.peers`):",
 }
 SHOWN_SHARES = 6  # operators of a profile
 
@@ -87,17 +89,15 @@ class Report:
             line
             for name, title in SECTIONS.items()
             if name in self._sections
-            for line in tables(title, **self._sections[name])
+            for line in (peer_tables if name == "peers" else tables)(title, **self._sections[name])
         ]
         return "\n".join([before + begin, *lines, end + after])
 
 
 def tables(title: str, machine: dict, figures: dict) -> Iterator[str]:
     """Yield the lines of a section's tables, as Markdown."""
-    processor, threads, mxnet = machine["processor"], machine["threads"], machine["mxnet"]
-    threads = f"{threads} thread{'s' * (threads != '1')}"
     yield from ("", *([title, ""] if title else []))
-    yield from (f"{processor}, {threads}, MXNet {mxnet}.", "")
+    yield from (_machine_line(machine), "")
     compared = {name: case for name, case in figures.items() if "builtin" in case["seconds"]}
     if compared:
         yield _row("", "plain", "fast", "plain / fast", "plain, MB", "fast, MB", "fast / plain")
@@ -111,6 +111,29 @@ def tables(title: str, machine: dict, figures: dict) -> Iterator[str]:
     for name, case in figures.items():
         for kernels, shares in case.get("shares", {}).items():
             yield from (f"{name}, {kernels}: {shares_line(shares)}", "")
+
+
+def _machine_line(machine):
+    processor, threads, mxnet = machine["processor"], machine["threads"], machine["mxnet"]
+    return f"{processor}, {threads} thread{'s' * (threads != '1')}, MXNet {mxnet}."
+
+
+def peer_tables(title: str, machine: dict, figures: dict) -> Iterator[str]:
+    """Yield the lines of the peers' table, as Markdown."""
+    yield from ("", title, "", _machine_line(machine), "")
+    sides = list(next(iter(figures.values()))["seconds"])
+    others = [side for side in sides if side != "auto"]
+    names = {"builtin": "plain MXNet"}
+    yield _row("", "fast", *(names.get(side, side) for side in others))
+    yield _row("---", *("---:" for _ in sides))
+    for name, case in figures.items():
+        fast = f"{1000 * statistics.median(case['seconds']['auto']):.0f} ms"
+        yield _row(name, fast, *(ratio_text(case["seconds"], side, "auto") for side in others))
+    yield ""
+    for name, case in figures.items():
+        differences = (f"{side} {case['difference_px'][side]:.5f}" for side in others)
+        yield f"{name}, largest difference of flow in px: {', '.join(differences)}."
+    yield ""
 
 
 def _cells(case):
