@@ -41,6 +41,9 @@ test: kernels ## run the quick tests
 test-long: kernels ## run the tests that take minutes
 	@$(RUN) -m pytest -m long
 
+sanitize: $(VENV)/ready ## run the kernels' tests under address and undefined-behaviour sanitizers
+	@$(RUN) -m pytest -n 0 -rs tests/kernels/test_build.py -k sanitizers
+
 test-environments: ## run the quick tests with the oldest, the newest and older packages (an hour)
 	@python=$$(sh -c "$$find_python") && "$$python" tests/environments.py
 
@@ -74,7 +77,7 @@ clean: ## remove environments, caches and the demo's output; weights, logs and f
 	rm -rf .venv .venv-* kernels/build .pytest_cache .ruff_cache .hypothesis demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv gpu kernels demo train-demo weights ablation test test-long test-environments test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
+.PHONY: help venv gpu kernels demo train-demo weights ablation test test-long sanitize test-environments test-gpu-wheel benchmark benchmark-growth benchmark-loader benchmark-workers lint format clean anew
 
 
 # --- The choice of a Python -----------------------------------------------------------------------
