@@ -34,7 +34,7 @@ SAVES = 4  # a child lives for as long as so many take, at most
 class SmallPipe:
     """A layer with its Adam, saved as a pipeline is; all its numbers are the step's."""
 
-    save = Pipeline.save
+    save, save_weights = Pipeline.save, Pipeline.save_weights
 
     def __init__(self):
         self.network = nn.Dense(UNITS, in_units=UNITS, prefix="small_")

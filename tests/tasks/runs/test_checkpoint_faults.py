@@ -22,7 +22,7 @@ KILLS = 100
 def test_a_hundred_kills_leave_the_newest_checkpoint_whole(tmp_path):
     done = subprocess.run(
         [sys.executable, str(HERE / "checkpoint_writer.py"), str(tmp_path), str(KILLS)],
-        env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[2])},
         capture_output=True,
         text=True,
         check=False,
