@@ -22,6 +22,7 @@ from mxnet import autograd, gluon
 from mxnet.gluon import nn
 
 from maskflownet.network import Pipeline
+from maskflownet.network.dialects import DIALECTS
 from maskflownet.network.files.moments import load_trainer_states
 from maskflownet.network.files.parameters import load_parameters
 from maskflownet.tasks.runs.checkpoints import find_checkpoint, save_checkpoint
@@ -38,6 +39,7 @@ class SmallPipe:
 
     def __init__(self):
         self.network = nn.Dense(UNITS, in_units=UNITS, prefix="small_")
+        self.network.dialect = DIALECTS["original"]
         self.network.initialize()
         parameters = list(self.network.collect_params().values())
         self.trainer = gluon.Trainer(parameters, "adam", update_on_kvstore=False)
