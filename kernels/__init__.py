@@ -80,7 +80,7 @@ def _obstacle():
         return f"the fast ones are not built: {HOW_TO_BUILD} builds them where g++ is installed"
     try:
         _check_length(LIBRARY)
-        library = ctypes.CDLL(str(LIBRARY))
+        library = load_library()
         if _answer(library.maskflownet_sources) != build.hash_of_sources():
             return f"the fast ones were built from other sources: {HOW_TO_BUILD} builds them anew"
         if not _answer(library.maskflownet_vector_unit):
@@ -93,6 +93,11 @@ def _obstacle():
             "builds it anew"
         )
     return None
+
+
+def load_library():
+    """Return the library, for those of its functions that are no MXNet operators."""
+    return ctypes.CDLL(str(LIBRARY))
 
 
 def _answer(function):

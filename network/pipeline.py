@@ -16,6 +16,7 @@ from maskflownet.kernels import use_fast
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
+from maskflownet.network.fused_adam import FusedAdam
 from maskflownet.network.images import (
     FINEST_STRIDE,
     checked_pair,
@@ -101,9 +102,10 @@ class Pipeline:
         parameters = list(self.network.collect_params().values())
         # Not on the key-value store: it would drop Adam's moments whenever weights are loaded, and
         # over several machines they could not be saved nor the learning rate be changed.
-        settings = {"learning_rate": 1e-4, "wd": config.optimizer.weight_decay}
+        adam = FusedAdam if fast else mx.optimizer.Adam
+        optimizer = adam(learning_rate=1e-4, wd=config.optimizer.weight_decay)
         self.trainer = gluon.Trainer(
-            parameters, "adam", settings, self.peers.store or "device", update_on_kvstore=False
+            parameters, optimizer, kvstore=self.peers.store or "device", update_on_kvstore=False
         )
         self.set_learning_rate(1)
         loss = LOSSES[config.optimizer.loss](config.network.mw, config.optimizer.q)

@@ -3,6 +3,7 @@
 // MXNet does not tell an extension whether a gradient is to be written or added; these operators
 // always write. `network/fast_operators.py` puts a copy between them and gradients that add up.
 
+#include "adam.h"
 #include "cost_volume_operator.h"
 #include "dense_block_operator.h"
 #include "pyramid_operator.h"
