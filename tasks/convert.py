@@ -37,7 +37,7 @@ def convert(text: str, target: str, root: Path) -> None:
     if Path(target).exists():
         raise InputError(f"{target}: is there already; remove it, or give another name")
     path = find(text, root).path
-    pipe = load(path, kernels="builtin")
+    pipe = load(path)
 
     from maskflownet.network.files.parameters import save_parameters
 
