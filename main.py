@@ -1,6 +1,8 @@
 """Train, evaluate and predict with MaskFlownet: parse, load the config, dispatch."""
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 from maskflownet.config.files import MAIN
 from maskflownet.tasks.command_line import (
@@ -28,7 +30,7 @@ TASKS = {
 }
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog=MAIN,
@@ -81,14 +83,14 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
     return run_program(MAIN, lambda: dispatch(arguments, parser))
 
 
-def dispatch(arguments, parser):
+def dispatch(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
     """Do the one thing that the arguments ask for."""
     programs = {
         "export": export,
@@ -104,7 +106,7 @@ def dispatch(arguments, parser):
     return programs[task](arguments)
 
 
-def task_of(arguments, parser):
+def task_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> str:
     """Return which of TASKS is asked for; InputError for arguments that it has no use for."""
     from maskflownet.config import InputError
 
@@ -121,7 +123,7 @@ def task_of(arguments, parser):
     return task
 
 
-def export(arguments):
+def export(arguments: argparse.Namespace) -> None:
     """Write the checkpoint's network in a form that runs without this project."""
     from maskflownet.exporting import check_target
     from maskflownet.tasks.export import export_checkpoint
@@ -133,7 +135,7 @@ def export(arguments):
     )
 
 
-def check(arguments):
+def check(arguments: argparse.Namespace) -> int | None:
     """Say what this machine has for MaskFlownet; return the exit code."""
     from maskflownet.config import load_paths
     from maskflownet.tasks.check import check
@@ -141,28 +143,28 @@ def check(arguments):
     return check(load_paths(), arguments.root / "weights")
 
 
-def fetch(arguments):
+def fetch(arguments: argparse.Namespace) -> None:
     """Download a released checkpoint."""
     from maskflownet.tasks.runs.fetch import fetch
 
     fetch(arguments.fetch, arguments.root / "weights")
 
 
-def convert(arguments):
+def convert(arguments: argparse.Namespace) -> None:
     """Write any known checkpoint in this project's form."""
     from maskflownet.tasks.convert import convert
 
     convert(*arguments.convert, arguments.root)
 
 
-def train(arguments):
+def train(arguments: argparse.Namespace) -> int:
     """Train a network."""
     from maskflownet.tasks.training.start import start_training
 
     return start_training(arguments)
 
 
-def evaluate(arguments):
+def evaluate(arguments: argparse.Namespace) -> None:
     """Evaluate a checkpoint on the datasets that are set, print a table, append to the log."""
     from maskflownet.tasks.evaluation.validate import (
         append_log,
@@ -188,7 +190,7 @@ def evaluate(arguments):
         validate(pipe, sets, arguments.batch or 1, finished=record, **how)
 
 
-def predict(arguments):
+def predict(arguments: argparse.Namespace) -> int | None:
     """Write flow for the benchmarks' test halves into flows/RUN_STEPS; return the exit code."""
     from maskflownet.config import load_paths
     from maskflownet.tasks.evaluation.submit import predict_benchmarks

@@ -25,7 +25,7 @@ MATCHED, UNMATCHED = "matched", "unmatched"
 MASK_BINS = 4096
 
 
-def squared_length(vectors):
+def squared_length(vectors: np.ndarray) -> np.ndarray:
     """Return the squared length per pixel, float64 (H, W), of (H, W, 2).
 
     Lengths are compared by their squares: those of multiples of 1/64 px, as KITTI stores, are
@@ -34,12 +34,12 @@ def squared_length(vectors):
     return np.sum(np.asarray(vectors, np.float64) ** 2, axis=-1)
 
 
-def squared_error(flow, truth):
+def squared_error(flow: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the squared Euclidean distance per pixel, float64 (H, W), in squared pixels."""
     return squared_length(np.asarray(flow, np.float64) - truth)
 
 
-def is_outlier(squared, truth):
+def is_outlier(squared: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return where an error counts for KITTI's Fl (Menze and Geiger, CVPR 2015), bool (H, W).
 
     Parameters
@@ -82,12 +82,14 @@ class ImageScore(NamedTuple):
     pixels: int
 
 
-def score_image(flow, truth, valid) -> ImageScore:
+def score_image(flow: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ImageScore:
     """Return the `ImageScore` of one image over all of its valid pixels."""
     return score_regions(flow, truth, valid)[ALL]
 
 
-def score_regions(flow, truth, valid, occluded=None) -> dict[str, ImageScore]:
+def score_regions(
+    flow: np.ndarray, truth: np.ndarray, valid: np.ndarray, occluded: np.ndarray | None = None
+) -> dict[str, ImageScore]:
     """Return one image's scores over all of its valid pixels and over the benchmarks' parts.
 
     Parameters
@@ -165,7 +167,7 @@ def summarize_regions(scores: Sequence[dict[str, ImageScore]]) -> dict:
     return {**summarize([score[ALL] for score in scores]), "regions": regions}
 
 
-def mask_histogram(mask, occluded, valid) -> np.ndarray:
+def mask_histogram(mask: np.ndarray, occluded: np.ndarray | None, valid: np.ndarray) -> np.ndarray:
     """Return how often each value of an image's mask stands on visible and on occluded pixels.
 
     Histograms add up over images, so that a set's figures need no more memory than an image's.

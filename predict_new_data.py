@@ -1,9 +1,12 @@
 """Predict the flow of your own images: pairs, folders and videos."""
 
+import argparse
 import math
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from maskflownet.config.files import PREDICT
 from maskflownet.tasks.command_line import (
@@ -19,7 +22,7 @@ KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
 VIDEO_KINDS = ("color", "arrows", "mask", "warped")
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog=PREDICT,
@@ -48,7 +51,7 @@ def make_parser():
     return parser
 
 
-def add_input_arguments(group):
+def add_input_arguments(group: Any) -> None:
     """Add the flags that name images."""
     add = group.add_argument
     add("--image_1", metavar="FILE", type=Path, help="the first image of a pair ...")
@@ -62,7 +65,7 @@ def add_input_arguments(group):
     add("--flow", metavar="FILE", type=Path, help="a pair's true flow: EPE and an error map")
 
 
-def add_output_arguments(group):
+def add_output_arguments(group: Any) -> None:
     """Add the flags that say what is written."""
     add = group.add_argument
     kinds = ",".join(KINDS)
@@ -135,13 +138,13 @@ side.__name__ = "number of 64 or more"
 share.__name__ = "number between 0 and 1"
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program(PREDICT, lambda: predict(arguments))
 
 
-def predict(arguments) -> int:
+def predict(arguments: argparse.Namespace) -> int:
     """Predict what the arguments name, and return the exit code."""
     set_threads(arguments.threads)
     from maskflownet.tasks.prediction.arguments import inputs_and_files, job_of

@@ -6,12 +6,14 @@ Image 2 gets a second, smaller map after that of image 1. A map that would leave
 empty is drawn again.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from maskflownet.augmentation.draws import either_way, generators
 from maskflownet.augmentation.geometry import GeometryMaps, affine_rows, half_size_xy
+from maskflownet.config.augmentation import AffineConfig
 
 _STREAM = 3  # of random numbers, beside those of `augmentation.draws`
 TRIES = 1000  # before a map is left out
@@ -35,7 +37,7 @@ class AffineDraws(NamedTuple):
     position_xy: np.ndarray
 
 
-def draw_affine(config, seed, step, samples):
+def draw_affine(config: AffineConfig, seed: int, step: int, samples: Sequence[int]) -> AffineDraws:
     """Draw what the affine augmentation does to the samples of a step.
 
     Parameters
@@ -91,7 +93,9 @@ def _covering(before, ranges, rng):
     return before
 
 
-def affine_maps(draws, source_hw, target_hw):
+def affine_maps(
+    draws: AffineDraws, source_hw: tuple[int, int], target_hw: tuple[int, int]
+) -> GeometryMaps:
     """Turn draws into the maps that `augmentation.geometry.GeometricAugmentation` applies.
 
     Parameters

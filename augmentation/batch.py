@@ -1,6 +1,7 @@
 """The augmentation of a training batch, from random numbers to the callables of a training step."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -10,6 +11,7 @@ from maskflownet.augmentation.color import ColorAugmentation, color_change
 from maskflownet.augmentation.draws import ColorDraws, GeometryDraws, draw_color, draw_geometry
 from maskflownet.augmentation.geometry import GeometricAugmentation, geometry_maps
 from maskflownet.augmentation.jitter import JitterDraws, draw_jitter, jitter
+from maskflownet.config import DatasetConfig
 
 
 class Draws(NamedTuple):
@@ -37,7 +39,7 @@ class Augmentation:
         Of the run, not negative.
     """
 
-    def __init__(self, config, seed):
+    def __init__(self, config: DatasetConfig, seed: int):
         self._config = config
         self._seed = seed
         self._geometry = GeometricAugmentation(config.target_shape)
@@ -45,7 +47,7 @@ class Augmentation:
         for block in (self._geometry, self._color):
             block.hybridize()
 
-    def draw(self, step, samples):
+    def draw(self, step: int, samples: Sequence[int]) -> Draws:
         """Draw the random numbers for samples of a step.
 
         MXNet is not used, so that a thread can draw for the next step while the device is at work
@@ -76,7 +78,7 @@ class Augmentation:
             color = draw_color(config.color, *key, config.target_shape)
         return Draws(geometry, color)
 
-    def callables(self, draws):
+    def callables(self, draws: Draws) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Return geo_aug and color_aug for the samples drawn for.
 
         A batch may come in parts, each on its own device: each callable takes as many samples as

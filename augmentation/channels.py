@@ -1,7 +1,9 @@
 """Linear maps of the channels at every pixel."""
 
+from typing import Any
 
-def mix_channels(F, matrix, x, channels):
+
+def mix_channels(F: Any, matrix: Any, x: Any, channels: int) -> Any:
     """Return matrix @ x[:, y, x] at every pixel.
 
     Not a batch_dot: on recent GPUs MXNet lets that round to 11 bits (TF32), 0.05 px for a flow of

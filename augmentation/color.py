@@ -1,11 +1,12 @@
 """Hue, saturation, noise, contrast, brightness and gamma of a pair, the same for both images."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mxnet.gluon import nn
 
 from maskflownet.augmentation.channels import mix_channels
+from maskflownet.augmentation.draws import ColorDraws
 
 # Mixing the channels by GREY + U * COSINE + V * SINE turns the hue by h and multiplies the
 # saturation by S, where U = S cos h and V = S sin h: a rotation in the YIQ colour space.
@@ -40,7 +41,7 @@ class ColorChange(NamedTuple):
     noise2: np.ndarray
 
 
-def color_change(draws):
+def color_change(draws: ColorDraws) -> dict[str, np.ndarray]:
     """Turn draws into the numbers that the block applies.
 
     Parameters
@@ -86,17 +87,17 @@ class ColorAugmentation(nn.HybridBlock):
 
     def hybrid_forward(
         self,
-        F,
-        image1,
-        image2,
-        matrix,
-        gain,
-        brightness,
-        exponent,
-        channel,
-        noise1,
-        noise2,
-    ):
+        F: Any,
+        image1: Any,
+        image2: Any,
+        matrix: Any,
+        gain: Any,
+        brightness: Any,
+        exponent: Any,
+        channel: Any,
+        noise1: Any,
+        noise2: Any,
+    ) -> tuple[Any, Any]:
         """Return the two results."""
         results = []
         for image, noise in ((image1, noise1), (image2, noise2)):

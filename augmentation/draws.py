@@ -1,8 +1,11 @@
 """The random numbers of the augmentation: NumPy only, a function of (seed, step, sample)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from maskflownet.config import ColorConfig, GeometryConfig
 
 # Streams of random numbers that have nothing to do with one another.
 _GEOMETRY, _COLOR, _NOISE_LEVEL = range(3)
@@ -66,7 +69,9 @@ class ColorDraws(NamedTuple):
     noise: np.ndarray
 
 
-def draw_geometry(config, seed, step, samples):
+def draw_geometry(
+    config: GeometryConfig, seed: int, step: int, samples: Sequence[int]
+) -> GeometryDraws:
     """Draw what the geometric augmentation does to the samples of a step.
 
     Parameters
@@ -111,7 +116,9 @@ def draw_geometry(config, seed, step, samples):
     )
 
 
-def draw_color(config, seed, step, samples, size_hw):
+def draw_color(
+    config: ColorConfig, seed: int, step: int, samples: Sequence[int], size_hw: tuple[int, int]
+) -> ColorDraws:
     """Draw what the colour augmentation does to the samples of a step.
 
     The level of the noise is one number per step, as in the original, which draws it per call.
@@ -165,12 +172,14 @@ def _draw_noise(rngs, level, size_hw):
     return noise
 
 
-def either_way(most):
+def either_way(most: float) -> tuple[float, float]:
     """Return the range (-most, most)."""
     return (-most, most)
 
 
-def generators(stream, seed, step, samples):
+def generators(
+    stream: int, seed: int, step: int, samples: Sequence[int]
+) -> list[np.random.Generator]:
     """Return a generator per sample, which depends on these numbers and nothing else."""
     return [_generator(stream, seed, step, sample) for sample in samples]
 

@@ -9,12 +9,13 @@ a point that moves from p to p + f in the source moves in the new images from q 
 q + inv(L R) (f - d) + (inv(R) - 1) q.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mxnet.gluon import nn
 
 from maskflownet.augmentation.channels import mix_channels
+from maskflownet.augmentation.draws import GeometryDraws
 
 EPSILON = 1e-8
 
@@ -43,7 +44,9 @@ class GeometryMaps(NamedTuple):
     motion: np.ndarray
 
 
-def geometry_maps(draws, source_hw, target_hw):
+def geometry_maps(
+    draws: GeometryDraws, source_hw: tuple[int, int], target_hw: tuple[int, int]
+) -> GeometryMaps:
     """Turn draws into affine maps.
 
     The zoom is lowered and the target shifted back so far that image 1 lies within its source.
@@ -85,7 +88,7 @@ def geometry_maps(draws, source_hw, target_hw):
     return GeometryMaps(*(array.astype(np.float32) for array in maps))
 
 
-def half_size_xy(size_hw):
+def half_size_xy(size_hw: tuple[int, int]) -> np.ndarray:
     """Return half the distance between the centres of the first and the last pixel, per axis."""
     height, width = size_hw
     return np.array([width - 1, height - 1]) / 2
@@ -97,7 +100,7 @@ def _rotation(angle):
     return np.stack([cos, -sin, sin, cos], axis=1).reshape((-1, 2, 2))
 
 
-def affine_rows(linear, offset):
+def affine_rows(linear: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """Return (N, 2, 2) and (N, 2) as the rows of N 2x3 matrices, (N, 6)."""
     return np.concatenate([linear, offset[:, :, None]], axis=2).reshape((-1, 6))
 
@@ -125,13 +128,23 @@ class GeometricAugmentation(nn.HybridBlock):
         The same of size h x w. Image 2 is zero outside of its source; flow is finite everywhere.
     """
 
-    def __init__(self, target_hw, **kwargs):
+    def __init__(self, target_hw: tuple[int, int], **kwargs: Any):
         super().__init__(**kwargs)
         self._target_hw = tuple(target_hw)
 
     def hybrid_forward(
-        self, F, image1, image2, flow, valid, grid1, grid2, shift_xy, flow_matrix, motion
-    ):
+        self,
+        F: Any,
+        image1: Any,
+        image2: Any,
+        flow: Any,
+        valid: Any,
+        grid1: Any,
+        grid2: Any,
+        shift_xy: Any,
+        flow_matrix: Any,
+        motion: Any,
+    ) -> tuple[Any, Any, Any, Any]:
         """Return the four results."""
         known = F.broadcast_axis(valid, axis=1, size=2)
         flow = F.broadcast_sub(flow, shift_xy)

@@ -4,12 +4,14 @@ They are made on bytes, before anything else happens to the images, the same for
 pair but for the noise. Images are taken for BGR.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from maskflownet.augmentation.draws import either_way, generators
+from maskflownet.config.augmentation import JitterConfig
 
 _STREAM = 4  # of random numbers, beside those of `augmentation.draws` and `augmentation.affine`
 
@@ -40,7 +42,9 @@ class JitterDraws(NamedTuple):
     noise: np.ndarray
 
 
-def draw_jitter(config, seed, step, samples, size_hw):
+def draw_jitter(
+    config: JitterConfig, seed: int, step: int, samples: Sequence[int], size_hw: tuple[int, int]
+) -> JitterDraws:
     """Draw what the colour jitter does to the samples of a step.
 
     Parameters
@@ -75,7 +79,9 @@ def draw_jitter(config, seed, step, samples, size_hw):
     return JitterDraws(order, *factors, noise)
 
 
-def jitter(draws, images1, images2):
+def jitter(
+    draws: JitterDraws, images1: np.ndarray, images2: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Change the colours of pairs.
 
     Parameters

@@ -9,7 +9,7 @@ MAX_PIXELS = 2**31 * 16 // 579
 MAX_RESIZED = 2**15 - 1
 
 
-def check_network_size(size_hw):
+def check_network_size(size_hw: tuple[int, int]) -> None:
     """Raise InputError unless (height, width) are positive multiples of 64 that MXNet can count.
 
     They are what somebody asked for; `NetworkSize` checks what an image leads to.

@@ -15,6 +15,8 @@ import functools
 import logging
 import os
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 from maskflownet import runtime  # noqa: F401  (before MXNet)
 
@@ -33,7 +35,7 @@ CHOICES = ("auto", "builtin")
 _LOG = logging.getLogger(__name__)
 
 
-def use_fast(choice, contexts):
+def use_fast(choice: str | None, contexts: Sequence[Any]) -> bool:
     """Decide whether the fast operators run on these devices, and load them if so.
 
     Parameters

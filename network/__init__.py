@@ -1,9 +1,12 @@
 """The networks and the pipeline around them. `get_pipeline` is the front door."""
 
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from maskflownet import runtime  # before anything imports MXNet
+from maskflownet.config import Config
 
 if find_spec("mxnet") is None:
     raise ModuleNotFoundError(runtime.MXNET_MISSING, name="mxnet")
@@ -29,7 +32,13 @@ __all__ = [
 PIPELINES = {"MaskFlownet": Pipeline}
 
 
-def get_pipeline(name, ctx, config, peers=None, kernels=None):
+def get_pipeline(
+    name: str,
+    ctx: Sequence[Any],
+    config: Config,
+    peers: Peers | None = None,
+    kernels: str | None = None,
+) -> Pipeline:
     """Make a pipeline.
 
     Parameters

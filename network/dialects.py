@@ -5,7 +5,11 @@ in the other. A dialect has no state; `DIALECTS` holds one of each. docs/checkpo
 much each difference matters.
 """
 
+from typing import Any
+
+from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.layers import flip_axes, warp
+from maskflownet.network.plain_operators import PlainSteps
 
 INSIDE = 0.9999  # what a bilinear footprint of ones sums up to where all of it is inside
 
@@ -17,29 +21,39 @@ class Original:
     half_pixel = False  # whether resizing keeps the corners of the image in place, not of pixels
     color_order = None  # of all images; None: of each dataset's own
 
-    def deform(self, F, steps, layer, features, offset):
+    def deform(
+        self, F: Operators, steps: PlainSteps, layer: Any, features: Array, offset: Array
+    ) -> Array:
         """Run a `DeformableConv` with its flow in pixels of the level; see `PlainSteps.deform`."""
         return steps.deform(F, layer, features, offset)
 
-    def cost_volume(self, F, steps, features1, features2, max_displacement, channels):
+    def cost_volume(
+        self,
+        F: Operators,
+        steps: PlainSteps,
+        features1: Array,
+        features2: Array,
+        max_displacement: int,
+        channels: int,
+    ) -> Array:
         """Return the cost volume of features of so many channels; see `PlainSteps.cost_volume`."""
         del channels
         return steps.cost_volume(F, features1, features2, max_displacement)
 
-    def warp_image(self, F, image, flow_yx):
+    def warp_image(self, F: Operators, image: Array, flow_yx: Array) -> Array:
         """Return image 2 warped to image 1 for the cascade; see `network.layers.warp`."""
         return warp(F, image, flow_yx)
 
-    def second_features(self, features1, features2):
+    def second_features(self, features1: Levels, features2: Levels) -> Levels:
         """Return {level: features} that the cascade deforms, given both images' of stage one."""
         # Parity: the released cascades were trained with image 1's features at levels 2 and 3.
         return {**features2, 2: features1[2], 3: features1[3]}
 
-    def mask_channel(self, F, mask):
+    def mask_channel(self, F: Operators, mask: Array) -> Array:
         """Return the cascade's fourth channel, given the mask (N, 1, H, W) before its sigmoid."""
         return F.sigmoid(mask) - 0.5
 
-    def handed_flow(self, F, flow_yx):
+    def handed_flow(self, F: Operators, flow_yx: Array) -> Array:
         """Return the first stage's flow (N, 2, h, w) as the cascade's decoder takes it."""
         del F
         return flow_yx
@@ -52,7 +66,9 @@ class MMFlow:
     half_pixel = True
     color_order = "BGR"
 
-    def deform(self, F, steps, layer, features, offset):
+    def deform(
+        self, F: Operators, steps: PlainSteps, layer: Any, features: Array, offset: Array
+    ) -> Array:
         """Run a `DeformableConv` on features with a border of zeros.
 
         MXNet's operator takes a sample that is above or left of the features, be it by a fraction,
@@ -63,28 +79,36 @@ class MMFlow:
         deformed = steps.deform(F, layer, F.pad(features, **border), F.pad(offset, **border))
         return F.slice(deformed, begin=(None, None, 1, 1), end=(None, None, -1, -1))
 
-    def cost_volume(self, F, steps, features1, features2, max_displacement, channels):
+    def cost_volume(
+        self,
+        F: Operators,
+        steps: PlainSteps,
+        features1: Array,
+        features2: Array,
+        max_displacement: int,
+        channels: int,
+    ) -> Array:
         """Return the activated cost volume of sums over channels, where the original has means."""
         volume = steps.cost_volume(F, features1, features2, max_displacement)
         return volume * channels  # the activation is homogeneous
 
-    def warp_image(self, F, image, flow_yx):
+    def warp_image(self, F: Operators, image: Array, flow_yx: Array) -> Array:
         """Return image 2 warped to image 1: zero wherever a part of the footprint is outside."""
         ones = F.ones_like(F.slice_axis(image, axis=1, begin=0, end=1))
         is_inside = warp(F, ones, flow_yx) > INSIDE
         return F.broadcast_mul(warp(F, image, flow_yx), is_inside)
 
-    def second_features(self, features1, features2):
+    def second_features(self, features1: Levels, features2: Levels) -> Levels:
         """Return {level: features} that the cascade deforms: image 2's at all levels."""
         del features1
         return features2
 
-    def mask_channel(self, F, mask):
+    def mask_channel(self, F: Operators, mask: Array) -> Array:
         """Return the cascade's fourth channel: the mask without a sigmoid."""
         del F
         return mask
 
-    def handed_flow(self, F, flow_yx):
+    def handed_flow(self, F: Operators, flow_yx: Array) -> Array:
         """Return the first stage's flow as the cascade's decoder takes it: (x, y) for (y, x)."""
         return flip_axes(F, flow_yx)
 

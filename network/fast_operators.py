@@ -4,8 +4,11 @@ The parameters are those of the plain graph. What the operators want arranged ot
 merged into one convolution, channels padded) they arrange themselves whenever they run.
 """
 
+from typing import Any
+
 import mxnet as mx
 
+from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.base import (
     CONTEXT_LAYERS,
     DENSE_CHANNELS,
@@ -25,11 +28,11 @@ class FastSteps(PlainSteps):
         Whether gradients will be asked for. If not, activations are not kept.
     """
 
-    def __init__(self, training):
+    def __init__(self, training: bool):
         self._training = training
         self._networks = {}  # each one's parameters, and their grad_req when it was traced
 
-    def prepare(self, network):
+    def prepare(self, network: Any) -> None:
         """Have a network traced anew when what is done with its gradients has changed.
 
         The traced graph depends on it: nothing is kept for frozen parameters, and gradients that
@@ -43,7 +46,9 @@ class FastSteps(PlainSteps):
             self._networks[network] = parameters, grad_reqs
             network._clear_cached_op()
 
-    def pyramids(self, F, network, image1, image2, letters):
+    def pyramids(
+        self, F: Operators, network: Any, image1: Array, image2: Array, letters: str
+    ) -> tuple[Levels, Levels]:
         """Run all convolutions of both images' pyramids at once."""
         layers = [
             getattr(network, f"conv{level}{letter}")[0]
@@ -64,13 +69,15 @@ class FastSteps(PlainSteps):
             for start in (0, len(levels))
         )
 
-    def cost_volume(self, F, features1, features2, max_displacement):
+    def cost_volume(
+        self, F: Operators, features1: Array, features2: Array, max_displacement: int
+    ) -> Array:
         """Return the activated cost volume; see `network.layers.cost_volume`."""
         return F.maskflownet_cost_volume(
             features1, features2, max_displacement=max_displacement, slope=LEAKY_SLOPE
         )
 
-    def deform(self, F, layer, features, flow_yx):
+    def deform(self, F: Operators, layer: Any, features: Array, flow_yx: Array) -> Array:
         """Run a `DeformableConv` as a plain convolution and one warp: its taps share the offset."""
         weight = _value(F, layer.weight, features)
         response = F.Convolution(
@@ -87,7 +94,9 @@ class FastSteps(PlainSteps):
         bias = _value(F, layer.bias, features)
         return F.broadcast_add(deformed, F.reshape(bias, (1, -1, 1, 1)))
 
-    def decode_level(self, F, network, level, maps):
+    def decode_level(
+        self, F: Operators, network: Any, level: int, maps: list[Array]
+    ) -> LevelOutput:
         """Run a level's dense block, its heads and, at level 2, the context network at once."""
         has_mask = level in network.mask_levels
         layers = [

@@ -1,12 +1,14 @@
 """From images to what the networks take in, and back to arrays."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import mxnet as mx
 import numpy as np
 
 from maskflownet.config.errors import InputError
+from maskflownet.network.arrays import Array
 from maskflownet.network.network_size import NetworkSize
 from maskflownet.reader.arrays import as_image
 
@@ -21,7 +23,13 @@ class Pair(NamedTuple):
     size: NetworkSize
 
 
-def checked_pair(image1, image2, resize, half_pixel=False, color_order="bgr"):
+def checked_pair(
+    image1: Any,
+    image2: Any,
+    resize: tuple[int, int] | None,
+    half_pixel: bool = False,
+    color_order: str = "bgr",
+) -> Pair:
     """Return a `Pair` of two images.
 
     Parameters
@@ -46,7 +54,7 @@ def checked_pair(image1, image2, resize, half_pixel=False, color_order="bgr"):
     return Pair(image1, image2, NetworkSize(image1.shape[:2], resize, half_pixel))
 
 
-def network_inputs(pairs, ctx):
+def network_inputs(pairs: Sequence[Pair], ctx: Any) -> tuple[Array, Array]:
     """Return the two images of pairs as the network wants them, two NDArrays (N, 3, H, W)."""
     inputs = []
     for *images, size in pairs:
@@ -58,18 +66,18 @@ def network_inputs(pairs, ctx):
     return [mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True)]
 
 
-def centralise(image1, image2):
+def centralise(image1: Array, image2: Array) -> tuple[Array, Array]:
     """Subtract the mean per channel over both images of each pair; (N, 3, H, W) each."""
     mean = mx.nd.concat(image1, image2, dim=2).mean(axis=(2, 3), keepdims=True)
     return image1 - mean, image2 - mean
 
 
-def to_device(image, ctx):
+def to_device(image: np.ndarray, ctx: Any) -> Array:
     """Bring uint8 (N, H, W, 3) to a device as float32 (N, 3, H, W) in [0, 1]."""
     # Not transposed first: MXNet takes ten times as long for that of bytes.
     return mx.nd.array(image, ctx, np.uint8).astype(np.float32).transpose((0, 3, 1, 2)) / 255
 
 
-def to_numpy(output):
+def to_numpy(output: Array | None) -> np.ndarray | None:
     """Return an NDArray (1, C, H, W) as numpy.ndarray (H, W, C), and None as it is."""
     return None if output is None else output[0].transpose((1, 2, 0)).asnumpy()

@@ -4,25 +4,36 @@ Inside the network a flow is ordered (y, x), because it is used as the offset of
 convolution, whose offset channels are ordered so. Everything outside is (x, y).
 """
 
+from typing import Any
+
 from mxnet import init
 from mxnet.gluon import nn
 from mxnet.symbol import Symbol
+
+from maskflownet.network.arrays import Array, Operators
 
 LEAKY_SLOPE = 0.1
 KERNEL_TAPS = 9  # of a 3x3 kernel
 
 
-def leaky(F, x):
+def leaky(F: Operators, x: Array) -> Array:
     """Return LeakyReLU(x), the networks' one activation, slope 0.1."""
     return F.LeakyReLU(x, act_type="leaky", slope=LEAKY_SLOPE)
 
 
-def flip_axes(F, flow):
+def flip_axes(F: Operators, flow: Array) -> Array:
     """Turn (N, 2, H, W) flow from (y, x) to (x, y) order or back."""
     return F.flip(flow, axis=1)
 
 
-def conv(name, in_channels, channels, stride=1, dilation=1, activation=True):
+def conv(
+    name: str,
+    in_channels: int,
+    channels: int,
+    stride: int = 1,
+    dilation: int = 1,
+    activation: bool = True,
+) -> nn.HybridSequential:
     """Return a 3x3 convolution that keeps the size (at stride 1), with LeakyReLU unless told not.
 
     `name` becomes part of the legacy parameter name. The sequence around the one layer is what
@@ -46,7 +57,7 @@ def conv(name, in_channels, channels, stride=1, dilation=1, activation=True):
     return block
 
 
-def up_conv(name, in_channels, channels):
+def up_conv(name: str, in_channels: int, channels: int) -> nn.HybridSequential:
     """Return a 4x4 transposed convolution that doubles the size, with LeakyReLU."""
     block = nn.HybridSequential()
     with block.name_scope():
@@ -64,7 +75,7 @@ def up_conv(name, in_channels, channels):
     return block
 
 
-def head(name, in_channels, channels):
+def head(name: str, in_channels: int, channels: int) -> nn.Conv2D:
     """Return a plain 3x3 convolution: the last layer before a flow or a mask."""
     return nn.Conv2D(channels, kernel_size=3, padding=1, in_channels=in_channels, prefix=name)
 
@@ -85,7 +96,7 @@ class DeformableConv(nn.HybridBlock):
     (N, C, H, W)
     """
 
-    def __init__(self, channels, use_bias=True, **kwargs):
+    def __init__(self, channels: int, use_bias: bool = True, **kwargs: Any):
         super().__init__(**kwargs)
         self._channels = channels
         with self.name_scope():
@@ -94,7 +105,9 @@ class DeformableConv(nn.HybridBlock):
                 self.params.get("bias", shape=(channels,), init=init.Zero()) if use_bias else None
             )
 
-    def hybrid_forward(self, F, x, flow_yx, weight, bias=None):
+    def hybrid_forward(
+        self, F: Operators, x: Array, flow_yx: Array, weight: Array, bias: Array | None = None
+    ) -> Array:
         """Return the deformed features."""
         offset = F.repeat(F.expand_dims(flow_yx, axis=1), KERNEL_TAPS, axis=1)  # (N, 9, 2, H, W)
         offset = F.reshape(offset, (0, -3, -2))  # (N, 18, H, W): y, x, y, x, ...
@@ -110,7 +123,7 @@ class DeformableConv(nn.HybridBlock):
         )
 
 
-def cost_volume(F, features1, features2, max_displacement):
+def cost_volume(F: Operators, features1: Array, features2: Array, max_displacement: int) -> Array:
     """Return the cost volume of two feature maps, activated.
 
     The mean over channels of the product of features1 at p and features2 at p + d, for every
@@ -161,7 +174,7 @@ def _batch_to_channels(F, x, like):
     return F.reshape_like(x, like, lhs_begin=0, lhs_end=2, rhs_begin=0, rhs_end=2)
 
 
-def upsample(F, x, factor):
+def upsample(F: Operators, x: Array, factor: int) -> Array:
     """Return `x` enlarged bilinearly by an integer factor.
 
     Sample k of x comes to lie on sample k * factor of the result; the last row and column repeat.
@@ -194,7 +207,7 @@ def upsample(F, x, factor):
     return _batch_to_channels(F, channel, like=x)
 
 
-def downsample(F, x, factor):
+def downsample(F: Operators, x: Array, factor: int) -> Array:
     """Return `x` reduced by an even factor, each sample a triangle-weighted mean around it.
 
     Parameters
@@ -224,7 +237,7 @@ def downsample(F, x, factor):
     return _batch_to_channels(F, total / weight, like=x)
 
 
-def warp(F, image, flow_yx, repeat_border=False):
+def warp(F: Operators, image: Array, flow_yx: Array, repeat_border: bool = False) -> Array:
     """Return what `image` shows where the flow points: the second image brought to the first.
 
     Parameters

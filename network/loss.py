@@ -1,7 +1,11 @@
 """Training losses: the endpoint error at every pyramid level (PWC-Net, section 3); two ways."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from mxnet.gluon import nn
 
+from maskflownet.network.arrays import Array, Operators
 from maskflownet.network.base import FLOW_UNIT, LEVELS, STRIDES
 from maskflownet.network.layers import upsample
 
@@ -9,7 +13,7 @@ EPSILON = 1e-8
 TINY = 1e-30  # below which a squared length counts as zero, whose root has a gradient of zero
 
 
-def endpoint_error(F, prediction, label, q=None):
+def endpoint_error(F: Operators, prediction: Array, label: Array, q: float | None = None) -> Array:
     """Return the error per pixel, (N, 1, H, W): Euclidean, or (|dx| + |dy|)**q where q is given."""
     difference = prediction - label
     if q is None:
@@ -19,7 +23,7 @@ def endpoint_error(F, prediction, label, q=None):
     return (absolute + EPSILON) ** q
 
 
-def masked_mean(F, error, valid):
+def masked_mean(F: Operators, error: Array, valid: Array) -> Array:
     """Return each sample's mean (N,) of `error` weighted by `valid`, both (N, 1, H, W).
 
     A sample without a valid pixel yields 0, not NaN, and so contributes no gradient.
@@ -42,11 +46,11 @@ class EndpointError(nn.HybridBlock):
     (N,)
     """
 
-    def __init__(self, q=None, **kwargs):
+    def __init__(self, q: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self._q = q
 
-    def hybrid_forward(self, F, prediction, label, valid):
+    def hybrid_forward(self, F: Operators, prediction: Array, label: Array, valid: Array) -> Array:
         """Return the error per sample."""
         return masked_mean(F, endpoint_error(F, prediction, label, self._q), valid)
 
@@ -72,12 +76,14 @@ class MultiscaleLoss(nn.HybridBlock):
     (N,)
     """
 
-    def __init__(self, weights, q=None, **kwargs):
+    def __init__(self, weights: Sequence[float], q: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self._weights = tuple(weights)
         self._q = q
 
-    def hybrid_forward(self, F, label, valid, *predictions):
+    def hybrid_forward(
+        self, F: Operators, label: Array, valid: Array, *predictions: Array
+    ) -> Array:
         """Return the loss per sample."""
         total = 0
         for level, weight, prediction in zip(LEVELS, self._weights, predictions, strict=True):
@@ -103,13 +109,15 @@ class LevelLoss(nn.HybridBlock):
     Inputs and output are those of `MultiscaleLoss`.
     """
 
-    def __init__(self, weights, q=None, **kwargs):
+    def __init__(self, weights: Sequence[float], q: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if q is not None:
             raise ValueError("q: the loss by levels has no robust exponent")
         self._weights = tuple(weights)
 
-    def hybrid_forward(self, F, label, valid, *predictions):
+    def hybrid_forward(
+        self, F: Operators, label: Array, valid: Array, *predictions: Array
+    ) -> Array:
         """Return the loss per sample."""
         known = valid >= 0.5
         total = 0

@@ -1,8 +1,12 @@
 """MaskFlownet: the cascade of two stages (Zhao et al., CVPR 2020, section 3.4, figure 4)."""
 
+from typing import Any
+
+from maskflownet.config import NetworkConfig
+from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
 from maskflownet.network.layers import leaky
-from maskflownet.network.maskflownet_s import MaskFlownet_S
+from maskflownet.network.maskflownet_s import FirstStage, MaskFlownet_S
 
 MAX_DISPLACEMENT = 2
 COST_CHANNELS = (2 * MAX_DISPLACEMENT + 1) ** 2
@@ -17,11 +21,20 @@ class DualPyramids:
 
     cost_volumes = 2
 
-    def make_layers(self, network):
+    def make_layers(self, network: "MaskFlownet") -> None:
         """Make what the network needs; within its name scope."""
         network.make_deforms(LEVELS)
 
-    def compare(self, F, network, level, stage, features3, features4, flow):
+    def compare(
+        self,
+        F: Operators,
+        network: "MaskFlownet",
+        level: int,
+        stage: FirstStage,
+        features3: Levels,
+        features4: Levels,
+        flow: Array,
+    ) -> tuple[Array, list[Array]]:
         """Return image 1's features that the dense block sees, and a list of the cost volumes.
 
         Parameters
@@ -47,10 +60,19 @@ class SinglePyramid:
 
     cost_volumes = 1
 
-    def make_layers(self, network):
+    def make_layers(self, network: "MaskFlownet") -> None:
         """Make what the network needs: nothing."""
 
-    def compare(self, F, network, level, stage, features3, features4, flow):
+    def compare(
+        self,
+        F: Operators,
+        network: "MaskFlownet",
+        level: int,
+        stage: FirstStage,
+        features3: Levels,
+        features4: Levels,
+        flow: Array,
+    ) -> tuple[Array, list[Array]]:
         """Return what `DualPyramids.compare` does, of the new pyramid alone."""
         return features3[level], [network.cost_volume(F, level, features3[level], features4[level])]
 
@@ -82,7 +104,7 @@ class MaskFlownet(PyramidNetwork):
 
     max_displacement = MAX_DISPLACEMENT
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: NetworkConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.pyramids = PYRAMIDS[config.pyramids]
         self.mask_channel = config.mask_channel
@@ -101,7 +123,7 @@ class MaskFlownet(PyramidNetwork):
             self.make_heads("pred_flow", LEVELS, width, channels=2)
             self.pyramids.make_layers(self)
 
-    def second_images(self, F, image1, stage):
+    def second_images(self, F: Operators, image1: Array, stage: FirstStage) -> tuple[Array, Array]:
         """Return what the new pyramid sees: image 1 and image 2 warped, (N, 3 or 4, H, W) each.
 
         The fourth channel of image 1 is zero; that of image 2 is the occlusion mask.
@@ -114,7 +136,9 @@ class MaskFlownet(PyramidNetwork):
             F.concat(stage.warped, mask, dim=1),
         )
 
-    def decode(self, F, stage, features3, features4):
+    def decode(
+        self, F: Operators, stage: FirstStage, features3: Levels, features4: Levels
+    ) -> Levels:
         """Refine the first stage's flows from coarse to fine; return {level: (N, 2, ...)}."""
         flow = stage.flows[6]  # (N, 2, h, w)
         _, volumes = self.pyramids.compare(F, self, 6, stage, features3, features4, flow)
@@ -131,7 +155,9 @@ class MaskFlownet(PyramidNetwork):
             flows[level] = flow_up + out.flow  # (N, 2, h, w)
         return flows
 
-    def hybrid_forward(self, F, image1, image2):
+    def hybrid_forward(
+        self, F: Operators, image1: Array, image2: Array
+    ) -> tuple[list[Array], list[Array], list[Array]]:
         """Return (predictions, masks, occlusions)."""
         stage = self.MaskFlownet_S.first_stage(F, image1, image2)
         image3, image4 = self.second_images(F, image1, stage)

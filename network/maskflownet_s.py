@@ -2,7 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from maskflownet.config import NetworkConfig
 from maskflownet.config.matching import MATCHINGS
+from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
 from maskflownet.network.layers import leaky
 from maskflownet.network.matching import WAYS, make_level_convs
@@ -55,7 +57,7 @@ class MaskFlownet_S(PyramidNetwork):
 
     max_displacement = MAX_DISPLACEMENT
 
-    def __init__(self, config, **kwargs):
+    def __init__(self, config: NetworkConfig, **kwargs: Any):
         super().__init__(config, **kwargs)
         self.matching = MATCHINGS[config.matching]
         self.way = WAYS[self.matching.way]
@@ -77,7 +79,9 @@ class MaskFlownet_S(PyramidNetwork):
             if self.matching.tradeoff:
                 make_level_convs(self, "conv{}f", self.upfeat_channels)
 
-    def decode(self, F, features1, features2):
+    def decode(
+        self, F: Operators, features1: Levels, features2: Levels
+    ) -> tuple[Levels, Array | None]:
         """Estimate flow and mask from coarse to fine.
 
         Parameters
@@ -118,7 +122,7 @@ class MaskFlownet_S(PyramidNetwork):
         # The finest level has no mask head: its mask is the one of level 3, enlarged.
         return flows, mask_up
 
-    def first_stage(self, F, image1, image2):
+    def first_stage(self, F: Operators, image1: Array, image2: Array) -> FirstStage:
         """Run the network as the first stage of the cascade and return a `FirstStage`."""
         features1, features2 = self.steps.pyramids(F, self, image1, image2, "abc")
         flows, mask = self.decode(F, features1, features2)
@@ -129,7 +133,9 @@ class MaskFlownet_S(PyramidNetwork):
         flows = {level: self.dialect.handed_flow(F, flow) for level, flow in flows.items()}
         return FirstStage(features1, features2, flows, mask, warped)
 
-    def hybrid_forward(self, F, image1, image2):
+    def hybrid_forward(
+        self, F: Operators, image1: Array, image2: Array
+    ) -> tuple[list[Array], list[Array]]:
         """Return (predictions, masks)."""
         flows, mask = self.decode(F, *self.steps.pyramids(F, self, image1, image2, "abc"))
         return self.predictions(flows), self.masks(F, mask)

@@ -6,7 +6,8 @@ attributes of the network, so that their names do not depend on this module, and
 its own; `WAYS` holds one of each.
 """
 
-from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS
+from maskflownet.network.arrays import Array, Operators
+from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork
 from maskflownet.network.layers import conv
 
 # At level 6 there is no flow yet: features are compared as they are.
@@ -24,10 +25,18 @@ class Warp:
 
     layers: str | None = None
 
-    def make_layers(self, network):
+    def make_layers(self, network: PyramidNetwork) -> None:
         """Make what the network needs; within its name scope."""
 
-    def bring(self, F, network, level, features1, features2, flow):
+    def bring(
+        self,
+        F: Operators,
+        network: PyramidNetwork,
+        level: int,
+        features1: Array,
+        features2: Array,
+        flow: Array,
+    ) -> tuple[Array, Array]:
         """Bring image 2's features to image 1.
 
         Parameters
@@ -51,11 +60,19 @@ class SymmetricConv(Warp):
 
     layers = "shared_conv"
 
-    def make_layers(self, network):
+    def make_layers(self, network: PyramidNetwork) -> None:
         """Make the convolutions, one per level."""
         make_level_convs(network, "shared_conv{}", PYRAMID_CHANNELS)
 
-    def bring(self, F, network, level, features1, features2, flow):
+    def bring(
+        self,
+        F: Operators,
+        network: PyramidNetwork,
+        level: int,
+        features1: Array,
+        features2: Array,
+        flow: Array,
+    ) -> tuple[Array, Array]:
         """Bring image 2's features to image 1; see `Warp.bring`."""
         layer = network.layer("shared_conv", level)
         return super().bring(F, network, level, layer(features1), layer(features2), flow)
@@ -66,11 +83,19 @@ class AsymmetricConv(Warp):
 
     layers = "second_conv"
 
-    def make_layers(self, network):
+    def make_layers(self, network: PyramidNetwork) -> None:
         """Make the convolutions, one per level."""
         make_level_convs(network, "second_conv{}", PYRAMID_CHANNELS)
 
-    def bring(self, F, network, level, features1, features2, flow):
+    def bring(
+        self,
+        F: Operators,
+        network: PyramidNetwork,
+        level: int,
+        features1: Array,
+        features2: Array,
+        flow: Array,
+    ) -> tuple[Array, Array]:
         """Bring image 2's features to image 1; see `Warp.bring`."""
         layer = network.layer("second_conv", level)
         return super().bring(F, network, level, features1, layer(features2), flow)
@@ -81,16 +106,24 @@ class Deform(Warp):
 
     layers = "deform"
 
-    def make_layers(self, network):
+    def make_layers(self, network: PyramidNetwork) -> None:
         """Make the deformable convolutions, one per level."""
         network.make_deforms(MATCHED_LEVELS)
 
-    def bring(self, F, network, level, features1, features2, flow):
+    def bring(
+        self,
+        F: Operators,
+        network: PyramidNetwork,
+        level: int,
+        features1: Array,
+        features2: Array,
+        flow: Array,
+    ) -> tuple[Array, Array]:
         """Bring image 2's features to image 1; see `Warp.bring`."""
         return features1, network.deform(F, level, features2, flow)
 
 
-def make_level_convs(network, name, in_channels):
+def make_level_convs(network: PyramidNetwork, name: str, in_channels: dict[int, int]) -> None:
     """Make a plain convolution per level, with as many channels as the pyramid has there.
 
     Parameters

@@ -2,10 +2,12 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import MULTIPLE
+from maskflownet.network.network_size import NetworkSize
 from maskflownet.runtime import free_bytes
 
 logger = logging.getLogger(__name__)
@@ -55,11 +57,11 @@ class Room:
         Whether the fast operators run.
     """
 
-    def __init__(self, class_name, fast):
+    def __init__(self, class_name: str, fast: bool):
         self._cost = COSTS[class_name, fast]
         self._proven = 0  # bytes for which there was room already, which MXNet keeps in part
 
-    def check(self, sizes):
+    def check(self, sizes: Sequence[NetworkSize]) -> None:
         """Raise InputError if pairs of these sizes would not fit together.
 
         Parameters

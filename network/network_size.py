@@ -1,9 +1,11 @@
 """Between an image's own size and the size at which the network sees it."""
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import mxnet.ndarray as F
+import numpy as np
 
 from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import (
@@ -12,9 +14,10 @@ from maskflownet.config.network_size import (
     MULTIPLE,
     check_network_size,
 )
+from maskflownet.network.arrays import Array
 
 
-def check_batch(sizes):
+def check_batch(sizes: Sequence["NetworkSize"]) -> None:
     """Raise InputError if MXNet could not count the values of pairs that are computed together.
 
     Parameters
@@ -49,7 +52,12 @@ class NetworkSize:
         The image or what the network shall see is larger than MXNet can count.
     """
 
-    def __init__(self, image_hw, network_hw=None, half_pixel=False):
+    def __init__(
+        self,
+        image_hw: tuple[int, int],
+        network_hw: tuple[int, int] | None = None,
+        half_pixel: bool = False,
+    ):
         if network_hw is None:
             network_hw = tuple(-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
             _check_image(image_hw, network_hw)
@@ -64,23 +72,23 @@ class NetworkSize:
         self.network_hw = tuple(network_hw)
         self._half_pixel = half_pixel
 
-    def bytes_to_network(self, image):
+    def bytes_to_network(self, image: np.ndarray) -> np.ndarray:
         """Stretch an image, uint8 (H, W, 3), where it is resized before it is centralised."""
         if not self._half_pixel or image.shape[:2] == self.network_hw:
             return image
         return cv2.resize(image, self.network_hw[::-1], interpolation=cv2.INTER_LINEAR)
 
-    def to_network(self, image):
+    def to_network(self, image: Array) -> Array:
         """Stretch an image (N, 3, H, W) to the network's size."""
         return stretch(image, self.network_hw, self._half_pixel)
 
-    def flow_back(self, flow_yx):
+    def flow_back(self, flow_yx: Array) -> Array:
         """Stretch (N, 2, h, w) flow to the image's size; its values grow or shrink as that does."""
         ratio = [own / seen for own, seen in zip(self.image_hw, self.network_hw, strict=True)]
         factor = F.array(ratio, ctx=flow_yx.context).reshape((1, 2, 1, 1))
         return stretch(flow_yx, self.image_hw, self._half_pixel) * factor
 
-    def mask_back(self, mask):
+    def mask_back(self, mask: Array) -> Array:
         """Stretch (N, 1, h, w) to the image's size."""
         return stretch(mask, self.image_hw, self._half_pixel)
 
@@ -95,7 +103,7 @@ def _check_image(image_hw, network_hw):
         )
 
 
-def stretch(x, size_hw, half_pixel):
+def stretch(x: Array, size_hw: tuple[int, int], half_pixel: bool) -> Array:
     """Return NDArrays (N, C, H, W) stretched bilinearly to (height, width); see `NetworkSize`."""
     if x.shape[2:] == size_hw:
         return x

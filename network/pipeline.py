@@ -1,15 +1,18 @@
 """From images to flow and back: predicting, validating and training with one of the networks."""
 
 import itertools
+import os
 import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
 from mxnet import gluon
 
 from maskflownet import metrics
+from maskflownet.config import Config
 from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import check_network_size
 from maskflownet.kernels import use_fast
@@ -87,7 +90,13 @@ class Pipeline:
         Adam over the network's parameters in the order of their creation.
     """
 
-    def __init__(self, ctx, config, peers=None, kernels=None):
+    def __init__(
+        self,
+        ctx: Sequence[Any],
+        config: Config,
+        peers: Peers | None = None,
+        kernels: str | None = None,
+    ):
         self.ctx = list(ctx)
         self.config = config
         self.peers = peers or Peers()
@@ -124,17 +133,17 @@ class Pipeline:
         network.hybridize()
         return network
 
-    def plain_network(self):
+    def plain_network(self) -> Any:
         """Return the network on MXNet's own operators, which shares this one's parameters."""
         return self._make_network(steps=None)
 
     # Weights.
 
-    def load(self, path):
+    def load(self, path: str | os.PathLike) -> None:
         """Load a parameter file; see `network.files.parameters.load_parameters` for its forms."""
         load_parameters(self.network, path)
 
-    def save(self, prefix):
+    def save(self, prefix: str | os.PathLike) -> None:
         """Write `prefix`.states (Adam's moments), then `prefix`.params, each whole.
 
         Where the weights cannot be written, the moments do not stay behind without them.
@@ -148,22 +157,22 @@ class Pipeline:
                 states.unlink(missing_ok=True)
             raise
 
-    def save_weights(self, path):
+    def save_weights(self, path: str | os.PathLike) -> None:
         """Write the weights alone, whole."""
         save_parameters(self.network, path)
 
-    def load_states(self, path):
+    def load_states(self, path: str | os.PathLike) -> None:
         """Load Adam's moments, which must belong to the weights that were loaded before.
 
         See `network.files.moments.load_trainer_states`.
         """
         return load_trainer_states(self.trainer, self.network, path, check_weights=True)
 
-    def load_head(self, path):
+    def load_head(self, path: str | os.PathLike) -> None:
         """Load a MaskFlownet_S parameter file into the first stage of the cascade."""
         load_parameters(self._head(), path)
 
-    def fix_head(self):
+    def fix_head(self) -> None:
         """Freeze the first stage of the cascade: it keeps its weights while the rest is trained."""
         self._head().collect_params().setattr("grad_req", "null")
 
@@ -175,7 +184,7 @@ class Pipeline:
             )
         return self.network.MaskFlownet_S
 
-    def scale_start(self, images1, images2):
+    def scale_start(self, images1: Iterable[Any], images2: Iterable[Any]) -> None:
         """Scale fresh random weights by what they make of some pairs; see `scaled_start`.
 
         Parameters
@@ -191,18 +200,25 @@ class Pipeline:
         plain.hybridize(False)
         scale_start(plain, *network_inputs(pairs, self.ctx[0]))
 
-    def uniform_start(self):
+    def uniform_start(self) -> None:
         """Give what starts from nothing MMFlow's random weights; see `uniform_start`."""
         uniform_start(self.network)
 
     # Prediction.
 
     @property
-    def color_order(self):
+    def color_order(self) -> str | None:
         """How the channels of all images must be ordered ("BGR"), or None: as in each dataset."""
         return self.network.dialect.color_order
 
-    def predict(self, images1, images2, batch_size=1, resize=None, color_order="bgr"):
+    def predict(
+        self,
+        images1: Iterable[Any],
+        images2: Iterable[Any],
+        batch_size: int = 1,
+        resize: tuple[int, int] | None = None,
+        color_order: str | None = "bgr",
+    ) -> Iterator[Prediction]:
         """Estimate flow, occlusion mask and warped image for pairs of images, one by one.
 
         Pairs are taken from the iterables a batch at a time, so they may be endless. Consecutive
@@ -238,7 +254,14 @@ class Pipeline:
         pairs = zip(images1, images2, strict=True)
         return self.predict_pairs(pairs, batch_size, resize, color_order=color_order)
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=WANTED, color_order="bgr"):
+    def predict_pairs(
+        self,
+        pairs: Iterable[Any],
+        batch_size: int = 1,
+        resize: tuple[int, int] | None = None,
+        wanted: Collection[str] = WANTED,
+        color_order: str | None = "bgr",
+    ) -> Iterator[Prediction]:
         """Do what `predict` does for an iterable of (image1, image2).
 
         Only what is `wanted` ("flow", "mask", "warped") is made.
@@ -303,15 +326,15 @@ class Pipeline:
 
     def validate(
         self,
-        images1,
-        images2,
-        flows,
-        masks=None,
-        batch_size=1,
-        resize=None,
-        return_type="epe",
-        color_order="bgr",
-    ):
+        images1: Iterable[Any],
+        images2: Iterable[Any],
+        flows: Iterable[np.ndarray],
+        masks: Iterable[np.ndarray] | None = None,
+        batch_size: int = 1,
+        resize: tuple[int, int] | None = None,
+        return_type: str = "epe",
+        color_order: str | None = "bgr",
+    ) -> float:
         """Return the mean over pairs of each pair's error.
 
         Parameters
@@ -352,7 +375,7 @@ class Pipeline:
 
     # Training.
 
-    def set_learning_rate(self, step):
+    def set_learning_rate(self, step: int) -> bool:
         """Set the schedule's rate for a step; return False when the schedule has ended."""
         for last_step, rate in self.config.optimizer.learning_rate:
             if step <= last_step:
@@ -360,7 +383,16 @@ class Pipeline:
                 return True
         return False
 
-    def train_batch(self, img1, img2, label, geo_aug, color_aug, mask=None, micro_batch=None):
+    def train_batch(
+        self,
+        img1: np.ndarray,
+        img2: np.ndarray,
+        label: np.ndarray,
+        geo_aug: Callable[..., Any],
+        color_aug: Callable[..., Any],
+        mask: np.ndarray | None = None,
+        micro_batch: int | None = None,
+    ) -> dict[str, float]:
         """Take one optimisation step.
 
         Parameters

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from maskflownet.network import layers
+from maskflownet.network.arrays import Array, Levels, Operators
 
 
 class LevelOutput(NamedTuple):
@@ -26,29 +27,35 @@ class LevelOutput(NamedTuple):
 class PlainSteps:
     """The steps that have faster variants (`network.fast_operators`), which do the same."""
 
-    def prepare(self, network):
+    def prepare(self, network: Any) -> None:
         """Get ready for a forward pass of that network."""
 
-    def pyramids(self, F, network, image1, image2, letters):
+    def pyramids(
+        self, F: Operators, network: Any, image1: Array, image2: Array, letters: str
+    ) -> tuple[Levels, Levels]:
         """Return both images' features, {level: (N, C_level, h, w)} each, for levels 2 to 6.
 
         The letters name the layers of a level; see `network.base.PyramidNetwork.make_pyramid`.
         """
         return network.pyramid(image1, letters), network.pyramid(image2, letters)
 
-    def upsample(self, F, x, factor):
+    def upsample(self, F: Operators, x: Array, factor: int) -> Array:
         """Return `x` enlarged; see `network.layers.upsample`."""
         return layers.upsample(F, x, factor)
 
-    def cost_volume(self, F, features1, features2, max_displacement):
+    def cost_volume(
+        self, F: Operators, features1: Array, features2: Array, max_displacement: int
+    ) -> Array:
         """Return the activated cost volume; see `network.layers.cost_volume`."""
         return layers.cost_volume(F, features1, features2, max_displacement)
 
-    def deform(self, F, layer, features, flow_yx):
+    def deform(self, F: Operators, layer: Any, features: Array, flow_yx: Array) -> Array:
         """Run a `DeformableConv` with its flow (N, 2, h, w) in pixels of the level."""
         return layer(features, flow_yx)
 
-    def decode_level(self, F, network, level, maps):
+    def decode_level(
+        self, F: Operators, network: Any, level: int, maps: list[Array]
+    ) -> LevelOutput:
         """Run a level's dense block on the concatenated maps and read its outputs off it.
 
         Parameters

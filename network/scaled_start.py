@@ -8,10 +8,13 @@ identity, and flow, mask and trade-off term begin small.
 """
 
 import re
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
+
+from maskflownet.network.arrays import Array
 
 FEATURE_SIZE = 1.0  # of the pyramid's features: standard deviation per channel
 DECODER_SIZE = 0.1  # smaller, so that a step of Adam moves the flow by a part of a pixel
@@ -22,7 +25,7 @@ ONE_SIDED = ("deform", "second_conv")  # what image 2's features alone go throug
 SMALLEST = 1e-6  # a channel that varies less, as where all pairs are black, is not blown up
 
 
-def scale_start(network, image1, image2):
+def scale_start(network: Any, image1: Array, image2: Array) -> None:
     """Scale a network's fresh weights by what they make of some pairs.
 
     Parameters

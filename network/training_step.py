@@ -1,5 +1,8 @@
 """One optimisation step: shared out over workers and devices, in parts, skipped when it is bad."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 from mxnet import autograd
@@ -8,9 +11,10 @@ from maskflownet.config.errors import InputError
 from maskflownet.network.images import FINEST_STRIDE, centralise
 from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.network.loss import EndpointError
+from maskflownet.network.worker_group import Peers
 
 
-def check_division(batch, part, devices):
+def check_division(batch: int, part: int, devices: int) -> None:
     """Raise InputError unless a batch can be shared out over devices, `part` samples at a time.
 
     Parameters
@@ -32,7 +36,7 @@ def check_division(batch, part, devices):
         )
 
 
-def plain_layout(parameters):
+def plain_layout(parameters: Sequence[Any]) -> Any:
     """Give weights back the layout in memory that all of MXNet can read.
 
     A convolution that predicts on a CPU leaves its weight in oneDNN's own layout. The key-value
@@ -66,7 +70,15 @@ class TrainingStep:
         The largest norm of the mean gradient over a step's samples; larger ones are scaled down.
     """
 
-    def __init__(self, network, loss, trainer, ctx, peers, clip_norm=None):
+    def __init__(
+        self,
+        network: Any,
+        loss: Any,
+        trainer: Any,
+        ctx: Sequence[Any],
+        peers: Peers,
+        clip_norm: float | None = None,
+    ):
         self._network = network
         self._loss = loss
         self._epe = EndpointError()
@@ -78,7 +90,13 @@ class TrainingStep:
         for block in (self._loss, self._epe):
             block.hybridize()
 
-    def run(self, arrays, geo_aug, color_aug, part):
+    def run(
+        self,
+        arrays: Sequence[np.ndarray],
+        geo_aug: Callable[..., Any],
+        color_aug: Callable[..., Any],
+        part: int,
+    ) -> dict[str, float]:
         """Take a step with the arrays image1, image2, label and mask, `part` samples at a time.
 
         The rest is as in `Pipeline.train_batch`.

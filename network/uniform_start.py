@@ -5,12 +5,13 @@ them by default.
 """
 
 import math
+from typing import Any
 
 import mxnet as mx
 import numpy as np
 
 
-def uniform_start(network):
+def uniform_start(network: Any) -> None:
     """Give a network fresh weights from NumPy's random numbers, in the order of its layers.
 
     Parameters

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -106,7 +107,7 @@ class Peers:
         sums, weights = self.total([value * weight if weight else 0, weight])
         return float(sums / weights) if weights else float("nan")
 
-    def wait_for(self, function: Callable[[], object]):
+    def wait_for(self, function: Callable[[], object]) -> Any:
         """Return what a function does that waits for other workers.
 
         Raises

@@ -17,7 +17,9 @@ _SMALLEST_WITH_SCALE = (120, 160)  # height and width in px
 _MARGIN = 12
 
 
-def draw_arrows(image, flow, spacing=None, longest=None):
+def draw_arrows(
+    image: np.ndarray, flow: np.ndarray, spacing: int | None = None, longest: float | None = None
+) -> np.ndarray:
     """Draw an arrow at every `spacing`-th pixel, in the direction in which it moves.
 
     Arrows have the flow's true length, so that the tip is where the pixel is in image 2, unless all

@@ -13,7 +13,7 @@ ABSOLUTE = 0.5
 TILE = 16_384
 
 
-def consistency_mask(flow, backward):
+def consistency_mask(flow: np.ndarray, backward: np.ndarray) -> np.ndarray:
     """Return where going to image 2 and back leads to where one began.
 
     A pixel is consistent if |w(x) + b(x + w(x))|^2 < 0.01 (|w(x)|^2 + |b(x + w(x))|^2) + 0.5, with

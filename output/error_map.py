@@ -23,7 +23,7 @@ _COLORS_RGB = (
 )
 
 
-def error_map(flow, truth, valid):
+def error_map(flow: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Paint the error of a flow in KITTI's colours.
 
     The scale is logarithmic, in steps of two: an error of 3 px or 5 % of the true length, whichever

@@ -18,7 +18,7 @@ BEYOND = 0.75  # brightness of flow longer than the scale
 SMALLEST_SCALE = 1e-3  # px
 
 
-def color_wheel():
+def color_wheel() -> np.ndarray:
     """Return the wheel's 55 hues, float64 (55, 3), RGB in [0, 1]."""
     parts = [
         start + (end - start) * (np.arange(count) / count)[:, None]
@@ -27,13 +27,15 @@ def color_wheel():
     return np.concatenate(parts)
 
 
-def largest_length(flow):
+def largest_length(flow: np.ndarray) -> float:
     """Return the length in pixels of the longest known vector of flow (H, W, 2), 0 without any."""
     length = np.hypot(flow[..., 0], flow[..., 1])
     return float(length.max(initial=0, where=known_flow(flow)))
 
 
-def flow_to_color(flow, max_flow=None, color_order="bgr"):
+def flow_to_color(
+    flow: np.ndarray, max_flow: float | None = None, color_order: str = "bgr"
+) -> np.ndarray:
     """Paint flow with the Middlebury colour wheel.
 
     Parameters

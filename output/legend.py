@@ -11,7 +11,7 @@ _CAPTION = 28
 _GREY = (96, 96, 96)
 
 
-def color_legend(max_flow):
+def color_legend(max_flow: float | None) -> np.ndarray:
     """Draw the colour wheel with its scale.
 
     Each colour stands in the direction of the motion that it means, as seen from the centre; at

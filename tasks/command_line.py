@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -20,7 +21,7 @@ INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose errors are one line that says where to read on."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Print the message and exit with 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 

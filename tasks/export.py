@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from maskflownet.exporting import export
 from maskflownet.exporting.check import check
@@ -10,7 +11,11 @@ logger = logging.getLogger(__name__)
 
 
 def export_checkpoint(
-    pipe, path: str, images: bool = False, resize: tuple[int, int] | None = None, checked=False
+    pipe: Any,
+    path: str,
+    images: bool = False,
+    resize: tuple[int, int] | None = None,
+    checked: Any = False,
 ) -> None:
     """Write a pipeline's network, and run what was written beside it if it shall be checked.
 

@@ -2,7 +2,9 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from maskflownet.config import Config, InputError, load_config
 from maskflownet.config.files import ROOT
@@ -10,11 +12,19 @@ from maskflownet.config.network_size import check_network_size
 from maskflownet.tasks.runs.checkpoints import Checkpoint, find_checkpoint
 from maskflownet.tasks.runs.shipped import shipped_weights
 
+if TYPE_CHECKING:
+    from maskflownet.network import Pipeline
+
 # Of each network, the config that its recipes share their `network` section with.
 BASE_CONFIGS = ("MaskFlownet_S", "MaskFlownet")
 
 
-def load(checkpoint: str | os.PathLike | None = None, ctx=None, root: str | Path = ROOT, **options):
+def load(
+    checkpoint: str | os.PathLike | None = None,
+    ctx: Sequence[Any] | None = None,
+    root: str | Path = ROOT,
+    **options: Any,
+) -> "Pipeline":
     """Return a pipeline by its checkpoint alone: network and variant are read off the file.
 
     Parameters
@@ -62,7 +72,7 @@ def config_of(path: Path) -> Config:
     return held_config(path, {name: load_config(name) for name in BASE_CONFIGS})
 
 
-def load_pipeline(arguments: argparse.Namespace):
+def load_pipeline(arguments: argparse.Namespace) -> tuple[Checkpoint, "Pipeline"]:
     """Return the checkpoint that the arguments name and a pipeline that holds it.
 
     Parameters

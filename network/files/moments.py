@@ -11,12 +11,13 @@ which do nothing but keep what they are given, and any other class is refused.
 """
 
 import io
+import os
 import pickle
 import pickletools
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mxnet as mx
 import numpy as np
@@ -47,7 +48,7 @@ class Loaded(NamedTuple):
     are_tied: bool
 
 
-def save_trainer_states(trainer, path):
+def save_trainer_states(trainer: Any, path: str | os.PathLike) -> None:
     """Write Adam's moments and update counts to `path`, whole or not at all.
 
     MXNet 1.5 and later load the file with `Trainer.load_states`; there as here the parameters must
@@ -76,7 +77,9 @@ def _fingerprint(parameters):
     return checksum
 
 
-def load_trainer_states(trainer, network, path, check_weights=False):
+def load_trainer_states(
+    trainer: Any, network: Any, path: str | os.PathLike, check_weights=False
+) -> None:
     """Give `trainer` the moments and update counts of a file; nothing is changed on an error.
 
     Everything else stays as the trainer has it: learning rate, weight decay and Adam's constants

@@ -6,6 +6,9 @@ checkpoints use legacy names, the Gluon names without the root's prefix
 written with structured names.
 """
 
+import os
+from typing import Any
+
 import mxnet as mx
 import numpy as np
 
@@ -16,7 +19,7 @@ from maskflownet.network.files.variant import network_keys, network_of
 from maskflownet.whole_file import whole_file
 
 
-def load_parameters(network, path):
+def load_parameters(network: Any, path: str | os.PathLike) -> None:
     """Fill `network` with the arrays of a parameter file; nothing is changed on an error.
 
     Parameters
@@ -45,7 +48,7 @@ def load_parameters(network, path):
         parameter.set_data(_as_ndarray(arrays[name], parameter.dtype))
 
 
-def save_parameters(network, path):
+def save_parameters(network: Any, path: str | os.PathLike) -> None:
     """Write the network's arrays to `path`, with structured names, whole or not at all.
 
     Parameters
@@ -93,7 +96,7 @@ def _with_structured_names(arrays, network, parameters):
     return {legacy.get(name, name): array for name, array in arrays.items()}
 
 
-def held_network(path):
+def held_network(path: str | os.PathLike) -> str | None:
     """Return the name of the network that a parameter file is of, or None if it is of neither.
 
     Raises
@@ -167,7 +170,7 @@ def _check_dialect(path, network, held):
         )
 
 
-def fitting_config(name, dialect):
+def fitting_config(name: str, dialect: str) -> str:
     """Return a config of a network and dialect."""
     return f"mmflow/{name}_things3d.yaml" if dialect == "mmflow" else f"{name}.yaml"
 

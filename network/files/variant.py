@@ -1,6 +1,8 @@
 """Which network a parameter file holds, told from the names and shapes of its arrays."""
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from maskflownet.config.matching import MATCHINGS
 from maskflownet.network.matching import WAYS
@@ -19,7 +21,7 @@ _MASK, _TRADEOFF = r"pred_mask\d", r"conv\df"
 _WAYS = {name: rf"{way.layers}\d" for name, way in WAYS.items() if way.layers}
 
 
-def network_of(names):
+def network_of(names: Iterable[str]) -> str | None:
     """Return which network a file with these array names is of, or None."""
     for network, signatures in _SIGNATURES.items():
         if any(signature in names for signature in signatures):
@@ -27,7 +29,7 @@ def network_of(names):
     return None
 
 
-def network_keys(shapes):
+def network_keys(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     """Return the config keys that tell one ablation from another, as far as they show.
 
     Parameters

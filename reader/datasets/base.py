@@ -5,7 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -60,13 +60,13 @@ class FlowDataset(ABC):
         return {}
 
     @classmethod
-    def expected_pairs(cls, split: str, **options) -> int | None:
+    def expected_pairs(cls, split: str, **options: Any) -> int | None:
         """Return how many pairs were published, None where that is not known."""
         del split, options
         return None
 
     @classmethod
-    def absent(cls, paths: Paths, **options) -> str | None:
+    def absent(cls, paths: Paths, **options: Any) -> str | None:
         """Return words for a part that need not be there, None where it ought to be."""
         del paths, options
         return None
@@ -137,7 +137,13 @@ class FileDataset(FlowDataset):
         Where not one pair is complete.
     """
 
-    def __init__(self, where, pairs, expected=None, resize_hw=None):
+    def __init__(
+        self,
+        where: str | os.PathLike,
+        pairs: Iterable[PairFiles],
+        expected: int | None = None,
+        resize_hw: tuple[int, int] | None = None,
+    ):
         self.pairs, self.first_missing = complete_pairs(pairs)
         self.expected = expected
         self.resize_hw = resize_hw

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from maskflownet.config import InputError
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, root_of
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, Paths, root_of
 
 SPLIT_FILE = "FlyingChairs_train_val.txt"
 SPLIT_PAIRS = {"train": 22232, "valid": 640, "all": 22872}
@@ -35,14 +35,14 @@ class FlyingChairs(FileDataset):
     color_order = "RGB"
     evaluations: ClassVar = {"validation": ("valid", {})}
 
-    def __init__(self, paths, split):
+    def __init__(self, paths: Paths, split: str):
         root = root_of("chairs", paths, "data", SPLIT_FILE)
         numbers = _numbers(root / SPLIT_FILE, split)
         pairs = (_files(root / "data", number) for number in numbers)
         super().__init__(root, pairs, self.expected_pairs(split))
 
     @classmethod
-    def expected_pairs(cls, split):
+    def expected_pairs(cls, split: str) -> int | None:
         """Return how many pairs were published."""
         return SPLIT_PAIRS[split]
 

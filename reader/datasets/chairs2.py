@@ -1,10 +1,11 @@
 """FlyingChairs2: https://lmb.informatik.uni-freiburg.de/resources/datasets/FlyingChairs.en.html."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in, root_of
+from maskflownet.config import DatasetConfig
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, Paths, names_in, root_of
 
 _PARTS = {"train": ("train",), "valid": ("val",), "all": ("train", "val")}
 _PAIRS = {"train": 22232, "valid": 640, "all": 22872}  # of each direction
@@ -35,7 +36,9 @@ class FlyingChairs2(FileDataset):
 
     evaluations: ClassVar = {"validation": ("valid", {"directions": ("into_future",)})}
 
-    def __init__(self, paths, split, directions=("into_future", "into_past")):
+    def __init__(
+        self, paths: Paths, split: str, directions: Sequence[str] = ("into_future", "into_past")
+    ):
         root = root_of("chairs2", paths, *_PARTS[split])
         pairs = (
             pair
@@ -46,12 +49,12 @@ class FlyingChairs2(FileDataset):
         super().__init__(root, pairs, self.expected_pairs(split, directions))
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of directions."""
         return {"directions": config.directions}
 
     @classmethod
-    def expected_pairs(cls, split, directions=(1, 2)):
+    def expected_pairs(cls, split: str, directions: Sequence[str] = (1, 2)) -> int | None:
         """Return how many pairs were published."""
         return _PAIRS[split] * len(directions)
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from maskflownet.config import InputError
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in, root_of
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, Paths, names_in, root_of
 from maskflownet.reader.flow_files import read_flow
 from maskflownet.reader.images import read_pair
 
@@ -56,7 +56,7 @@ class ChairsSDHom(FileDataset):
 
     evaluations: ClassVar = {"test": ("valid", {})}
 
-    def __init__(self, paths, split):
+    def __init__(self, paths: Paths, split: str):
         parts = [f"data/{part}" for part in _PARTS[split]]
         root = root_of("chairs_sdhom", paths, *(f"{part}/flow" for part in parts))
         super().__init__(root, (pair for part in parts for pair in _pairs(root / part)))
@@ -64,7 +64,7 @@ class ChairsSDHom(FileDataset):
         if self.top_row_first:
             logger.info("%s: the images tell that flow is stored from the top row down", root)
 
-    def read_truth(self, files) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(self, files: PairFiles) -> tuple[np.ndarray, np.ndarray]:
         """Return flow and mask of a pair, the right side up."""
         flow, valid = read_flow(files.flow)
         if self.top_row_first:

@@ -4,8 +4,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from maskflownet.config import InputError
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, in_split, names_in, root_of
+from maskflownet.config import DatasetConfig, InputError
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    Paths,
+    in_split,
+    names_in,
+    root_of,
+)
+from maskflownet.reader.sample import FlowSample
 
 _IMAGES = "hd1k_input/image_2"
 _FLOWS = "hd1k_flow_gt/flow_occ"
@@ -38,7 +46,7 @@ class HD1K(FileDataset):
         (height, width) to which every sample is resized.
     """
 
-    def __init__(self, paths, split, resize_hw=None):
+    def __init__(self, paths: Paths, split: str, resize_hw: tuple[int, int] | None = None):
         root = root_of("hd1k", paths, _IMAGES, _FLOWS)
         pairs = (
             PairFiles(
@@ -53,11 +61,11 @@ class HD1K(FileDataset):
         super().__init__(root, pairs, resize_hw=resize_hw)
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of the size."""
         return {"resize_hw": config.resize_shape}
 
-    def adjust(self, sample):
+    def adjust(self, sample: FlowSample) -> FlowSample:
         """Return the sample without its borders, its images stretched to the range 0..255."""
         height, width = sample.image1.shape[:2]
         if height <= 2 * _BORDER_ROWS or width <= 2 * _BORDER_COLUMNS:

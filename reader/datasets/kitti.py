@@ -1,13 +1,16 @@
 """KITTI 2012 and 2015: https://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from maskflownet.config import InputError, MissingDataError
+import numpy as np
+
+from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.reader.datasets.base import (
     FileDataset,
     PairFiles,
+    Paths,
     check_size,
     in_split,
     names_in,
@@ -85,7 +88,14 @@ class Kitti(FileDataset):
     sets: ClassVar = {str(year): ("all", {"years": (year,)}) for year in YEARS}
     evaluations = sets
 
-    def __init__(self, paths, split, years=(), ground_truth="occ", resize_hw=None):
+    def __init__(
+        self,
+        paths: Paths,
+        split: str,
+        years: Sequence[int] = (),
+        ground_truth: str = "occ",
+        resize_hw: tuple[int, int] | None = None,
+    ):
         pairs = []
         years = years or years_there(paths, "training") or tuple(YEARS)
         for year in years:
@@ -95,7 +105,7 @@ class Kitti(FileDataset):
         super().__init__(training, pairs, self.expected_pairs(split, years), resize_hw)
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of years, ground truth and size."""
         return {
             "years": config.years,
@@ -104,19 +114,19 @@ class Kitti(FileDataset):
         }
 
     @classmethod
-    def expected_pairs(cls, split, years=tuple(YEARS)):
+    def expected_pairs(cls, split: str, years: Sequence[int] = tuple(YEARS)) -> int | None:
         """Return how many pairs were published."""
         return sum(_in_split(n, year, split) for year in years for n in range(YEARS[year].pairs))
 
     @classmethod
-    def absent(cls, paths, years=tuple(YEARS)) -> str | None:
+    def absent(cls, paths: Paths, years: Sequence[int] = tuple(YEARS)) -> str | None:
         """Return words for it where another year is there and these are not."""
         there = years_there(paths, "training")
         if there and not set(years) & set(there):
             return f"not there; {' and '.join(map(str, there))} is, which serves alone"
         return None
 
-    def read_occluded(self, files, valid):
+    def read_occluded(self, files: PairFiles, valid: np.ndarray) -> np.ndarray:
         """Return bool (H, W): where the flow is known with, but not without, occluded pixels."""
         _, visible = read_kitti_png(files.occlusion)
         check_size(files.occlusion, visible, files.flow, valid)

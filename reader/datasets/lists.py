@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
-from maskflownet.config import InputError, MissingDataError
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, names_in
+from maskflownet.config import DatasetConfig, InputError, MissingDataError
+from maskflownet.reader.datasets import FlowDataset
+from maskflownet.reader.datasets.base import FileDataset, PairFiles, Paths, names_in
 from maskflownet.reader.flow_files import FLOW_SUFFIXES
 from maskflownet.reader.listing import is_image, natural_key, number_step, read_list
 
@@ -30,7 +31,7 @@ class OwnDataset(FileDataset):
     kind: ClassVar[str]
 
     @classmethod
-    def from_config(cls, config, split, paths):
+    def from_config(cls, config: DatasetConfig, split: str, paths: Paths) -> FlowDataset:
         """Make the dataset of a split: what is named for it, or its share of the training data.
 
         Raises
@@ -93,7 +94,7 @@ class ListDataset(OwnDataset):
 
     kind = "list"
 
-    def __init__(self, list_files):
+    def __init__(self, list_files: Sequence[Path]):
         where = " and ".join(map(str, list_files))
         top = _common_folder(path.parent for path in list_files)
         super().__init__(where, (files for path in list_files for files in _listed(path, top)))
@@ -135,7 +136,7 @@ class FolderDataset(OwnDataset):
 
     kind = "folder"
 
-    def __init__(self, folders):
+    def __init__(self, folders: Sequence[Path]):
         for folder in folders:
             if not folder.is_dir():
                 raise MissingDataError(f"{folder}: this folder of frames is missing")

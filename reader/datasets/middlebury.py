@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, in_split, names_in, root_of
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    Paths,
+    in_split,
+    names_in,
+    root_of,
+)
 
 _FLOWS = "other-gt-flow"
 _IMAGES = ("other-data", "other-data-gray")
@@ -39,7 +46,7 @@ class Middlebury(FileDataset):
 
     evaluations: ClassVar = {"": ("all", {})}
 
-    def __init__(self, paths, split):
+    def __init__(self, paths: Paths, split: str):
         root = root_of("middlebury", paths, _FLOWS)
         images = next((name for name in _IMAGES if (root / name).is_dir()), _IMAGES[0])
         scenes = [
@@ -50,7 +57,7 @@ class Middlebury(FileDataset):
         super().__init__(root, _pairs(root, images, scenes), self.expected_pairs(split))
 
     @classmethod
-    def expected_pairs(cls, split):
+    def expected_pairs(cls, split: str) -> int | None:
         """Return how many pairs were published."""
         return _PAIRS[split]
 

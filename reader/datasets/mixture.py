@@ -27,7 +27,7 @@ class Mixture(FlowDataset):
         return self._ends[-1]
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """What each pair is called, in the order of the pairs."""
         return [name for dataset, _ in self.parts for name in dataset.names]
 
@@ -37,7 +37,7 @@ class Mixture(FlowDataset):
         dataset, _ = self.parts[part]
         return dataset[index - self._ends[part] + len(dataset)]
 
-    def index_ranges(self, batch):
+    def index_ranges(self, batch: int) -> list[tuple[range, int]]:
         """Return, for each pair of a batch, the indices from which it is to be drawn.
 
         Raises

@@ -5,15 +5,16 @@ the tree and its list of frames to leave out, `all_unused_files.txt`; which fram
 connects is also in torchvision's reader (FlyingThings3D in torchvision/datasets/_optical_flow.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from maskflownet.config import MissingDataError
+from maskflownet.config import DatasetConfig, MissingDataError
 from maskflownet.reader.datasets.base import (
     FileDataset,
     PairFiles,
+    Paths,
     in_split,
     names_in,
     render_passes,
@@ -62,11 +63,11 @@ class SceneFlow(FileDataset):
 
     def __init__(
         self,
-        paths,
-        split,
-        passes=("clean", "final"),
-        cameras=("left", "right"),
-        directions=("into_future", "into_past"),
+        paths: Paths,
+        split: str,
+        passes: Sequence[str] = ("clean", "final"),
+        cameras: Sequence[str] = ("left", "right"),
+        directions: Sequence[str] = ("into_future", "into_past"),
     ):
         root = root_of(self.name, paths, _FLOWS)
         self.unused = _unused_frames(root)
@@ -81,7 +82,7 @@ class SceneFlow(FileDataset):
         super().__init__(root, pairs, expected)
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of passes, cameras and directions."""
         return {
             "passes": render_passes(config),
@@ -189,18 +190,24 @@ class FlyingThings3DFull(SceneFlow):
     }
 
     @classmethod
-    def expected_pairs(cls, split, passes=("clean", "final"), cameras=(1, 2), directions=(1, 2)):
+    def expected_pairs(
+        cls,
+        split: str,
+        passes: Sequence[str] = ("clean", "final"),
+        cameras: Sequence[str] = (1, 2),
+        directions: Sequence[str] = (1, 2),
+    ) -> int | None:
         """Return how many pairs were published: nine to a scene, in each pass and so on."""
         scenes = {"train": 2239, "valid": 437, "all": 2239 + 437}[split]
         return 9 * scenes * len(passes) * len(cameras) * len(directions)
 
     @staticmethod
-    def is_scene(scene):
+    def is_scene(scene: str) -> bool:
         """Return whether a folder is a scene of this dataset."""
         return scene.startswith(("TRAIN/", "TEST/"))
 
     @staticmethod
-    def is_held_out(scene):
+    def is_held_out(scene: str) -> bool:
         """Return whether a scene is for validation."""
         return scene.startswith("TEST/")
 
@@ -225,12 +232,12 @@ class Monkaa(SceneFlow):
     name = "monkaa"
 
     @staticmethod
-    def is_scene(scene):
+    def is_scene(scene: str) -> bool:
         """Return whether a folder is a scene of this dataset."""
         return scene not in ("TRAIN", "TEST") and not scene.endswith("mm_focallength")
 
     @staticmethod
-    def is_held_out(scene):
+    def is_held_out(scene: str) -> bool:
         """Return whether a scene is for validation."""
         return scene in ("family_x2", "top_view_x2")
 
@@ -260,11 +267,11 @@ class Driving(SceneFlow):
     scene_depth = 3
 
     @staticmethod
-    def is_scene(scene):
+    def is_scene(scene: str) -> bool:
         """Return whether a folder is a scene of this dataset."""
         return scene.partition("/")[0].endswith("mm_focallength")
 
     @staticmethod
-    def is_held_out(scene):
+    def is_held_out(scene: str) -> bool:
         """Return whether a scene is for validation."""
         return scene == "15mm_focallength/scene_backwards/fast"

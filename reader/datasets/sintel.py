@@ -1,13 +1,16 @@
 """MPI Sintel: http://sintel.is.tue.mpg.de."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
+from maskflownet.config import DatasetConfig
 from maskflownet.reader.datasets.base import (
     FileDataset,
     PairFiles,
+    Paths,
     in_split,
     mask_of,
     names_in,
@@ -58,7 +61,7 @@ class Sintel(FileDataset):
         for render in ("clean", "final")
     }
 
-    def __init__(self, paths, split, passes):
+    def __init__(self, paths: Paths, split: str, passes: Sequence[str]):
         folders = (f"training/{inside}" for inside in ("flow", "invalid", *passes))
         root = root_of("sintel", paths, *folders)
         sequences = names_in(root / "training/flow")
@@ -72,16 +75,16 @@ class Sintel(FileDataset):
         super().__init__(root, pairs, self.expected_pairs(split, passes))
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of passes."""
         return {"passes": render_passes(config)}
 
     @classmethod
-    def expected_pairs(cls, split, passes):
+    def expected_pairs(cls, split: str, passes: Sequence[str]) -> int | None:
         """Return how many pairs were published."""
         return SPLIT_PAIRS[split] * len(passes)
 
-    def mask_valid(self, valid, files):
+    def mask_valid(self, valid: np.ndarray, files: PairFiles) -> np.ndarray:
         """Return `valid` where the pair's mask, which shows what is invalid, is black."""
         invalid = mask_of(files.mask, files.flow, valid)
         return np.where(invalid[..., None], np.uint8(0), valid)

@@ -5,13 +5,21 @@ authors' own loader: SpringFlowDataset in dataloader.py of
 https://github.com/cv-stuttgart/spring_utils.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import ClassVar
 
 import numpy as np
 
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, in_split, names_in, root_of
+from maskflownet.config import DatasetConfig
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    Paths,
+    in_split,
+    names_in,
+    root_of,
+)
 from maskflownet.reader.flow_files import read_flow
 
 _PAIRS = 4963  # of each camera and direction in the training half: 19,852 of all four
@@ -52,7 +60,11 @@ class Spring(FileDataset):
     evaluations: ClassVar = {"validation": ("valid", {})}
 
     def __init__(
-        self, paths, split, cameras=("left", "right"), directions=("into_future", "into_past")
+        self,
+        paths: Paths,
+        split: str,
+        cameras: Sequence[str] = ("left", "right"),
+        directions: Sequence[str] = ("into_future", "into_past"),
     ):
         root = root_of("spring", paths, "train")
         scenes = names_in(root / "train", r"\d{4}")
@@ -65,16 +77,18 @@ class Spring(FileDataset):
         super().__init__(root, pairs, self.expected_pairs(split, cameras, directions))
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of cameras and directions."""
         return {"cameras": config.cameras, "directions": config.directions}
 
     @classmethod
-    def expected_pairs(cls, split, cameras=(1, 2), directions=(1, 2)):
+    def expected_pairs(
+        cls, split: str, cameras: Sequence[str] = (1, 2), directions: Sequence[str] = (1, 2)
+    ) -> int | None:
         """Return how many pairs the whole training half has."""
         return _PAIRS * len(cameras) * len(directions) if split == "all" else None
 
-    def read_truth(self, files) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(self, files: PairFiles) -> tuple[np.ndarray, np.ndarray]:
         """Return flow and mask at the images' size: every second value of what is stored."""
         flow, valid = read_flow(files.flow)
         return np.ascontiguousarray(flow[::2, ::2]), np.ascontiguousarray(valid[::2, ::2])

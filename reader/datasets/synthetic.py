@@ -1,10 +1,11 @@
 """Generated scenes as a dataset."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from maskflownet.config import DatasetConfig, InputError
 from maskflownet.config.checks import Where, unknown_name
-from maskflownet.reader.datasets.base import FlowDataset
+from maskflownet.reader.datasets.base import FlowDataset, Paths
 from maskflownet.reader.synthetic import SceneConfig, check_size, generate
 
 
@@ -23,14 +24,16 @@ class Synthetic(FlowDataset):
         What they look like.
     """
 
-    def __init__(self, seed, scenes, size_hw, scene_config):
+    def __init__(
+        self, seed: int, scenes: Sequence[int], size_hw: tuple[int, int], scene_config: SceneConfig
+    ):
         self.seed = seed
         self.scenes = scenes
         self.size_hw = size_hw
         self.scene_config = scene_config
 
     @classmethod
-    def from_config(cls, config, split, paths):
+    def from_config(cls, config: DatasetConfig, split: str, paths: Paths) -> FlowDataset:
         """Make the scenes of a split that a config describes; they need no folder."""
         del paths
         settings = config.synthetic
@@ -46,7 +49,7 @@ class Synthetic(FlowDataset):
         return len(self.scenes)
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """What each scene is called; made anew, for it is needed rarely."""
         return [f"synthetic/{self.seed}/{scene}" for scene in self.scenes]
 

@@ -13,6 +13,7 @@ import numpy as np
 from maskflownet.reader.datasets.base import (
     FileDataset,
     PairFiles,
+    Paths,
     check_size,
     in_split,
     names_in,
@@ -52,7 +53,7 @@ class TartanAir(FileDataset):
 
     evaluations: ClassVar = {"validation": ("valid", {})}
 
-    def __init__(self, paths, split):
+    def __init__(self, paths: Paths, split: str):
         root = root_of("tartanair", paths)
         walks = (
             walk
@@ -62,7 +63,7 @@ class TartanAir(FileDataset):
         )
         super().__init__(root, (pair for walk in walks for pair in _pairs(root, walk)))
 
-    def mask_valid(self, valid, files):
+    def mask_valid(self, valid: np.ndarray, files: PairFiles) -> np.ndarray:
         """Return `valid` where the pair's mask is 0."""
         mask = read_mask_npy(files.mask)
         check_size(files.mask, mask, files.flow, valid)

@@ -1,11 +1,14 @@
 """FlyingThings3D subset: https://lmb.informatik.uni-freiburg.de/resources/datasets/SceneFlowDatasets.en.html."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import ClassVar
 
+from maskflownet.config import DatasetConfig
 from maskflownet.reader.datasets.base import (
     FileDataset,
     PairFiles,
+    Paths,
     names_in,
     render_passes,
     root_of,
@@ -50,11 +53,11 @@ class FlyingThings3D(FileDataset):
 
     def __init__(
         self,
-        paths,
-        split,
-        passes,
-        cameras=("left", "right"),
-        directions=("into_future", "into_past"),
+        paths: Paths,
+        split: str,
+        passes: Sequence[str],
+        cameras: Sequence[str] = ("left", "right"),
+        directions: Sequence[str] = ("into_future", "into_past"),
     ):
         pairs = []
         for part, camera, direction, render in product(
@@ -67,7 +70,7 @@ class FlyingThings3D(FileDataset):
         super().__init__(root, pairs)
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of passes, cameras and directions."""
         return {
             "passes": render_passes(config),

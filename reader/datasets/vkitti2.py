@@ -3,14 +3,22 @@
 Tree and format are described on that page; see `reader.formats.vkitti_png` for the flow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, in_split, names_in, root_of
+from maskflownet.config import DatasetConfig
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    Paths,
+    in_split,
+    names_in,
+    root_of,
+)
 from maskflownet.reader.formats.vkitti_png import read_vkitti_png
 
 _CAMERAS = {"left": "Camera_0", "right": "Camera_1"}
@@ -53,7 +61,11 @@ class VirtualKitti2(FileDataset):
     evaluations: ClassVar = {"validation": ("valid", {})}
 
     def __init__(
-        self, paths, split, cameras=("left", "right"), directions=("into_future", "into_past")
+        self,
+        paths: Paths,
+        split: str,
+        cameras: Sequence[str] = ("left", "right"),
+        directions: Sequence[str] = ("into_future", "into_past"),
     ):
         root = root_of("vkitti2", paths)
         pairs = (
@@ -64,11 +76,11 @@ class VirtualKitti2(FileDataset):
         super().__init__(root, pairs)
 
     @classmethod
-    def options(cls, config) -> dict:
+    def options(cls, config: DatasetConfig) -> dict:
         """Return what a dataset config says of cameras and directions."""
         return {"cameras": config.cameras, "directions": config.directions}
 
-    def read_truth(self, files) -> tuple[np.ndarray, np.ndarray]:
+    def read_truth(self, files: PairFiles) -> tuple[np.ndarray, np.ndarray]:
         """Return flow and mask of a pair, which are not stored as KITTI's are."""
         return read_vkitti_png(files.flow)
 

@@ -70,7 +70,9 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         return file.read()
 
 
-def check_size(path: str | os.PathLike, size_hw: tuple[int, int], expected: int, actual: int):
+def check_size(
+    path: str | os.PathLike, size_hw: tuple[int, int], expected: int, actual: int
+) -> None:
     """Raise InputError unless a header's claim fits the file; call it before allocating anything.
 
     Parameters

@@ -17,13 +17,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 LOOK_S = 0.1
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # in linux/prctl.h
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command to its end; return its exit code, or 128 + n if signal n ended it."""
     parser = argparse.ArgumentParser(
         prog="python -m maskflownet.tasks.distributed.guard", description=__doc__

@@ -4,6 +4,7 @@
 ... --kvstore dist_sync`
 """
 
+import argparse
 import contextlib
 import os
 import shlex
@@ -43,7 +44,7 @@ SIGNALS = {signal.SIGINT: "INT", signal.SIGTERM: "TERM", signal.SIGHUP: "TERM"}
 STOPPED = [128 + number for number in SIGNALS]
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.distributed.launch",
@@ -74,13 +75,13 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Launch a training and return its exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("python -m maskflownet.tasks.distributed.launch", lambda: launch(arguments))
 
 
-def launch(arguments) -> int:
+def launch(arguments: argparse.Namespace) -> int:
     """Start all processes, watch them, and leave none behind.
 
     Returns

@@ -12,6 +12,7 @@ from maskflownet.reader.datasets.benchmark_sets import UnlabelledSet, open_test_
 from maskflownet.reader.flow_files import write_flow
 from maskflownet.reader.images import read_image
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import Checkpoint
 from maskflownet.tasks.runs.fetch import git_blob_id
@@ -23,7 +24,7 @@ SETTINGS_FILE = "settings.json"
 
 
 def predict_benchmarks(
-    pipe,
+    pipe: Pipe,
     paths: Mapping[str, Path | None],
     folder: Path,
     checkpoint: Checkpoint,

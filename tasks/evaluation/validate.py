@@ -25,6 +25,7 @@ from maskflownet.metrics import (
 )
 from maskflownet.reader.datasets import FlowDataset, evaluation_sets, make_dataset
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import Checkpoint
 from maskflownet.whole_file import whole_file
@@ -68,7 +69,7 @@ class _PairScore(NamedTuple):
 
 
 def validate(
-    pipe,
+    pipe: Pipe,
     sets: Sequence[tuple[str, FlowDataset]],
     batch_size: int = 1,
     resize: tuple[int, int] | None = None,

@@ -9,11 +9,12 @@ functions of `output`.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from maskflownet.output import consistency_mask
+from maskflownet.tasks.pipe import Pipe
 
 
 class BothWays(NamedTuple):
@@ -35,7 +36,13 @@ class BothWays(NamedTuple):
     consistent: np.ndarray
 
 
-def estimate_flow(pipe, image1, image2, resize=None, color_order="bgr"):
+def estimate_flow(
+    pipe: Pipe,
+    image1: Any,
+    image2: Any,
+    resize: tuple[int, int] | None = None,
+    color_order: str = "bgr",
+) -> np.ndarray:
     """Estimate the flow from one image to another.
 
     Parameters
@@ -64,7 +71,13 @@ def estimate_flow(pipe, image1, image2, resize=None, color_order="bgr"):
     return next(pipe.predict_pairs([(image1, image2)], 1, resize, color_order=color_order))
 
 
-def estimate_both_ways(pipe, image1, image2, resize=None, color_order="bgr"):
+def estimate_both_ways(
+    pipe: Pipe,
+    image1: Any,
+    image2: Any,
+    resize: tuple[int, int] | None = None,
+    color_order: str = "bgr",
+) -> Any:
     """Estimate the flow between two images in both directions, and where they agree.
 
     Parameters
@@ -89,12 +102,12 @@ def estimate_both_ways(pipe, image1, image2, resize=None, color_order="bgr"):
 
 
 def estimate_sequence(
-    pipe,
+    pipe: Pipe,
     frames: Iterable[np.ndarray],
-    stride=1,
-    batch_size=1,
-    resize=None,
-    color_order="bgr",
+    stride: int = 1,
+    batch_size: int = 1,
+    resize: tuple[int, int] | None = None,
+    color_order: str = "bgr",
 ) -> Iterator[np.ndarray]:
     """Estimate the flow from each frame to the one `stride` later.
 

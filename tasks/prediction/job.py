@@ -16,6 +16,7 @@ from maskflownet.config.network_size import MULTIPLE
 from maskflownet.reader.flow_files import write_flo
 from maskflownet.reader.images import write_image
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.prediction import record
 from maskflownet.tasks.prediction.files import Files
 from maskflownet.tasks.prediction.inputs import Faults, Inputs
@@ -72,7 +73,7 @@ class Job:
     truth: Path | None = None
 
 
-def run(pipe, job: Job) -> int:
+def run(pipe: Pipe, job: Job) -> int:
     """Predict every pair that is not finished yet, and make what was asked for.
 
     Images are read, predicted and written at the same time, a batch of each at most, so that

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ class _Source(NamedTuple):
     duration: Fraction | None = None
 
 
-def make_pictures(job, faults) -> None:
+def make_pictures(job: Any, faults: Any) -> None:
     """Make all that the job asks for beside what the network itself made.
 
     Parameters

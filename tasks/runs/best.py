@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.whole_file import whole_file
 
 BEST = "best"  # in the place of the steps: RUN:best, RUN_best.params
@@ -42,7 +43,7 @@ def read_best(path: Path) -> Best | None:
         return None
 
 
-def save_best(pipe, run: str, best: Best, folder: Path) -> None:
+def save_best(pipe: Pipe, run: str, best: Best, folder: Path) -> None:
     """Write a run's best weights in the place of those before, then what they are.
 
     Parameters

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.config.files import ROOT, START_MAIN
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.runs.best import BEST, best_path, is_best, read_best
 from maskflownet.tasks.runs.released import find_released
 
@@ -149,7 +150,7 @@ def checkpoints_of(run: str, folder: Path) -> list[Checkpoint]:
     return sorted(own, key=lambda entry: entry.steps)
 
 
-def save_checkpoint(pipe, run: str, steps: int, folder: Path) -> Checkpoint:
+def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path) -> Checkpoint:
     """Write a checkpoint of a run and remove all but its newest three.
 
     The moments are written first and the weights last, each whole: a checkpoint whose weights are

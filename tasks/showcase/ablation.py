@@ -7,6 +7,7 @@ table.md. Each training is a run of main.py in a folder of its own, so all can b
 time: the same command goes on where it was.
 """
 
+import argparse
 import csv
 import io
 import json
@@ -56,7 +57,7 @@ class Training(NamedTuple):
     seed: int
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.ablation", description=__doc__.split("\n")[0]
@@ -80,13 +81,13 @@ def variants(text: str) -> tuple[str, ...]:
 variants.__name__ = "list of " + ",".join(MATCHINGS)
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("ablation", lambda: compare(arguments))
 
 
-def compare(arguments) -> None:
+def compare(arguments: argparse.Namespace) -> None:
     """Train and evaluate what is not finished, and write the table after each.
 
     Raises

@@ -5,10 +5,12 @@ on the validation pairs of a dataset and prints a table. DIS (dense inverse sear
 ECCV 2016) is OpenCV's own, in its medium preset on grey images.
 """
 
+import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +59,7 @@ def reference_errors(samples: Iterable[FlowSample]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in errors.items()}
 
 
-def compare(pipe, samples: Iterable[FlowSample]) -> dict[str, dict[str, float]]:
+def compare(pipe: Any, samples: Iterable[FlowSample]) -> dict[str, dict[str, float]]:
     """Score a network and the baselines on the same pairs.
 
     Parameters
@@ -84,7 +86,7 @@ def compare(pipe, samples: Iterable[FlowSample]) -> dict[str, dict[str, float]]:
     return {name: metrics.summarize(values) for name, values in scores.items()}
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.baselines", description=__doc__.split("\n")[0]
@@ -99,13 +101,13 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("baselines", lambda: report(arguments))
 
 
-def report(arguments) -> None:
+def report(arguments: argparse.Namespace) -> None:
     """Print the table that the arguments ask for."""
     from maskflownet.tasks.open_pipeline import load_pipeline
 

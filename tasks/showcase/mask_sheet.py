@@ -6,8 +6,10 @@ estimated flow, the true occlusion and the mask, image 2's features brought to i
 after the mask, and the trade-off term.
 """
 
+import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 
 from maskflownet.config.files import ROOT
+from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.command_line import OneLineParser, positive, run_program
 from maskflownet.tasks.open_pipeline import load_pipeline
 
@@ -26,7 +29,7 @@ GUTTER, TITLE = 4, 18  # px
 GREY = (200, 200, 200)  # between pictures
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.mask_sheet", description=__doc__.split("\n")[0]
@@ -43,13 +46,13 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("mask_sheet", lambda: draw(arguments))
 
 
-def draw(arguments) -> None:
+def draw(arguments: argparse.Namespace) -> None:
     """Write the sheet that the arguments describe.
 
     Raises
@@ -107,7 +110,7 @@ class Watch:
         Of a cascade its first stage is watched.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Any):
         network.hybridize(active=False)  # a compiled graph would keep nothing
         stage = getattr(network, "MaskFlownet_S", network)
         self._outputs = {}
@@ -125,7 +128,7 @@ class Watch:
 
         return hook
 
-    def bring(self, F, network, level, *maps):
+    def bring(self, F: Any, network: Any, level: int, *maps: Any) -> tuple[Any, Any]:
         """Bring features to image 1 as the way that is watched does; see `network.matching`."""
         compared, brought = self._way.bring(F, network, level, *maps)
         if level == LEVEL:
@@ -144,7 +147,9 @@ class Watch:
         return Matched(brought, visible, self._outputs.get(f"conv{LEVEL}f"))
 
 
-def pictures(sample, color_order: str, prediction, matched) -> dict[str, np.ndarray]:
+def pictures(
+    sample: FlowSample, color_order: str, prediction: Any, matched: Matched
+) -> dict[str, np.ndarray]:
     """Return the pictures of a pair by their titles.
 
     Parameters
@@ -193,7 +198,7 @@ def _grey(values):
     return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
 
 
-def sheet(rows) -> np.ndarray:
+def sheet(rows: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
     """Return a contact sheet with a row of pictures for each of `rows`, titles on top.
 
     Parameters

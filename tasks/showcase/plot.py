@@ -3,8 +3,10 @@
 `python -m maskflownet.tasks.showcase.plot RUN_OR_CSV [-o picture.png]` draws it.
 """
 
+import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskflownet.config.errors import InputError, MissingDataError
@@ -27,7 +29,7 @@ PANELS = (
 FEW = 50  # values, which are marked each
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.plot",
@@ -40,13 +42,13 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("tasks.plot", lambda: plot(arguments))
 
 
-def plot(arguments) -> None:
+def plot(arguments: argparse.Namespace) -> None:
     """Write the picture of the run that the arguments name."""
     path = find_csv(arguments.run, arguments.root / "logs")
     output = arguments.output or path.with_suffix(".png")
@@ -88,7 +90,7 @@ def find_csv(text: str, folder: Path) -> Path:
     return folder / f"{found[0]}{CSV_SUFFIX}"
 
 
-def draw(rows: list[dict[str, float]], title: str):
+def draw(rows: list[dict[str, float]], title: str) -> None:
     """Draw each of PANELS over the steps, those without a value left out.
 
     Parameters

@@ -8,6 +8,7 @@ They are what the weights that come with the project make of a scene that they h
 import logging
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -70,7 +71,7 @@ def _titled(title, picture):
     return tile
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.sample_pictures",

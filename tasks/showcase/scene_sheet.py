@@ -4,15 +4,19 @@
 where ROOT holds FlyingChairs (or some of its pairs), whose motion is then drawn beside.
 """
 
+import argparse
 import itertools
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from maskflownet.config.files import ROOT
+from maskflownet.reader.datasets import FlowDataset
+from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.command_line import OneLineParser, positive, run_program
 
 logger = logging.getLogger(__name__)
@@ -23,7 +27,7 @@ HISTOGRAM_SCENES = 300
 EDGES_PX = np.array([0, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, np.inf])
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.scene_sheet", description=__doc__.split("\n")[0]
@@ -36,13 +40,13 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("scene_sheet", lambda: draw(arguments))
 
 
-def draw(arguments) -> None:
+def draw(arguments: argparse.Namespace) -> None:
     """Write the pictures into the folder `arguments.out`."""
     from maskflownet.config import load_dataset_config
     from maskflownet.reader.datasets import make_dataset
@@ -60,7 +64,7 @@ def draw(arguments) -> None:
         logger.info("%s", histogram)
 
 
-def contact_sheet(samples, color_order: str) -> np.ndarray:
+def contact_sheet(samples: Sequence[FlowSample], color_order: str) -> np.ndarray:
     """Return a row of pictures per sample: image 1, image 2, flow, occlusion where it is known.
 
     Parameters
@@ -101,7 +105,7 @@ def _row(sample, color_order):
     return cv2.hconcat(framed)
 
 
-def motion_histogram(name: str, dataset, chairs_root: Path) -> np.ndarray:
+def motion_histogram(name: str, dataset: FlowDataset, chairs_root: Path) -> np.ndarray:
     """Return a bar chart of how far pixels move, a dataset's beside that of FlyingChairs' pairs.
 
     Parameters
@@ -149,7 +153,7 @@ def motion_histogram(name: str, dataset, chairs_root: Path) -> np.ndarray:
     return cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
 
 
-def motion_statistics(dataset) -> tuple[np.ndarray, np.ndarray, int]:
+def motion_statistics(dataset: FlowDataset) -> tuple[np.ndarray, np.ndarray, int]:
     """Return how far the pixels of a dataset's first 300 pairs move.
 
     Returns

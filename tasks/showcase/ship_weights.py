@@ -7,6 +7,7 @@ time: the same command goes on where it was. weights/README.md has the figures.
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from maskflownet.config.files import ROOT
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 COURSE = "scenes"
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.ship_weights",
@@ -34,7 +35,7 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("ship_weights", lambda: ship(arguments.out, arguments.weights))

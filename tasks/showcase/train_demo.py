@@ -32,7 +32,7 @@ COURSE = "train_demo"
 SIZE_INCHES, DOTS_PER_INCH = (8, 4.5), 110
 
 
-def make_parser():
+def make_parser() -> OneLineParser:
     """Return the command line's parser."""
     parser = OneLineParser(
         prog="python -m maskflownet.tasks.showcase.train_demo", description=__doc__.split("\n")[0]
@@ -49,7 +49,7 @@ def make_parser():
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
     return run_program("train_demo", lambda: train_demo(arguments.out))
@@ -126,7 +126,7 @@ def write_curve(
         draw(curve, references).savefig(part, format="png", dpi=DOTS_PER_INCH)
 
 
-def draw(curve, references):
+def draw(curve: list[tuple[float, float]], references: dict[str, float]) -> None:
     """Return the curve, with a level line for each reference, as a matplotlib figure."""
     from matplotlib.figure import Figure  # it brings no window: pictures only
 

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.runs.best import BEST, Best, best_path, read_best, save_best
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class BestSoFar:
         """What the kept weights are of; None where there are none, or where another keeps them."""
         return self._kept
 
-    def note(self, pipe, steps: int, val_epe: float) -> None:
+    def note(self, pipe: Pipe, steps: int, val_epe: float) -> None:
         """Take in a validation error in pixels; write the weights if it is the lowest.
 
         Raises

@@ -10,6 +10,7 @@ import numpy as np
 from maskflownet.config.errors import InputError
 from maskflownet.output import error_map, flow_to_color, largest_length
 from maskflownet.reader.datasets import FlowDataset
+from maskflownet.tasks.pipe import Pipe
 
 SUFFIX = ".board"
 
@@ -20,7 +21,7 @@ class NoBoard:
     def scalars(self, row: dict[str, float]) -> None:
         """Leave it."""
 
-    def pictures(self, pipe, dataset: FlowDataset, steps: int) -> None:
+    def pictures(self, pipe: Pipe, dataset: FlowDataset, steps: int) -> None:
         """Leave it."""
 
     def close(self) -> None:
@@ -53,7 +54,7 @@ class Board(NoBoard):
             if name != "steps":
                 self._writer.add_scalar(name, value, row["steps"])
 
-    def pictures(self, pipe, dataset: FlowDataset, steps: int) -> None:
+    def pictures(self, pipe: Pipe, dataset: FlowDataset, steps: int) -> None:
         """Add pictures of a dataset's first pair: image 1, both flows, mask and error.
 
         Parameters

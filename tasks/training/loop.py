@@ -6,6 +6,7 @@ import logging
 import math
 import socket
 import time
+from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
@@ -14,7 +15,9 @@ from maskflownet.config import InputError
 from maskflownet.network import PeersLostError, Pipeline
 from maskflownet.network.memory import shortage
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.distributed.worker import NoLog, noting_loss
+from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
 from maskflownet.tasks.runs.lock import lock_run
@@ -291,7 +294,7 @@ class _Training:
         self._checkpoint_is_due = False
 
 
-def validation_epe(pipe, samples) -> float:
+def validation_epe(pipe: Pipe, samples: Iterable[FlowSample]) -> float:
     """Return the mean endpoint error over the FlowSamples of all workers together.
 
     Each has an iterable of its own share, which is taken lazily.
