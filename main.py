@@ -4,17 +4,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from maskflownet.config.checks import LARGEST_SEED, MOST_PAIRS
 from maskflownet.config.files import MAIN
 from maskflownet.tasks.command_line import (
     OneLineParser,
     add_network_arguments,
+    count,
     positive,
     run_program,
     set_threads,
-    whole,
 )
 from maskflownet.tasks.open_pipeline import load_pipeline
 
+MOST_READERS = 256
 _NETWORK = {"config", "checkpoint", "gpu_device", "network", "batch", "root", "threads", "kernels"}
 # What there is to do, and the arguments that it has a use for.
 TASKS = {
@@ -69,9 +71,19 @@ def make_parser() -> OneLineParser:
     parser.set_defaults(batch=None)  # the dataset config's when training
     add("-s", "--shard", metavar="N", type=positive, default=1, help="use one pair in N")
     add("--clear_steps", action="store_true", help="begin a new run at the checkpoint's weights")
-    add("--seed", metavar="S", type=whole, help="of weights, order and augmentation (default 0)")
-    add("--micro_batch", metavar="N", type=positive, help="pairs in memory at a time")
-    add("--workers", metavar="N", type=positive, help="processes that read training pairs")
+    add(
+        "--seed",
+        metavar="S",
+        type=count(LARGEST_SEED, least=0),
+        help="of weights, order and augmentation (default 0)",
+    )
+    add("--micro_batch", metavar="N", type=count(MOST_PAIRS), help="pairs in memory at a time")
+    add(
+        "--workers",
+        metavar="N",
+        type=count(MOST_READERS),
+        help="processes that read training pairs",
+    )
     add(
         "--kvstore",
         choices=["dist_sync"],

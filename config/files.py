@@ -1,5 +1,6 @@
 """Finding and reading YAML files: unique keys, and one-line errors with the line number."""
 
+import difflib
 import filecmp
 import os
 import re
@@ -67,10 +68,20 @@ def _find(name_or_path, kind):
                 if folder == CONFIG_DIR:
                     _refuse_two_meanings(name, path)
                 return path
-    names = ", ".join(names_in_config(kind))
     raise MissingDataError(
-        f"{name_or_path}: there is no such {kind} config; give a path or one of config/: {names}"
+        f"{name_or_path}: there is no such {kind} config; {_suggestion(text, kind)}"
     )
+
+
+def _suggestion(text, kind):
+    """Return words for what may be meant: names like the one given, else those that there are."""
+    names = names_in_config(kind)
+    if close := difflib.get_close_matches(text, names, n=3):
+        return f"did you mean {' or '.join(close)}? Or give a path"
+    own = [name for name in names if "/" not in name]
+    folders = sorted({name.rpartition("/")[0] for name in names} - {""})
+    own += [f"those in config/{folder}/" for folder in folders]
+    return f"give a path or one of config/: {', '.join(own)}"
 
 
 def _refuse_two_meanings(name, built_in):

@@ -143,7 +143,7 @@ def micro_batch(
 ) -> int:
     """Return how many of a batch's samples to hold at a time on a CPU: the most that fit.
 
-    Warns where not even one per device does.
+    Warns where not even one per device may fit.
 
     Parameters
     ----------
@@ -164,6 +164,11 @@ def micro_batch(
     -------
     int
         A divisor of `batch` and multiple of `devices`, at least `devices`.
+
+    Raises
+    ------
+    InputError
+        Not even one per device fits.
     """
     free = free_bytes()
     if free is None:
@@ -174,11 +179,12 @@ def micro_batch(
     room = (STEP_SHARE * free - STEP_BESIDES) / per_sample
     fitting = [n for n in range(devices, batch + 1, devices) if batch % n == 0 and n <= room]
     if not fitting:
-        logger.warning(
-            "parts of %d at %dx%d pixels need about %.1f GB of memory, and %.1f GB are free",
-            devices,
-            *reversed(size_hw),
-            (STEP_BESIDES + devices * per_sample) / 1e9,
-            free / 1e9,
+        need = STEP_BESIDES + devices * per_sample
+        line = (
+            f"parts of {devices} at {size_hw[1]}x{size_hw[0]} pixels need about "
+            f"{need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
         )
+        if need > free:
+            raise InputError(f"{line}: use a smaller target_shape, or free some memory")
+        logger.warning("%s", line)
     return max(fitting, default=devices)

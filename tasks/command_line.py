@@ -11,10 +11,12 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from maskflownet.config.checks import LARGEST, MOST_PAIRS
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.console import outliving_readers
 from maskflownet.tasks.signals import Stopped, on_request, stop
 
+MOST_THREADS = 1024
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
@@ -44,7 +46,13 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="GPU ids: 0,1; else the CPU",
     )
     add("-n", "--network", metavar="NAME", default="MaskFlownet", help="the pipeline's name")
-    add("--batch", metavar="N", type=positive, default=1, help="pairs per step over all devices")
+    add(
+        "--batch",
+        metavar="N",
+        type=count(MOST_PAIRS),
+        default=1,
+        help="pairs per step over all devices",
+    )
     add(
         "--resize",
         metavar="H,W",
@@ -54,7 +62,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--threads",
         metavar="N",
-        type=positive,
+        type=count(MOST_THREADS),
         help="threads of MXNet on the CPU; by default one per physical core, or OMP_NUM_THREADS",
     )
     add(
@@ -66,7 +74,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--root",
         metavar="DIR",
-        type=Path,
+        type=some_path,
         default=ROOT,
         help="where weights/, logs/ and flows/ lie (default: this repository)",
     )
@@ -139,20 +147,29 @@ def one_line(text: object) -> str:
     return " ".join(str(text).splitlines())
 
 
-def positive(text: str) -> int:
-    """Parse a whole number above zero."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+def count(most: int, least: int = 1) -> Callable[[str], int]:
+    """Return the parser of a whole number from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    # argparse says "invalid NAME value: ..." when a parser raises ValueError.
+    parse.__name__ = f"whole number from {least} to {most}"
+    return parse
 
 
-def whole(text: str) -> int:
-    """Parse a whole number from 0."""
-    number = int(text)
-    if number < 0:
+positive = count(LARGEST)
+whole = count(LARGEST, least=0)
+
+
+def some_path(text: str) -> Path:
+    """Parse a path, which may not be empty."""
+    if not text or "\0" in text:
         raise ValueError(text)
-    return number
+    return Path(text)
 
 
 def size_hw(text: str) -> tuple[int, int]:
@@ -170,7 +187,6 @@ def device_ids(text: str) -> list[int]:
 
 
 # argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
-positive.__name__ = "positive whole number"
-whole.__name__ = "whole number"
+some_path.__name__ = "path (it is empty, or has a zero byte)"
 size_hw.__name__ = "H,W (such as 384,768)"
 device_ids.__name__ = "list of GPU ids (each once)"

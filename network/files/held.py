@@ -72,12 +72,12 @@ def _read_mxnet(path):
     try:
         # Files that were written in NumPy's mode are read in it alone.
         with mx.util.np_shape(check_layout(path)):
-            arrays = mx.nd.load(os.fspath(path))
+            arrays = mx.nd.load_frombuffer(path.read_bytes())  # MXNet opens UTF-8 names alone
     except (LayoutError, mx.base.MXNetError, UnicodeDecodeError) as error:
         reason = error if isinstance(error, LayoutError) else "MXNet cannot read it"
         raise InputError(
             f"{path}: expected an MXNet parameter file or a PyTorch checkpoint, got "
-            f"{path.stat().st_size} bytes that are none: {reason}; copy or download it again"
+            f"{path.stat().st_size} bytes that are none: {reason}; copy it again, or use another"
         ) from error
     if not isinstance(arrays, dict):
         raise InputError(f"{path}: expected named arrays, got {len(arrays)} without names")

@@ -56,7 +56,11 @@ def open_input(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int]]:
         if not path.is_file():
             raise bad_file(path, "a file", "a folder or a device", "name one file")
         with path.open("rb") as file:
-            yield file, os.fstat(file.fileno()).st_size
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                remedy = "what wrote or copied it did not finish: do that again"
+                raise bad_file(path, "a file with content", "an empty one", remedy)
+            yield file, size
     except InputError:
         raise
     except OSError as error:

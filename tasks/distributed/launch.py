@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskflownet.config.errors import InputError, MissingDataError
-from maskflownet.tasks.command_line import OneLineParser, positive, run_program
+from maskflownet.tasks.command_line import OneLineParser, count, positive, run_program
 from maskflownet.tasks.distributed.hosts import (
     LOOPBACK,
     Host,
@@ -36,6 +36,7 @@ from maskflownet.tasks.signals import on_request
 # Without a password, which nobody could type; and a machine that is gone is noticed in 45 s.
 RSH = "ssh -o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=3"
 GRACE_S = 120
+MOST_PROCESSES = 1000
 LEAVING_S = 15  # those who end well end together, give or take this
 SERVERS_LEAVING_S = 5  # and the servers after the last worker, if there was anything to serve
 SIGN_OF_LIFE_S = 10
@@ -54,8 +55,22 @@ def make_parser() -> OneLineParser:
         epilog="docs/several-machines.md says more.",
     )
     add = parser.add_argument
-    add("-n", "--workers", metavar="N", type=positive, required=True, help="how many train")
-    add("-s", "--servers", metavar="N", type=positive, default=1, help="how many add up gradients")
+    add(
+        "-n",
+        "--workers",
+        metavar="N",
+        type=count(MOST_PROCESSES),
+        required=True,
+        help="how many train",
+    )
+    add(
+        "-s",
+        "--servers",
+        metavar="N",
+        type=count(MOST_PROCESSES),
+        default=1,
+        help="how many add up gradients",
+    )
     add("-H", "--hostfile", metavar="FILE", type=Path, help="machines, one per line; else this one")
     add(
         "--rsh",

@@ -7,6 +7,7 @@ A run's id is three hex digits and the date it began ("771Sep25-0735"); its chec
 
 import contextlib
 import logging
+import os
 import re
 import secrets
 import time
@@ -77,6 +78,8 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     if text.endswith((SUFFIX, *PORT_SUFFIXES)) or Path(text).is_file():
         return _by_path(Path(text))
     prefix, _, steps = text.partition(":")
+    if not prefix:
+        raise InputError(f"-c {text!r}: expected a run's id or a parameter file, got neither")
     if steps == BEST:
         return _best_of(text, prefix, folder)
     if steps and not steps.isdecimal():
@@ -88,6 +91,10 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
     if prefix in runs:
         runs = [prefix]
     if not runs:
+        if os.sep in text:
+            raise MissingDataError(
+                f"-c {text}: there is no such file; name a parameter file, or a run by its id"
+            )
         raise MissingDataError(_nothing_found(text, prefix, folder))
     if len(runs) > 1:
         raise InputError(

@@ -116,6 +116,13 @@ def open_run(plan: RunPlan) -> RunPlan:
         Checkpoints could not be written.
     """
     check_writable(plan.root / "weights")
+    try:
+        str(plan.root.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"--root {plan.root}: its name is not in UTF-8, and MXNet writes to no other: rename "
+            "the folder, or name another"
+        ) from None
     if plan.run is not None:
         lock_run(plan.root / "logs" / f"{plan.run}.log").close()
     plan = dataclasses.replace(plan, run=plan.run or new_run(plan.root))

@@ -274,5 +274,9 @@ def test_a_network_file_names_its_argument():
 
 
 def test_a_missing_file_lists_the_names():
-    with pytest.raises(MissingDataError, match=r"chairs, .*sintel_kitti2015_hd1k, .*things3d, "):
+    with pytest.raises(
+        MissingDataError, match=r"chair: .*; did you mean chairs.*\? Or give a path$"
+    ):
         load_dataset_config("chair")
+    with pytest.raises(MissingDataError, match=r"chairs, .*sintel_kitti2015_hd1k, .*things3d, "):
+        load_dataset_config("of_my_own_42")

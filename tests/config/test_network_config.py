@@ -162,11 +162,13 @@ def test_a_home_folder_that_is_not_there():
 
 def test_a_missing_file_lists_the_names():
     with pytest.raises(MissingDataError) as caught:
-        load_config("Maskflownet_L")
+        load_config("of_my_own_42")
     text = str(caught.value)
-    assert text.startswith("Maskflownet_L: ")
+    assert text.startswith("of_my_own_42: ")
     names = text.rpartition(": ")[2].split(", ")
-    assert {"MaskFlownet_S_kitti", "mmflow/MaskFlownet_chairs"} < set(names)
+    assert {"MaskFlownet_S_kitti", "those in config/mmflow/"} < set(names)
+    with pytest.raises(MissingDataError, match="did you mean MaskFlownet_S or MaskFlownet or "):
+        load_config("Maskflownet_S")
     assert not {"chairs", "mmflow/chairs"} & set(names)
 
 

@@ -43,7 +43,7 @@ def png(array):
 
 
 WRONG = {
-    "empty.flo": (b"", "a .flo file"),
+    "empty.flo": (b"", "a file with content, got an empty one"),
     "half a header.flo": (flo(3, 2, 0)[:9], "a .flo file"),
     "magic.flo": (flo(3, 2, 12, magic=202021.5), "a .flo file"),
     "byte order.flo": (struct.pack(">fii2f", 202021.25, 1, 1, 0, 0), "a .flo file"),
@@ -53,7 +53,7 @@ WRONG = {
     "overflow.flo": (flo(2**16, 2**16, 0), "got 12"),
     "negative.flo": (flo(-3, -2, 12), "got -3x-2"),
     "zero.flo": (flo(0, 2, 0), "got 0x2"),
-    "empty.pfm": (b"", "a PFM header"),
+    "empty.pfm": (b"", "a file with content, got an empty one"),
     "picture.pfm": (b"PF\n1 1\n-1\n" + struct.pack("<3f", 1, 2, 3), "a third channel of zeros"),
     "nan.pfm": (b"PF\n1 1\n-1\n" + struct.pack("<3f", 1, 2, np.nan), "a third channel of zeros"),
     "grey.pfm": (b"Pf\n1 1\n-1\n" + bytes(4), "one channel"),
@@ -66,7 +66,7 @@ WRONG = {
     "scale.pfm": (b"PF\n1 1\n-0.0039\n" + bytes(12), "a PFM scale of 1 or -1, got b'-0.0039'"),
     "nan scale.pfm": (b"PF\n1 1\nnan\n" + bytes(12), "a PFM header"),
     "no newline.pfm": (b"PF" * 2000, "a PFM header"),
-    "empty.npy": (b"", "a .npy file"),
+    "empty.npy": (b"", "a file with content, got an empty one"),
     "magic.npy": (b"\x93NUMPX" + npy(FLOW)[6:], "a .npy file"),
     "version.npy": (npy(FLOW, version=(2, 0)), "version 2.0"),
     "objects.npy": (npy(np.array([[[{}, 1]]], dtype=object)), "got object"),
@@ -88,7 +88,7 @@ WRONG = {
     "grey.png": (png(np.zeros((2, 3), np.uint16)), "expected a 16-bit RGB PNG"),
     "alpha.png": (png(np.zeros((2, 3, 4), np.uint16)), "expected a 16-bit RGB PNG"),
     "text.png": (b"a text file\n", "expected a PNG file, got one that begins with b'a text f'"),
-    "empty.png": (b"", "expected a PNG file, got an empty one"),
+    "empty.png": (b"", "a file with content, got an empty one"),
     "jpeg.png": (cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes(), "a PNG file"),
     "cut.png": (png(np.ones((2, 3, 3), np.uint16))[:-20], "it was cut short"),
 }

@@ -2,7 +2,9 @@
 
 import contextlib
 import lzma
+import os
 import random
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -241,3 +243,11 @@ def test_mxnet_1_5_1_loads_our_files(name, tmp_path):
     arguments = DATA / f"params_{name}.json", tmp_path / "ours.params"
     output = output_of(CHECK_WITH_MXNET_1_5_1, *arguments)
     assert output == f"1.5.1 {len(golden_parameters(name))}\n"
+
+
+def test_a_folder_whose_name_is_not_utf_8_can_be_read_from(small, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/w_\xb2\xe2"))
+    folder.mkdir()
+    path = folder / "a.params"
+    path.write_bytes(write_small(tmp_path / "a.params").read_bytes())
+    load_parameters(small, path)

@@ -25,9 +25,9 @@ def write_hosts(folder, text):
 
 
 def test_hosts_and_roles(tmp_path):
-    hosts = read_hosts(write_hosts(tmp_path, "# two\n a@b\t10.0.0.1 \n10.0.0.2#x\n"))
-    assert hosts == [Host("a@b", "10.0.0.1"), Host("10.0.0.2", "10.0.0.2")]
-    names = [str(role) for role in make_roles(3, 1, hosts)]
+    found = read_hosts(write_hosts(tmp_path, "# two\n a@b\t10.0.0.1 \n10.0.0.2#x\n"))
+    assert found == [Host("a@b", "10.0.0.1"), Host("10.0.0.2", "10.0.0.2")]
+    names = [str(role) for role in make_roles(3, 1, found)]
     assert names == [
         *("scheduler on a@b", "server 0 on a@b"),
         *("worker 0 on a@b", "worker 1 on 10.0.0.2", "worker 2 on a@b"),
@@ -131,8 +131,8 @@ def test_a_guard_that_is_killed_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["-n", "0"], "argument -n/--workers: invalid positive whole number value: '0'"),
-        (["-n", "two"], "invalid positive whole number value: 'two'"),
+        (["-n", "0"], "argument -n/--workers: invalid whole number from 1 to 1000 value: '0'"),
+        (["-n", "two"], "invalid whole number from 1 to 1000 value: 'two'"),
         (["-n", "2", "-s", "-1"], "argument -s/--servers"),
         ([], "arguments are required: -n/--workers"),
         (["-n", "2", "-H", "nowhere"], "-H nowhere: there is no such hostfile"),
