@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+import maskflownet
 from maskflownet.config.errors import InputError
 from maskflownet.reader.formats.common import (
     COPY_AGAIN,
@@ -23,6 +24,7 @@ from maskflownet.reader.formats.common import (
 
 PATIENCE_S = 60  # how long a decoder may be at one packet
 _LOOK_S = 1.0
+_ROOT = str(Path(maskflownet.__file__).resolve().parents[1])
 _COMMAND = ("-m", "maskflownet.reader.decoder")
 
 
@@ -236,7 +238,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[far_end.fileno()],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env=_environment(),
                 # In a session of its own Ctrl-C does not reach it, which would look like damage.
                 start_new_session=True,
             )
@@ -285,6 +287,12 @@ class _Process:
         raise InputError(
             f"{self._path}, {where}: the decoder has stood still for {PATIENCE_S} s; {_DAMAGED}"
         )
+
+
+def _environment():
+    """Return an environment in which the same modules are found as here, and no others."""
+    folders = [*(folder or os.getcwd() for folder in sys.path), _ROOT]  # noqa: PTH109
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
 
 
 _DAMAGED = "the file is probably damaged: convert it with another program"

@@ -233,7 +233,10 @@ BAD = {
     "flow of a folder": (["--folder", "{frames}", "--flow", "{text}"], "--flow is for --image_1"),
     "bad flow": (["--image_1", "{f8}", "--image_2", "{f9}", "--flow", "{text}"], "text.png"),
     "a camera": (["--video_filepath", "0"], "0: expected a video file, got what looks like a cam"),
-    "an address": (["--video_filepath", "rtsp://10.0.0.1/live"], "record it first (ffmpeg -i ADD"),
+    "an address": (
+        ["--video_filepath", "rtsp://10.0.0.1/live"],
+        "rtsp://10.0.0.1/live: expected a",
+    ),
     "section of a folder": (["--folder", "{frames}", "--start", "1"], "--start and --duration are"),
     "behind the end": (["--video_filepath", "{video}", "--start", "0:09"], "begins at 9 s"),
     "no time": (

@@ -225,8 +225,9 @@ def video_frames(
         It is no video, or too short for a pair; or no file but a stream.
     """
     if not path.exists() and re.match(r"\d+$|[A-Za-z][\w+.-]+:/", str(path)):
+        name = re.sub(":/+", "://", str(path), count=1)
         raise InputError(
-            f"{path}: expected a video file, got what looks like a camera or an address; record it "
+            f"{name}: expected a video file, got what looks like a camera or an address; record it "
             "first (ffmpeg -i ADDRESS -t SECONDS film.mp4) and name the file"
         )
     video = Video(path, start, duration)

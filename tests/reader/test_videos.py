@@ -456,6 +456,16 @@ def test_stopping_early_leaves_no_process(tmp_path):
     assert children(os.getpid()) == before
 
 
+def test_the_decoder_is_found_from_any_folder(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "a.mp4", range(3))
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.setattr(
+        sys, "path", [folder for folder in sys.path if folder not in ("", str(ROOT))]
+    )
+    monkeypatch.chdir(tmp_path)
+    assert len(frames_of(path)) == 3
+
+
 @pytest.mark.parametrize("hangs", [False, True])
 def test_a_decoder_ends_with_its_parent_however_that_ends(tmp_path, hangs):
     path = make_video(tmp_path / "a.mp4", range(200))
