@@ -221,7 +221,7 @@ def _video_alone(output, save, backward, video, legend, video_of):
 
 
 def refuse_overwriting(files: Files, inputs: Inputs, truth: Path | None) -> None:
-    """Raise InputError if a result would take the place of an input."""
+    """Raise InputError if a result would take the place of an input or of another result."""
     sources = {path.resolve() for path in [*inputs.frames.paths, truth] if path is not None}
     names = {source.name for source in sources}
     pairs = (files.written(inputs.name(number)) for number in range(len(inputs)))
@@ -229,6 +229,21 @@ def refuse_overwriting(files: Files, inputs: Inputs, truth: Path | None) -> None
     for result in itertools.chain(others, itertools.chain.from_iterable(pairs)):
         if result.name in names and result.resolve() in sources:
             raise InputError(f"{result}: is read and would be written; choose another OUTPUT")
+    _refuse_shared_results(files, inputs)
+
+
+def _refuse_shared_results(files, inputs):
+    """Raise InputError if two pairs would write one file: a.png backward, and a_backward.png."""
+    written_for = {}
+    for number in range(len(inputs)):
+        name = inputs.name(number)
+        for result in map(os.fspath, files.written(name)):
+            other = written_for.setdefault(result, name)
+            if other != name:
+                raise InputError(
+                    f"{result}: would be written for both {other} and {name}; rename one of their "
+                    "frames, or ask for fewer kinds of results"
+                )
 
 
 def refuse_own_folder(files: Files, folder: Path) -> None:

@@ -139,6 +139,15 @@ def test_no_result_takes_the_place_of_an_input(tmp_path, image1, output):
         refuse_overwriting(files, inputs, None)
 
 
+def test_two_pairs_never_share_a_file(tmp_path):
+    for name in ("a", "a_backward", "b"):
+        write_frames(tmp_path / "in", [1], f"{name}.png")
+    inputs = folder_frames(tmp_path / "in", 1)
+    refuse_overwriting(files_in(tmp_path / "out", "flo"), inputs, None)
+    with pytest.raises(InputError, match=r"a_backward\.flo: would be written for both a and a_bac"):
+        refuse_overwriting(files_in(tmp_path / "out", "flo", backward=True), inputs, None)
+
+
 def test_neither_the_true_flow(tmp_path):
     inputs = one_pair(tmp_path / "a.png", tmp_path / "b.png")
     with pytest.raises(InputError, match=r"a\.flo: is read and would be written"):
