@@ -41,6 +41,8 @@ class Limits(NamedTuple):
         Seconds before the second try; doubled before each further one.
     size : int
         Bytes after which a file is too large to be a checkpoint (the largest has 83 million).
+    window, least : float and int
+        In so many seconds at least so many bytes must come: else the server is as good as dead.
     """
 
     connect: float = 10.0
@@ -48,6 +50,8 @@ class Limits(NamedTuple):
     tries: int = 5
     pause: float = 1.0
     size: int = 128_000_000
+    window: float = 60.0
+    least: int = 60_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -163,7 +167,7 @@ def _receive(url: str, part: Path, limits: Limits) -> None:
     them, and they know no git blob id; hence requests itself.
     """
     import requests  # Here, since it is slow to import and only a download needs it.
-    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
 
     start = part.stat().st_size
     headers = {"Accept-Encoding": "identity"}  # Ranges of compressed data would not fit together.
@@ -174,6 +178,8 @@ def _receive(url: str, part: Path, limits: Limits) -> None:
         requests.ConnectionError,
         requests.Timeout,
         requests.exceptions.ChunkedEncodingError,
+        ProtocolError,
+        TimeoutError,
     )
     try:
         with requests.get(url, headers=headers, timeout=timeout, stream=True) as response:
@@ -181,7 +187,7 @@ def _receive(url: str, part: Path, limits: Limits) -> None:
             with part.open("rb+") as file:
                 file.truncate(begin)
                 file.seek(begin)
-                _copy(response, url, file, limits.size)
+                _copy(response, url, file, limits)
     except (requests.RequestException, HTTPError) as error:  # some of urllib3's come as they are
         cause = _cause(error)
         reason = " ".join(str(cause).split()) or type(cause).__name__
@@ -205,18 +211,27 @@ def _first_byte(response: "requests.Response", url: str, start: int) -> int:
     raise InputError(f"{url} {answer}: {REMEDY}")
 
 
-def _copy(response: "requests.Response", url: str, file: BinaryIO, limit: int) -> None:
+def _copy(response: "requests.Response", url: str, file: BinaryIO, limits: Limits) -> None:
     """Write the answer's body to `file` as it comes, and show how far it is."""
     size = file.tell()
+    began, before = time.monotonic(), size
+    # iter_content would wait until a whole chunk is there, and from urllib3 1 there is no other.
+    read = getattr(response.raw, "read1", response.raw.read)
     length = response.raw.length_remaining  # None where the server does not say.
     total = None if length is None else size + length
     # disable=None: a bar on a terminal only.
     with tqdm(total=total, initial=size, unit="B", unit_scale=True, disable=None) as bar:
-        for chunk in response.iter_content(CHUNK):
+        while chunk := read(CHUNK):
             size += len(chunk)
-            if size > limit:
-                raise InputError(f"{url} gives more than {limit} bytes, no checkpoint: {REMEDY}")
+            if size > limits.size:
+                raise InputError(
+                    f"{url} gives more than {limits.size} bytes, no checkpoint: {REMEDY}"
+                )
             file.write(chunk)
+            if time.monotonic() - began > limits.window:
+                if size - before < limits.least:
+                    raise _BrokenLineError(f"gave {size - before} bytes in {limits.window:g} s")
+                began, before = time.monotonic(), size
             bar.update(len(chunk))
             if bar.disable and size % LOG_EVERY < len(chunk):
                 logger.info("%.0f MB have come", size / 1e6)

@@ -113,6 +113,15 @@ def stall(handler):
     handler.server.over.wait(60)
 
 
+def trickle(handler):
+    handler.start(200, len(CONTENT))
+    for byte in CONTENT:
+        if handler.server.over.wait(0.02):
+            return
+        handler.wfile.write(bytes([byte]))
+        handler.wfile.flush()
+
+
 def half_then_stall(handler):
     half(handler)
     handler.server.sent.set()

@@ -27,6 +27,7 @@ from release_server import (
     redirect,
     stall,
     status,
+    trickle,
     without_ranges,
     wrong_bytes,
     wrong_half,
@@ -203,6 +204,13 @@ def test_stalled_server_does_not_hang(server, folder, answer):
     message = assert_refused(ConnectionError, server, folder, answer, limits=IMPATIENT)
     assert "timed out" in message
     assert len(server.asked) == 3
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(server, folder):
+    limits = LIMITS._replace(window=0.3, least=1000, tries=2)
+    message = assert_refused(ConnectionError, server, folder, trickle, limits=limits)
+    assert re.search(r"gave \d+ bytes in 0.3 s; gave up after 2 tries", message)
+    assert len(server.asked) == 2
 
 
 def test_wrong_bytes(server, folder, small_release):
