@@ -144,4 +144,4 @@ def test_another_start_is_refused_in_one_line(root, capsys):
     assert train(root, start="fast") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "optimizer.start: expected one of reference, scaled, got 'fast'" in error
+    assert "optimizer.start: expected one of reference, scaled, uniform, got 'fast'" in error
