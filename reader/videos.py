@@ -1,6 +1,7 @@
 """Video files, frame by frame; `reader.decoder` says how and why in a process of its own."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -22,8 +23,11 @@ from maskflownet.reader.formats.common import (
     open_input,
 )
 
+logger = logging.getLogger(__name__)
+
 PATIENCE_S = 60  # how long a decoder may be at one packet
 _LOOK_S = 1.0
+_LONG = 3  # signs of life, which come once a second
 _ROOT = str(Path(maskflownet.__file__).resolve().parents[1])
 _COMMAND = ("-m", "maskflownet.reader.decoder")
 
@@ -89,7 +93,7 @@ class Video:
         with open_input(path) as (file, _):
             head = file.read(8)
         with _Process(self.path, {"task": "survey"}) as process:
-            answer = process.next()
+            answer = process.next(long=f"{self.path}: looking through it, a few seconds a gigabyte")
         if answer["kind"] != "survey":
             expected = "a video that FFmpeg can open"
             remedy = f"if it is a video, it was damaged or cut short: {COPY_AGAIN}"
@@ -258,9 +262,19 @@ class _Process:
         self._process.stdin.close()
         self._pipe.close()
 
-    def next(self, where: str = "the beginning") -> dict:
-        """Return the next answer; raise InputError if the decoder died or stands still."""
+    def next(self, where: str = "the beginning", long: str = "") -> dict:
+        """Return the next answer, and say `long` if it takes seconds.
+
+        Raises
+        ------
+        InputError
+            The decoder died or stands still.
+        """
+        signs_of_life = 0
         while True:
+            if long and signs_of_life == _LONG:
+                logger.info(long)
+            signs_of_life += 1
             try:
                 answer = json.loads(self._receive(where))
             except EOFError:

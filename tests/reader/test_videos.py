@@ -439,6 +439,21 @@ def test_a_decoder_that_hangs_is_ended(tmp_path, monkeypatch):
     assert children(os.getpid()) == before
 
 
+def test_a_decoder_that_works_on_is_let_alone_and_told_of(tmp_path, monkeypatch, caplog):
+    path = make_video(tmp_path / "a.mp4")
+    works = (
+        "import json, sys\nfrom multiprocessing.connection import Connection\n"
+        "pipe = Connection(int(sys.argv[1]), readable=False)\n"
+        'for _ in range(4): time.sleep(0.6); pipe.send_bytes(b\'{"kind": "alive"}\')\n'
+        'pipe.send_bytes(b\'{"kind": "bad", "reason": "for all that"}\')'
+    )
+    stand_in(monkeypatch, tmp_path, works)
+    caplog.set_level("INFO")
+    with pytest.raises(InputError, match="for all that"):
+        Video(path)
+    assert caplog.messages == [f"{path}: looking through it, a few seconds a gigabyte"]
+
+
 def test_a_decoder_that_dies_is_no_short_video(tmp_path, monkeypatch):
     video = Video(make_video(tmp_path / "a.mp4"))
     stand_in(monkeypatch, tmp_path, "raise SystemExit(3)")
