@@ -118,7 +118,9 @@ class PairFiles(NamedTuple):
 class FileDataset(FlowDataset):
     """A dataset that lies in files. A subclass lists them and names its colour order.
 
-    The suffix of the flow file tells its codec (reader.flow_files).
+    The suffix of the flow file tells its codec (reader.flow_files). A subclass may read flow in
+    another way (`read_truth`), know more about where it counts (`mask_valid`) and of occlusion
+    (`read_occluded`), or change the sample (`adjust`).
 
     Parameters
     ----------
