@@ -8,8 +8,10 @@ import ctypes
 import logging
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,13 @@ from maskflownet.tasks.devices import ask_driver, obstacle
 from maskflownet.tasks.runs.checkpoints import all_checkpoints
 
 logger = logging.getLogger(__name__)
+
+# The oldest and the newest versions that the tests run with (constraints*.txt).
+TRIED = {
+    "Python": ("3.10", "3.13"),
+    "NumPy": ("1.23.5", "2.5.5"),
+    "OpenCV": ("4.11.0", "5.0.0"),
+}
 
 
 def check(paths: Mapping[str, Path | None], weights: Path) -> int:
@@ -38,13 +47,44 @@ def check(paths: Mapping[str, Path | None], weights: Path) -> int:
     int
         0 where MXNet can be loaded and every dataset whose root is set is complete, else 1.
     """
-    _log("Python", platform.python_version())
-    _log("NumPy", np.__version__)
+    check_packages()
     loads = check_mxnet()
     check_gpus()
     _log("libraries", _missing_libraries())
     _log("checkpoints", f"{weights}: {_runs(weights)}")
     return 0 if check_datasets(paths) and loads else 1
+
+
+def check_packages() -> None:
+    """Log the versions of Python, NumPy and OpenCV, and whether such ones were tried."""
+    versions = {"Python": platform.python_version(), "NumPy": np.__version__}
+    try:
+        import cv2
+    except ImportError as error:
+        _log("OpenCV", f"cannot be loaded: {runtime.explain_missing_library(error) or error}")
+    else:
+        versions["OpenCV"] = cv2.__version__
+    for name, version in versions.items():
+        _log(name, version)
+    said = [words for name, version in versions.items() if (words := _untried(name, version))]
+    beside = " beside PyTorch" if find_spec("torch") else ""
+    _log("set", "; ".join(said) or f"within what the tests run with{beside}")
+
+
+def _untried(name, version):
+    """Return words for a version that no test has run with, else None."""
+    oldest, newest = TRIED[name]
+    seen = _numbers(version)
+    if seen < _numbers(oldest):
+        return f"{name} {version} is older than all that were tried (from {oldest})"
+    if seen[: len(_numbers(newest))] > _numbers(newest):
+        return f"{name} {version} is newer than all that were tried (up to {newest})"
+    return None
+
+
+def _numbers(version):
+    """Return a version's numbers, (2, 5, 5) for 2.5.5; of 2.6.0rc1 those before the letters."""
+    return [int(number) for number in re.match(r"\d+(\.\d+)*", version)[0].split(".")]
 
 
 def check_mxnet() -> bool:

@@ -148,6 +148,34 @@ def test_versions_build_and_checkpoints(tmp_path, driver, caplog):
     )
 
 
+@pytest.mark.parametrize(
+    ("numpy", "said"),
+    [
+        ("1.23.5", "within what the tests run with"),
+        ("2.0.2", "within what the tests run with"),
+        ("2.5.5", "within what the tests run with"),
+        ("2.5.6", "NumPy 2.5.6 is newer than all that were tried (up to 2.5.5)"),
+        ("3.0.0rc1", "NumPy 3.0.0rc1 is newer than all that were tried (up to 2.5.5)"),
+        ("1.22.4", "NumPy 1.22.4 is older than all that were tried (from 1.23.5)"),
+    ],
+)
+def test_what_is_known_of_the_packages(numpy, said, monkeypatch, caplog):
+    monkeypatch.setattr(module.np, "__version__", numpy)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    module.check_packages()
+    assert lines(caplog)["set"].split(maxsplit=1)[1] == said
+
+
+def test_what_was_tried_is_what_the_sets_of_packages_hold():
+    held = {name: set() for name in ("numpy", "opencv-python")}
+    for path in ROOT.glob("constraints*.txt"):
+        for name, version in re.findall(r"^([\w-]+)==([\d.]+)", path.read_text(), re.M):
+            held.get(name, set()).add(tuple(map(int, version.split(".")[:3])))
+    for name, package in (("NumPy", "numpy"), ("OpenCV", "opencv-python")):
+        ends = [tuple(map(int, version.split("."))) for version in module.TRIED[name]]
+        assert ends == [min(held[package]), max(held[package])]
+
+
 def test_each_gpu_and_whether_mxnet_runs_on_it(tmp_path, driver, monkeypatch, caplog):
     monkeypatch.setattr(devices, "cuda_library_files", lambda: {"libcudart.so.11.0": "somewhere"})
     gpus = Gpu("NVIDIA A10", (8, 6)), Gpu("NVIDIA H200", (9, 0))
