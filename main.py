@@ -56,7 +56,8 @@ def make_parser() -> OneLineParser:
         "--export",
         metavar="PATH",
         help="write the checkpoint's network for others to run: FILE.onnx, or a folder for MXNet's "
-        "own form; with --check, run it beside the network and print the largest difference",
+        "own form; with --check, run it beside the network and print the largest difference; or "
+        "its weights for PyTorch: FILE.pth, .ckpt, .safetensors",
     )
     add("--export_images", action="store_true", help="as a model from images to flow of their size")
     add("--check", action="store_true", help="say what is there: MXNet, GPUs, datasets, ...")

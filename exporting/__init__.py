@@ -1,11 +1,13 @@
-"""Writing a network for others to run: as an ONNX model, or in MXNet's own form."""
+"""Writing a network for others: as an ONNX model, in MXNet's own form, or weights for PyTorch."""
 
 import os
 from pathlib import Path
 
 from maskflownet.config.errors import InputError
 
-ONNX_SUFFIX = ".onnx"
+ONNX, MXNET = ".onnx", ""
+SAFETENSORS = ".safetensors"
+FORMS = (ONNX, MXNET, ".pth", ".ckpt", SAFETENSORS)  # by suffix
 
 
 def export(
@@ -21,7 +23,8 @@ def export(
     pipe : network.Pipeline
     path : str or os.PathLike
         FILE.onnx for an ONNX model; a folder (or a name without a suffix, to make one) for MXNet's
-        own form. What is there already is replaced once the new one is whole.
+        own form; FILE.pth, FILE.ckpt or FILE.safetensors for the weights alone, as PyTorch's ports
+        name them. What is there already is replaced once the new one is whole.
     images : bool
         Whether an ONNX model does what `Pipeline.predict` does: from uint8 images (N, H, W, 3) of
         any size to flow (N, H, W, 2) and mask (N, H, W, 1) of the same size. By default it is the
@@ -35,27 +38,57 @@ def export(
     Raises
     ------
     InputError
-        See `check_target`; or the network is of MMFlow's dialect, whose steps are not written yet.
+        See `check_target`; or a network of MMFlow's dialect has no such form.
     """
     check_target(path, images, resize)
-    if pipe.config.network.dialect != "original":
-        raise InputError(
-            f"{path}: cannot be written: a network with network.dialect: "
-            f"{pipe.config.network.dialect} has no exported form yet; export one of the original's"
-        )
-    if is_onnx(path):
+    form = form_of(path)
+    if pipe.network.dialect.name == "mmflow":
+        _check_mmflow(path, form, images)
+    if form == ONNX:
         from maskflownet.exporting.model import write_onnx
 
         write_onnx(pipe, path, images, resize)
-    else:
+    elif form == MXNET:
         from maskflownet.exporting.mxnet_form import write_mxnet
 
         write_mxnet(pipe, path)
+    else:
+        from maskflownet.exporting.torch_form import write_safetensors, write_torch
+
+        (write_safetensors if form == SAFETENSORS else write_torch)(pipe, path)
 
 
-def is_onnx(path: str | os.PathLike) -> bool:
-    """Return whether a path is of an ONNX model, not of a folder for MXNet's own form."""
-    return Path(path).suffix == ONNX_SUFFIX
+def _check_mmflow(path, form, images):
+    """Raise InputError for what a network of MMFlow's dialect has no form of."""
+    if images:
+        raise InputError(
+            f"{path}: MMFlow resizes images as bytes, which no ONNX operator does to the bit: "
+            "export the network alone, without --export_images"
+        )
+    if form not in (ONNX, MXNET):
+        raise InputError(
+            f"{path}: weights of MMFlow's dialect would mean something else to the ports of the "
+            f"original, whose names a {form} has: export to .onnx or a folder"
+        )
+
+
+def form_of(path: str | os.PathLike) -> str:
+    """Return which of FORMS a path asks for.
+
+    Raises
+    ------
+    InputError
+        None of them.
+    """
+    suffix = Path(path).suffix
+    if suffix in FORMS:
+        return suffix
+    if Path(path).is_dir():
+        return MXNET
+    raise InputError(
+        f"{path}: expected FILE.onnx, a folder to write MXNet's own form into, or FILE.pth, "
+        "FILE.ckpt or FILE.safetensors for PyTorch"
+    )
 
 
 def check_target(path: str | os.PathLike, images: bool, resize: tuple[int, int] | None) -> None:
@@ -66,18 +99,17 @@ def check_target(path: str | os.PathLike, images: bool, resize: tuple[int, int] 
     Raises
     ------
     InputError
-        The suffix is another one; `images` of MXNet's form; `resize` without `images`; the package
-        "onnx" is wanted and missing.
+        The suffix is another one; `images` of another form than ONNX; `resize` without `images`;
+        the package "onnx" is wanted and missing.
     """
-    if not is_onnx(path) and Path(path).suffix and not Path(path).is_dir():
-        raise InputError(f"{path}: expected FILE.onnx, or a folder to write MXNet's own form into")
-    if images and not is_onnx(path):
+    form = form_of(path)
+    if images and form != ONNX:
         raise InputError(
             f"{path}: only an ONNX model can be of images: expected a name that ends in .onnx"
         )
     if resize is not None and not images:
         raise InputError("resize: expected only for a model of images (--export_images)")
-    if is_onnx(path):
+    if form == ONNX:
         from maskflownet.exporting.model import require_onnx
 
         require_onnx()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from maskflownet.config.errors import InputError
-from maskflownet.exporting import is_onnx
+from maskflownet.exporting import MXNET, ONNX, form_of
 from maskflownet.network.images import checked_pair, network_inputs
 
 # (pairs, height, width); the last three are for models of images alone.
@@ -49,9 +49,12 @@ def check(pipe, path: str | os.PathLike, images: bool = False, resize=None) -> l
     Raises
     ------
     InputError
-        Nothing is installed that runs the file, or its flow is off by more than 0.001 px.
+        The file holds weights alone; nothing is installed that runs it; or its flow is off by
+        more than 0.001 px.
     """
-    runners = _onnx_runners if is_onnx(path) else _mxnet_runners
+    if form_of(path) not in (ONNX, MXNET):
+        raise InputError(f"{path}: is written, but holds weights alone: nothing there can be run")
+    runners = _onnx_runners if form_of(path) == ONNX else _mxnet_runners
     cases = IMAGE_CASES if images else NETWORK_CASES
     differences = [
         _difference(pipe, name, run, cases, images, resize) for name, run in runners(path, pipe)

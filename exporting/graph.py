@@ -92,3 +92,8 @@ class Value:
 
     def __mul__(self, other):
         return self._with("Mul", other)
+
+    def __gt__(self, other):
+        """Return 1 where it is greater, else 0."""
+        greater = self._with("Greater", other)
+        return Value(self.graph, self.graph.node("Cast", greater.name, to=1), self.channels)

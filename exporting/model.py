@@ -113,8 +113,8 @@ def _run(pipe, graph, inputs):
     """Run the network's forward pass on two values; return {"flow": ..., "mask": ...} of them."""
     steps, operators = OnnxSteps(), Operators(graph)
     outputs = Traced(pipe.network, graph, steps).hybrid_forward(operators, *inputs)
-    flow_yx = steps.upsample(operators, outputs[0][-1], FINEST_STRIDE)
-    named = {"flow": operators.flip(flow_yx, axis=1)}
+    finest = {"flow": operators.flip(outputs[0][-1], axis=1)}
     if outputs[-1]:  # the last is the occlusion mask, if any; the cascade's second one is not
-        named["mask"] = steps.upsample(operators, outputs[-1][0], FINEST_STRIDE)
-    return named
+        finest["mask"] = outputs[-1][0]
+    between = "half_pixel" if pipe.network.dialect.half_pixel else "asymmetric"
+    return {name: steps.enlarge(value, FINEST_STRIDE, between) for name, value in finest.items()}

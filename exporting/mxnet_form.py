@@ -55,9 +55,18 @@ def write_mxnet(pipe, folder: str | os.PathLike) -> None:
 def _symbol(pipe):
     """Return the graph from two images to flow and mask of their size."""
     outputs = pipe.plain_network()(*map(mx.sym.var, INPUTS))
-    flow = flip_axes(mx.sym, upsample(mx.sym, outputs[0][-1], FINEST_STRIDE))
-    found = [mx.sym.identity(flow, name="flow")]
+    finest = {"flow": flip_axes(mx.sym, outputs[0][-1])}
     if outputs[-1]:
-        mask = upsample(mx.sym, outputs[-1][0], FINEST_STRIDE)
-        found.append(mx.sym.identity(mask, name="mask"))
-    return mx.sym.Group(found)
+        finest["mask"] = outputs[-1][0]
+    half_pixel = pipe.network.dialect.half_pixel
+    return mx.sym.Group(
+        [mx.sym.identity(_enlarged(one, half_pixel), name=name) for name, one in finest.items()]
+    )
+
+
+def _enlarged(value, half_pixel):
+    """Return what the network says at a quarter of its size, at its size."""
+    if not half_pixel:
+        return upsample(mx.sym, value, FINEST_STRIDE)
+    factors = {"scale_height": FINEST_STRIDE, "scale_width": FINEST_STRIDE}
+    return mx.sym.contrib.BilinearResize2D(value, **factors, align_corners=False)

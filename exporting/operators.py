@@ -47,6 +47,21 @@ class Operators:
         """Return zeros of a value's shape."""
         return value * 0
 
+    def ones_like(self, value):
+        """Return ones of a value's shape."""
+        return value * 0 + 1
+
+    def pad(self, value, mode, constant_value, pad_width):
+        """Put zeros around: pad_width has the numbers before and after, axis by axis."""
+        assert (mode, constant_value, any(pad_width[:4])) == ("constant", 0, False)
+        return self._same(value, "Pad", self.graph.integers(*pad_width[::2], *pad_width[1::2]))
+
+    def slice(self, value, begin, end):
+        """Cut off some rows and columns; None and negative numbers are as in Python."""
+        assert not any((*begin[:2], *end[:2]))
+        bounds = [self.graph.integers(*numbers) for numbers in (begin[2:], end[2:], (2, 3))]
+        return self._same(value, "Slice", *bounds)
+
     def slice_axis(self, value, axis, begin, end):
         """Return some of the channels."""
         assert axis == 1, axis

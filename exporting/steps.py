@@ -22,18 +22,16 @@ class OnnxSteps(PlainSteps):
 
     def upsample(self, F, x, factor):
         """Enlarge; the triangle of `network.layers.upsample` is linear interpolation."""
-        if factor == 1:
-            return x
-        scales = F.graph.constant(np.array([1, 1, factor, factor], np.float32))
-        name = F.graph.node(
-            "Resize",
-            x.name,
-            "",
-            scales,
-            mode="linear",
-            coordinate_transformation_mode="asymmetric",
+        del F
+        return self.enlarge(x, factor, "asymmetric") if factor > 1 else x
+
+    def enlarge(self, x, factor, mode):
+        """Enlarge by interpolation, where `mode` is ONNX's name for what stays in place."""
+        scales = x.graph.constant(np.array([1, 1, factor, factor], np.float32))
+        name = x.graph.node(
+            "Resize", x.name, "", scales, mode="linear", coordinate_transformation_mode=mode
         )
-        return Value(F.graph, name, x.channels)
+        return Value(x.graph, name, x.channels)
 
     def cost_volume(self, F, features1, features2, max_displacement):
         """Return the activated cost volume."""

@@ -18,7 +18,8 @@ from maskflownet.config.files import names_in_config
 from maskflownet.exporting import check as checking
 from maskflownet.exporting.check import check, make_pairs
 
-VARIANTS = [name for name in names_in_config("network") if name.startswith("ablation/")]
+MMFLOW = ["mmflow/MaskFlownet_S_chairs", "mmflow/MaskFlownet_chairs"]
+ABLATIONS = [name for name in names_in_config("network") if name.startswith("ablation/")]
 NETWORKS = ("MaskFlownet_S", "MaskFlownet")
 RUNTIMES = ["onnxruntime", "openvino"]
 
@@ -32,7 +33,7 @@ def runtimes_of(differences):
     return [one.runtime.split()[0] for one in differences]
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ABLATIONS + MMFLOW)
 def test_every_variant(name, tmp_path, monkeypatch):
     monkeypatch.setattr(checking, "NETWORK_CASES", ((2, 64, 128),))
     monkeypatch.setitem(sys.modules, "openvino", None)  # which takes its time
@@ -94,6 +95,16 @@ def test_weights_are_held_once(pipes, tmp_path):
     assert path.stat().st_size < 1.15 * 4 * sum(np.prod(array.shape) for array in arrays)
 
 
+@pytest.mark.parametrize("name", MMFLOW)
+def test_mmflows_dialect_in_mxnets_own_form_but_not_of_images(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(checking, "NETWORK_CASES", ((2, 64, 128),))
+    pipe = recipe_pipeline(name)
+    maskflownet.export(pipe, tmp_path)
+    check(pipe, tmp_path)
+    with pytest.raises(InputError, match="MMFlow resizes images as bytes"):
+        maskflownet.export(pipe, tmp_path / "a.onnx", images=True)
+
+
 PLAIN_MXNET = """
 import sys
 import numpy as np
@@ -144,7 +155,7 @@ def test_mxnets_own_form_has_the_structured_names(pipes, tmp_path):
 @pytest.mark.parametrize(
     ("path", "settings", "said"),
     [
-        ("a.pt", {}, "a.pt: expected FILE.onnx, or a folder"),
+        ("a.pb", {}, "a.pb: expected FILE.onnx, a folder"),
         ("a", {"images": True}, "a: only an ONNX model can be of images"),
         ("a.onnx", {"resize": (64, 64)}, "resize: expected only for a model of images"),
     ],

@@ -49,7 +49,7 @@ def test_export_of_mxnets_own_form(checkpoint, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--export", "flow.pb"], "flow.pb: expected FILE.onnx, or a folder"),
+        (["--export", "flow.pb"], "flow.pb: expected FILE.onnx, a folder"),
         (["--export", "out", "--export_images"], "out: only an ONNX model can be of images"),
         (["--export", "flow.onnx", "--resize", "64,64"], "resize: expected only for a model"),
         (["--export", "flow.onnx", "--valid"], "--export and --valid: expected one of them"),
