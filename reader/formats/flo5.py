@@ -6,6 +6,7 @@ images; whoever wants it at their size takes every second row and column, as the
 does (dataloader.py of https://github.com/cv-stuttgart/spring_utils).
 """
 
+import io
 import os
 
 import numpy as np
@@ -39,22 +40,32 @@ def read_flo5(path: str | os.PathLike) -> np.ndarray:
         No HDF5, a damaged one, one without such a dataset, or h5py is not installed.
     """
     h5py = _h5py(path)
-    with open_input(path):  # for its errors
-        pass
-    try:
-        with h5py.File(path, "r") as file:
-            stored = file.get(_KEY)
-            if not isinstance(stored, h5py.Dataset):
-                got = f"one with {', '.join(map(repr, file)) or 'nothing in it'}"
-                remedy = "name a file with flow"
-                raise bad_file(path, f'an HDF5 file with a dataset "{_KEY}"', got, remedy)
-            _check(stored, path)
-            return np.ascontiguousarray(stored[()], np.float32)
-    except InputError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 stumbles over
-        reason = " ".join(str(error).split())[:120]
-        raise bad_file(path, "an HDF5 file (.flo5)", f'"{reason}"', COPY_AGAIN) from error
+    # Through Python's file: HDF5 would lock it, which not every file system can.
+    with open_input(path) as (opened, _):
+        try:
+            with h5py.File(opened, "r") as file:
+                return _read(h5py, file, path)
+        except InputError:
+            raise
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+        ) as error:  # all that HDF5 raises
+            reason = " ".join(str(error).split())[:120]
+            raise bad_file(path, "an HDF5 file (.flo5)", f'"{reason}"', COPY_AGAIN) from error
+
+
+def _read(h5py, file, path):
+    """Return the flow in an open HDF5 file, float32."""
+    stored = file.get(_KEY)
+    if not isinstance(stored, h5py.Dataset):
+        got = f"one with {', '.join(map(repr, file)) or 'nothing in it'}"
+        remedy = "name a file with flow"
+        raise bad_file(path, f'an HDF5 file with a dataset "{_KEY}"', got, remedy)
+    _check(stored, path)
+    return np.ascontiguousarray(stored[()], np.float32)
 
 
 def write_flo5(path: str | os.PathLike, flow: np.ndarray) -> None:
@@ -74,8 +85,11 @@ def write_flo5(path: str | os.PathLike, flow: np.ndarray) -> None:
     """
     h5py = _h5py(path)
     flow = as_flow(flow)
-    with whole_file(path) as part, h5py.File(part, "w") as file:
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
         file.create_dataset(_KEY, data=flow, compression="gzip")
+    with whole_file(path) as part:
+        part.write_bytes(content.getvalue())
 
 
 def _h5py(path):

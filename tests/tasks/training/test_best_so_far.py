@@ -7,7 +7,7 @@ from training_helpers import RUN, FakePipe, FakeSet, fake_run
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.tasks.runs.best import Best, best_path, read_best
-from maskflownet.tasks.runs.checkpoints import find_checkpoint
+from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint
 from maskflownet.tasks.training.best_so_far import BestSoFar
 from maskflownet.tasks.training.loop import train
 
@@ -43,7 +43,7 @@ def test_the_best_of_4_90_5_09_5_96_is_kept(tmp_path):
     checkpoint = find_checkpoint("abcJan:best", tmp_path / "weights")
     assert checkpoint == (RUN, 2, tmp_path / f"weights/{RUN}_best.params")
     assert find_checkpoint(str(checkpoint.path), tmp_path) == checkpoint
-    assert find_checkpoint("abcJan", tmp_path / "weights").steps == 10
+    assert checkpoints_of(RUN, tmp_path / "weights")[-1].steps == 10
 
 
 def test_a_continued_run_keeps_what_was_better_before(tmp_path):
