@@ -167,7 +167,8 @@ def convert(arguments: argparse.Namespace) -> None:
     """Write any known checkpoint in this project's form."""
     from maskflownet.tasks.convert import convert
 
-    convert(*arguments.convert, arguments.root)
+    source, target = arguments.convert
+    convert(source, target, arguments.root)
 
 
 def train(arguments: argparse.Namespace) -> int:

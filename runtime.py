@@ -245,7 +245,7 @@ def cuda_library_files(path: list[str] | None = None) -> dict[str, Path]:
     if build is None:
         return {}
     return {
-        library: Path(build.locate_file("nvidia")) / _folder(package) / "lib" / library
+        library: Path(str(build.locate_file("nvidia"))) / _folder(package) / "lib" / library
         for library, package in CUDA_LIBRARIES.items()
     }
 
@@ -278,7 +278,7 @@ def lend_names_to_mxnet() -> None:
             return NUMPY_NAMES[name]
         return ask_numpy(name)
 
-    np.__getattr__ = ask
+    np.__getattr__ = ask  # type: ignore[method-assign]
 
 
 # An empty OMP_NUM_THREADS is none for MXNet.

@@ -68,6 +68,8 @@ class Augmentation:
             Row i depends on the run's seed, the step and samples[i] alone.
         """
         config, key = self._config, (self._seed, step, samples)
+        geometry: GeometryDraws | AffineDraws
+        color: ColorDraws | JitterDraws
         if config.affine:
             geometry = draw_affine(config.affine, *key)
         else:

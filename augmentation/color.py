@@ -41,7 +41,7 @@ class ColorChange(NamedTuple):
     noise2: np.ndarray
 
 
-def color_change(draws: ColorDraws) -> dict[str, np.ndarray]:
+def color_change(draws: ColorDraws) -> "ColorChange":
     """Turn draws into the numbers that the block applies.
 
     Parameters

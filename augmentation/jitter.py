@@ -69,14 +69,16 @@ def draw_jitter(
     low, high = zip(*ranges, strict=True)
     rngs = generators(_STREAM, seed, step, samples)
     order = np.stack([rng.permutation(4) for rng in rngs])
-    *factors, level = np.stack([rng.uniform(low, high) for rng in rngs], axis=1)
+    brightness, contrast, saturation, hue, gamma, level = np.stack(
+        [rng.uniform(low, high) for rng in rngs], axis=1
+    )
     if not any(config.noise):
         size_hw = (1, 1)
     noise = (
         np.stack([rng.standard_normal((2, *size_hw, 3), dtype=np.float32) for rng in rngs])
         * level.astype(np.float32)[:, None, None, None, None]
     )
-    return JitterDraws(order, *factors, noise)
+    return JitterDraws(order, brightness, contrast, saturation, hue, gamma, noise)
 
 
 def jitter(

@@ -106,8 +106,8 @@ def main(argv=None) -> int:
     network, what, size, kernels, *profile = sys.argv[1:] if argv is None else argv
     from maskflownet.benchmark.cases import Case
 
-    batch, *size_hw = map(int, size.split("x"))
-    case = Case(network, what, tuple(size_hw), batch)
+    batch, height, width = map(int, size.split("x"))
+    case = Case(network, what, (height, width), batch)
     try:
         print(json.dumps(measure(case, kernels, bool(profile))._asdict()))
     except KeyboardInterrupt:  # the program that started this one says so

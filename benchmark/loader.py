@@ -70,7 +70,7 @@ def listed(folder: Path, suffix: str, numbers: Iterable[int]) -> ListDataset:
 
 def make_inputs(folder: Path) -> dict[str, FlowDataset]:
     """Return what is read, by name."""
-    inputs = {}
+    inputs: dict[str, FlowDataset] = {}
     for suffix in (".png", ".ppm"):
         inside = folder / suffix
         inside.mkdir()

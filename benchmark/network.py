@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from maskflownet.benchmark.report import (
     DEFAULT,
@@ -119,7 +120,7 @@ def measure_case(case, rounds: int, profile: bool) -> dict:
     from maskflownet.benchmark.isolated_case import measure_alone
 
     with runners_of(case) as runners:
-        figures = {"seconds": measure_rounds(runners, rounds)}
+        figures: dict[str, Any] = {"seconds": measure_rounds(runners, rounds)}
         if case.what == "predict":
             figures["difference_px"] = check_agreement(case, runners)
     if case.what == "folder":

@@ -65,7 +65,7 @@ def side_by_itself(case, kernels: str, folder: Path | None = None) -> Iterator[S
     here, there = multiprocessing.Pipe()
     command = [sys.executable, served_side.__file__, str(there.fileno())]
     command += [] if folder is None else [os.fspath(folder)]
-    environment = os.environ
+    environment = dict(os.environ)
     if folder is None:  # the server imports the package as this process did
         environment = {**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(command, pass_fds=[there.fileno()], env=environment):

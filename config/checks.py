@@ -95,7 +95,7 @@ def from_mapping(cls: type, mapping: object, where: Where, **given: Any) -> Any:
     return cls(**given)
 
 
-def unknown_name(kind: str, name: object, valid: Iterable[object], where: Where) -> InputError:
+def unknown_name(kind: str, name: object, valid: Iterable[str], where: Where) -> InputError:
     """Return the error for a name that is none of `valid`; it names the closest of them."""
     close = difflib.get_close_matches(str(name), list(valid), n=1)
     hint = f"did you mean {close[0]}? " if close else ""

@@ -11,7 +11,7 @@ from maskflownet.network.network_size import MULTIPLE
 class Sizes(NamedTuple):
     """Names of int64 vectors: the pairs' count, and (height, width) of images and network."""
 
-    count: str
+    count: str  # type: ignore[assignment]
     image_hw: str
     network_hw: str
 

@@ -126,8 +126,8 @@ def normalised(graph: Graph, places: Value, last: str) -> Value:
 
 def grid_sample(graph: Graph, image: Value, grid: Value) -> Value:
     """Sample an image (N, C, H, W) at a grid (N, 2, h, w), (x, y) in [-1, 1]; zeros outside."""
-    grid = graph.node("Transpose", grid.name, perm=[0, 2, 3, 1])
+    places = graph.node("Transpose", grid.name, perm=[0, 2, 3, 1])
     sampled = graph.node(
-        "GridSample", image.name, grid, mode="linear", padding_mode="zeros", align_corners=1
+        "GridSample", image.name, places, mode="linear", padding_mode="zeros", align_corners=1
     )
     return Value(graph, sampled, image.channels)

@@ -43,7 +43,7 @@ class PyramidNetwork(nn.HybridBlock):
         The steps in which the original and MMFlow differ.
     """
 
-    mask_levels = ()
+    mask_levels: tuple[int, ...] = ()
     max_displacement = 0
 
     def __init__(self, config: NetworkConfig, steps: PlainSteps | None = None, **kwargs: Any):

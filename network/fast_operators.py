@@ -64,10 +64,8 @@ class FastSteps(PlainSteps):
         )
         levels = sorted(LEVELS)
         features = list(outputs)
-        return tuple(
-            dict(zip(levels, features[start : start + len(levels)], strict=True))
-            for start in (0, len(levels))
-        )
+        first, second = features[: len(levels)], features[len(levels) :]
+        return dict(zip(levels, first, strict=True)), dict(zip(levels, second, strict=True))
 
     def cost_volume(
         self, F: Operators, features1: Array, features2: Array, max_displacement: int

@@ -63,7 +63,8 @@ def network_inputs(pairs: Sequence[Pair], ctx: Any) -> tuple[Array, Array]:
         mean = np.mean([cv2.mean(image)[:3] for image in images], axis=0) / 255
         mean = mx.nd.array(mean, ctx, np.float32).reshape((1, 3, 1, 1))
         inputs.append([size.to_network(to_device(image[None], ctx) - mean) for image in images])
-    return [mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True)]
+    first, second = (mx.nd.concat(*images, dim=0) for images in zip(*inputs, strict=True))
+    return first, second
 
 
 def centralise(image1: Array, image2: Array) -> tuple[Array, Array]:

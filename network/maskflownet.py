@@ -77,7 +77,10 @@ class SinglePyramid:
         return features3[level], [network.cost_volume(F, level, features3[level], features4[level])]
 
 
-PYRAMIDS = {"single": SinglePyramid(), "dual": DualPyramids()}
+PYRAMIDS: dict[str, SinglePyramid | DualPyramids] = {
+    "single": SinglePyramid(),
+    "dual": DualPyramids(),
+}
 
 
 class MaskFlownet(PyramidNetwork):

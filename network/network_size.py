@@ -59,7 +59,8 @@ class NetworkSize:
         half_pixel: bool = False,
     ):
         if network_hw is None:
-            network_hw = tuple(-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
+            height, width = (-(-length // MULTIPLE) * MULTIPLE for length in image_hw)
+            network_hw = height, width
             _check_image(image_hw, network_hw)
         else:
             check_network_size(network_hw)
@@ -68,8 +69,8 @@ class NetworkSize:
                 f"an image of {image_hw[1]}x{image_hw[0]}: expected at most {MAX_RESIZED} pixels a "
                 "side, to which MXNet can resize its flow; cut it into parts or scale it down"
             )
-        self.image_hw = tuple(image_hw)
-        self.network_hw = tuple(network_hw)
+        self.image_hw = (image_hw[0], image_hw[1])
+        self.network_hw = (network_hw[0], network_hw[1])
         self._half_pixel = half_pixel
 
     def bytes_to_network(self, image: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import check_network_size
 from maskflownet.kernels import use_fast
 from maskflownet.network.fast_operators import FastSteps
-from maskflownet.network.files.moments import load_trainer_states, save_trainer_states
+from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
 from maskflownet.network.images import (
@@ -161,7 +161,7 @@ class Pipeline:
         """Write the weights alone, whole."""
         save_parameters(self.network, path)
 
-    def load_states(self, path: str | os.PathLike) -> None:
+    def load_states(self, path: str | os.PathLike) -> Loaded:
         """Load Adam's moments, which must belong to the weights that were loaded before.
 
         See `network.files.moments.load_trainer_states`.
@@ -184,7 +184,7 @@ class Pipeline:
             )
         return self.network.MaskFlownet_S
 
-    def scale_start(self, images1: Iterable[Any], images2: Iterable[Any]) -> None:
+    def scale_start(self, images1: Sequence[Any], images2: Sequence[Any]) -> None:
         """Scale fresh random weights by what they make of some pairs; see `scaled_start`.
 
         Parameters
@@ -194,7 +194,8 @@ class Pipeline:
         """
         # On small images the coarse levels would see little but their border, and would be scaled
         # to make up for it.
-        least = [max(size, START_SIZE) for size in NetworkSize(images1[0].shape[:2]).network_hw]
+        height, width = NetworkSize(images1[0].shape[:2]).network_hw
+        least = max(height, START_SIZE), max(width, START_SIZE)
         pairs = [checked_pair(*pair, least) for pair in zip(images1, images2, strict=True)]
         plain = self.plain_network()
         plain.hybridize(False)
@@ -272,7 +273,10 @@ class Pipeline:
             check_network_size(resize)
         check_color_order(color_order)
         half_pixel = self.network.dialect.half_pixel
-        checked = (checked_pair(*pair, resize, half_pixel, color_order) for pair in pairs)
+        checked = (
+            checked_pair(image1, image2, resize, half_pixel, color_order)
+            for image1, image2 in pairs
+        )
         for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
             while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
                 for flow, mask, warped in self._predict_batch(batch, wanted):

@@ -49,7 +49,8 @@ class Peers:
     def __init__(self, rank: int = 0):
         self.rank = rank
         self.size = 1
-        self.store = None
+        self._shape = (1, 2, _WIDTH)
+        self.store: Any = None
         self.lost = False
         self._helper = futures.ThreadPoolExecutor(1)
 

@@ -90,7 +90,7 @@ class Shown(NamedTuple):
 
 def write_video(
     path: str | os.PathLike,
-    frames: Iterable[np.ndarray] | Iterable[Shown],
+    frames: Iterable[np.ndarray | Shown],
     rate: Fraction | float | None = None,
     pixel_aspect: Fraction = _SQUARE,
 ) -> int:
@@ -135,8 +135,8 @@ def write_video(
             f"{os.fspath(path)}: expected frames that are shown equally long, since such a file "
             "has no times of frames; name another suffix, such as .mp4"
         )
-    frames = _with_times(frames, rate)
-    first = next(frames, None)
+    timed = _with_times(frames, rate)
+    first = next(timed, None)
     if first is None:
         raise InputError(f"{os.fspath(path)}: expected frames for a video, got none")
     frames = itertools.chain([first], frames)

@@ -8,6 +8,7 @@ Everywhere a flow is float32 (H, W, 2), (u, v) = (x, y) in pixels, and a valid m
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 # The formats in which marks among the values say what is unknown.
-_BY_SUFFIX = {
+_BY_SUFFIX: dict[str, tuple[Callable, Callable]] = {
     ".flo": (read_flo, write_flo),
     ".pfm": (read_pfm, write_pfm),
     ".npy": (read_npy, write_npy),

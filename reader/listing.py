@@ -38,9 +38,12 @@ def number_step(first: str, second: str) -> int | None:
     if len(one) != len(other):
         return None
     differing = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
-    if len(differing) != 1 or isinstance(differing[0][0], str):
+    if len(differing) != 1:
         return None
-    return differing[0][1] - differing[0][0]
+    ((before, after),) = differing
+    if isinstance(before, str) or isinstance(after, str):
+        return None
+    return after - before
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:

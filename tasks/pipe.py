@@ -17,6 +17,10 @@ class Pipe(Protocol):
     network: Any
     trainer: Any
 
+    @property
+    def color_order(self) -> str | None:
+        """The order that all images have, or None where each dataset has its own."""
+
     def predict_pairs(
         self,
         pairs: Iterable[Any],
@@ -26,6 +30,9 @@ class Pipe(Protocol):
         color_order: str | None = None,
     ) -> Iterator["Prediction"]:
         """Estimate flow, occlusion mask and warped image for pairs of images, one by one."""
+
+    def validate(self, *columns: Any, **options: Any) -> float:
+        """Return the mean over pairs of each pair's error."""
 
     def train_batch(self, *arrays: Any, **options: Any) -> dict[str, float]:
         """Take one optimisation step."""

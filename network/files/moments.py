@@ -78,8 +78,8 @@ def _fingerprint(parameters):
 
 
 def load_trainer_states(
-    trainer: Any, network: Any, path: str | os.PathLike, check_weights=False
-) -> None:
+    trainer: Any, network: Any, path: str | os.PathLike, check_weights: bool = False
+) -> Loaded:
     """Give `trainer` the moments and update counts of a file; nothing is changed on an error.
 
     Everything else stays as the trainer has it: learning rate, weight decay and Adam's constants

@@ -108,7 +108,7 @@ class _Storage(NamedTuple):
 
     key: str
     type: str
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class _Tensor(NamedTuple):
@@ -147,7 +147,7 @@ def _rebuild_parameter(data, *_):
     return data
 
 
-_STAND_INS = {
+_STAND_INS: dict[str, Any] = {
     "collections.OrderedDict": _Dict,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,

@@ -45,7 +45,7 @@ def network_keys(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     """
     first = {name for name in shapes if _FIRST_STAGE.match(name)}
     second = shapes.keys() - first if first else set()
-    keys = {}
+    keys: dict[str, Any] = {}
     signs = {sign for sign in (_MASK, _TRADEOFF, *_WAYS.values()) if _has(first or shapes, sign)}
     for name, matching in MATCHINGS.items():
         if _signs_of(matching) == signs:

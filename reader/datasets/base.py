@@ -3,7 +3,7 @@
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,7 +51,8 @@ class FlowDataset(ABC):
     @classmethod
     def from_config(cls, config: DatasetConfig, split: str, paths: Paths) -> "FlowDataset":
         """Make the dataset that a config describes, of the split "train", "valid" or "all"."""
-        return cls(paths, split, **cls.options(config))
+        made: Any = cls  # each class says which options it takes
+        return made(paths, split, **cls.options(config))
 
     @classmethod
     def options(cls, config: DatasetConfig) -> dict:
@@ -76,7 +77,10 @@ class FlowDataset(ABC):
 
     @abstractmethod
     def __getitem__(self, index: int) -> FlowSample:
-        """Return pair `index`; IndexError at the end, so that a dataset can be iterated over."""
+        """Return pair `index`."""
+
+    def __iter__(self) -> Iterator[FlowSample]:
+        return (self[index] for index in range(len(self)))
 
     @property
     def found(self) -> str:
@@ -202,7 +206,7 @@ def check_size(path: str, array: np.ndarray, other_path: str, other: np.ndarray)
         )
 
 
-def complete_pairs(pairs: Iterable[PairFiles]) -> tuple[list[PairFiles], str | None]:
+def complete_pairs(pairs: Iterable[Any]) -> tuple[list[PairFiles], str | None]:
     """Return the pairs all of whose files are there, and the first file that is not."""
     folders = FolderListing()
     complete, first_missing = [], None
@@ -227,7 +231,7 @@ class FolderListing:
         return name in self._names[folder]
 
 
-def names_in(folder: str | os.PathLike, pattern: str = ".*") -> list[str]:
+def names_in(folder: str | os.PathLike[str], pattern: str = ".*") -> list[str]:
     """Return the sorted names in a folder that match `pattern`; none where there is no folder."""
     try:
         with os.scandir(folder) as entries:

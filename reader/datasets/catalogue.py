@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from maskflownet.config import DatasetConfig, load_paths
 from maskflownet.config.registry import DATASETS, DatasetEntry
@@ -149,7 +149,7 @@ def dataset_table() -> str:
 
 def _sets(entry: DatasetEntry, parts: Mapping[str, tuple[str, Mapping]]):
     """Yield name and PublishedSet of each part of a dataset."""
-    reader = dataset_class(entry.name)
+    reader: Any = dataset_class(entry.name)
     for suffix, (split, options) in parts.items():
         yield (
             f"{entry.name}.{suffix}" if suffix else entry.name,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from maskflownet.config import DatasetConfig
 from maskflownet.reader.datasets.base import FileDataset, PairFiles, Paths, names_in, root_of
@@ -37,7 +37,7 @@ class FlyingChairs2(FileDataset):
     evaluations: ClassVar = {"validation": ("valid", {"directions": ("into_future",)})}
 
     def __init__(
-        self, paths: Paths, split: str, directions: Sequence[str] = ("into_future", "into_past")
+        self, paths: Paths, split: str, directions: Sequence[Any] = ("into_future", "into_past")
     ):
         root = root_of("chairs2", paths, *_PARTS[split])
         pairs = (
@@ -54,7 +54,7 @@ class FlyingChairs2(FileDataset):
         return {"directions": config.directions}
 
     @classmethod
-    def expected_pairs(cls, split: str, directions: Sequence[str] = (1, 2)) -> int | None:
+    def expected_pairs(cls, split: str, directions: Sequence[Any] = (1, 2)) -> int | None:
         """Return how many pairs were published."""
         return _PAIRS[split] * len(directions)
 

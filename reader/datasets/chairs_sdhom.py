@@ -76,8 +76,8 @@ def _pairs(folder: Path) -> Iterator[PairFiles]:
     """Yield the files of the pairs of one part."""
     for name in names_in(folder / "flow", r"\d+\.pfm"):
         stem = name.removesuffix(".pfm")
-        frames = (f"{folder}/{time}/{stem}.png" for time in ("t0", "t1"))
-        yield PairFiles(f"{folder.name}/{stem}", *frames, f"{folder}/flow/{name}")
+        image1, image2 = (f"{folder}/{time}/{stem}.png" for time in ("t0", "t1"))
+        yield PairFiles(f"{folder.name}/{stem}", image1, image2, f"{folder}/flow/{name}")
 
 
 def _top_row_first(pairs: Sequence[PairFiles]) -> bool:

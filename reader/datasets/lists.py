@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.reader.datasets import FlowDataset
@@ -52,7 +52,8 @@ class OwnDataset(FileDataset):
                     f"{config.path}: expected {part}_{cls.kind}, which names the data for this; "
                     "got none"
                 )
-        dataset = cls([given[part] for part in wanted])
+        made: Any = cls
+        dataset = made([given[part] for part in wanted])
         if shared and split != "all":
             dataset.keep(split, config.valid_share)
         return dataset

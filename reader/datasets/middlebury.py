@@ -65,5 +65,5 @@ class Middlebury(FileDataset):
 def _pairs(root: Path, images: str, scenes: list[str]) -> Iterator[PairFiles]:
     """Yield the files of each scene's pair."""
     for scene in scenes:
-        frames = (f"{root}/{images}/{scene}/frame{number}.png" for number in (10, 11))
-        yield PairFiles(scene, *frames, f"{root}/{_FLOWS}/{scene}/flow10.flo")
+        image1, image2 = (f"{root}/{images}/{scene}/frame{number}.png" for number in (10, 11))
+        yield PairFiles(scene, image1, image2, f"{root}/{_FLOWS}/{scene}/flow10.flo")

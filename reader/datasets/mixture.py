@@ -37,7 +37,7 @@ class Mixture(FlowDataset):
         dataset, _ = self.parts[part]
         return dataset[index - self._ends[part] + len(dataset)]
 
-    def index_ranges(self, batch: int) -> list[tuple[range, int]]:
+    def index_ranges(self, batch: int) -> list[range]:
         """Return, for each pair of a batch, the indices from which it is to be drawn.
 
         Raises

@@ -8,7 +8,7 @@ connects is also in torchvision's reader (FlyingThings3D in torchvision/datasets
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from maskflownet.config import DatasetConfig, MissingDataError
 from maskflownet.reader.datasets.base import (
@@ -66,8 +66,8 @@ class SceneFlow(FileDataset):
         paths: Paths,
         split: str,
         passes: Sequence[str] = ("clean", "final"),
-        cameras: Sequence[str] = ("left", "right"),
-        directions: Sequence[str] = ("into_future", "into_past"),
+        cameras: Sequence[Any] = ("left", "right"),
+        directions: Sequence[Any] = ("into_future", "into_past"),
     ):
         root = root_of(self.name, paths, _FLOWS)
         self.unused = _unused_frames(root)
@@ -194,8 +194,8 @@ class FlyingThings3DFull(SceneFlow):
         cls,
         split: str,
         passes: Sequence[str] = ("clean", "final"),
-        cameras: Sequence[str] = (1, 2),
-        directions: Sequence[str] = (1, 2),
+        cameras: Sequence[Any] = (1, 2),
+        directions: Sequence[Any] = (1, 2),
     ) -> int | None:
         """Return how many pairs were published: nine to a scene, in each pass and so on."""
         scenes = {"train": 2239, "valid": 437, "all": 2239 + 437}[split]

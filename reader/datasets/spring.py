@@ -7,7 +7,7 @@ https://github.com/cv-stuttgart/spring_utils.
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,8 +63,8 @@ class Spring(FileDataset):
         self,
         paths: Paths,
         split: str,
-        cameras: Sequence[str] = ("left", "right"),
-        directions: Sequence[str] = ("into_future", "into_past"),
+        cameras: Sequence[Any] = ("left", "right"),
+        directions: Sequence[Any] = ("into_future", "into_past"),
     ):
         root = root_of("spring", paths, "train")
         scenes = names_in(root / "train", r"\d{4}")
@@ -83,7 +83,7 @@ class Spring(FileDataset):
 
     @classmethod
     def expected_pairs(
-        cls, split: str, cameras: Sequence[str] = (1, 2), directions: Sequence[str] = (1, 2)
+        cls, split: str, cameras: Sequence[Any] = (1, 2), directions: Sequence[Any] = (1, 2)
     ) -> int | None:
         """Return how many pairs the whole training half has."""
         return _PAIRS * len(cameras) * len(directions) if split == "all" else None
@@ -101,6 +101,8 @@ def _pairs(scene: str, camera: str, direction: str) -> Iterator[PairFiles]:
     for name in names_in(f"{scene}/{stem}", rf"{stem}_\d{{4}}\.flo5"):
         number = int(name.removesuffix(".flo5").rsplit("_", 1)[1])
         other = number + step
-        frames = (f"{scene}/frame_{camera}/frame_{camera}_{n:04d}.png" for n in (number, other))
+        image1, image2 = (
+            f"{scene}/frame_{camera}/frame_{camera}_{n:04d}.png" for n in (number, other)
+        )
         label = f"{'/'.join(scene.split('/')[-2:])}/{camera}/{number:04d}-{other:04d}"
-        yield PairFiles(label, *frames, f"{scene}/{stem}/{name}")
+        yield PairFiles(label, image1, image2, f"{scene}/{stem}/{name}")

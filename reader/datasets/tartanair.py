@@ -82,6 +82,8 @@ def _pairs(root: Path, walk: str) -> Iterator[PairFiles]:
     """Yield the files of the pairs of one walk."""
     for name in names_in(root / walk / "flow", r"\d{6}_\d{6}_flow\.npy"):
         first, second, _ = name.split("_")
-        frames = (f"{root}/{walk}/image_left/{frame}_left.png" for frame in (first, second))
+        image1, image2 = (f"{root}/{walk}/image_left/{frame}_left.png" for frame in (first, second))
         stem = f"{root}/{walk}/flow/{first}_{second}"
-        yield PairFiles(f"{walk}/{first}-{second}", *frames, f"{stem}_flow.npy", f"{stem}_mask.npy")
+        yield PairFiles(
+            f"{walk}/{first}-{second}", image1, image2, f"{stem}_flow.npy", f"{stem}_mask.npy"
+        )

@@ -101,6 +101,6 @@ def _pairs(root: Path, split: str, kind: str, step: int, camera: str) -> Iterato
             number = int(name[5:10])
             other = number + step
             rgb = f"{images}/{drive}/frames/rgb/{camera}"
-            frames = (f"{rgb}/rgb_{n:05d}.jpg" for n in (number, other))
+            image1, image2 = (f"{rgb}/rgb_{n:05d}.jpg" for n in (number, other))
             label = f"{drive}/{camera}/{number:05d}-{other:05d}"
-            yield PairFiles(label, *frames, f"{folder}/{name}")
+            yield PairFiles(label, image1, image2, f"{folder}/{name}")

@@ -3,6 +3,7 @@
 import math
 import struct
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -52,7 +53,7 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
     mirror : bool
         Whether left and right are to be exchanged first.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 0, False
     # As in the MP4 file format: (x, y, 1) times this matrix is where a pixel is shown.

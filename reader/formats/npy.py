@@ -37,7 +37,7 @@ def read_npy(path: str | os.PathLike) -> np.ndarray:
         shape, fortran_order, dtype = read_header(file, path)
         check_flow_header(path, shape, dtype)
         count = math.prod(shape)
-        check_size(path, shape[:2], file.tell() + count * dtype.itemsize, size)
+        check_size(path, (shape[0], shape[1]), file.tell() + count * dtype.itemsize, size)
         values = np.fromfile(file, dtype, count)
     with np.errstate(over="ignore"):
         flow = values.reshape(shape, order="F" if fortran_order else "C").astype(np.float32)

@@ -84,7 +84,7 @@ def write_npz(path: str | os.PathLike, flow: np.ndarray) -> None:
     """
     flow = as_flow(flow)
     with whole_file(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **{_FLOW: flow})
+        np.savez_compressed(file, **{_FLOW: flow})  # type: ignore[arg-type]
 
 
 def _read_array(archive, name, path, check):

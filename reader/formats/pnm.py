@@ -55,7 +55,8 @@ def check_rare_pnm(data: bytes, path: str | os.PathLike) -> None:
         size_hw = sizes.get(b"HEIGHT", 0), sizes.get(b"WIDTH", 0)
     else:
         match = _RARE_HEADER.match(data)
-        size_hw = tuple(map(int, match.groups()))[::-1] if match else (0, 0)
+        width, height = map(int, match.groups()) if match else (0, 0)
+        size_hw = height, width
     if size_hw != (0, 0):
         least = size_hw[0] * size_hw[1] / _PIXELS_PER_BYTE
         check_image_size(path, size_hw, least, len(data))

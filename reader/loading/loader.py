@@ -105,7 +105,7 @@ class Loader:
         self.samples = tuple(range(rank, batch * size, size))
         self.workers = min(usable_cores(), DEFAULT_WORKERS) if workers is None else workers
         self.left_out = {}
-        self._sampler = Sampler(dataset, Order(seed, ranges), tuple(crop_hw))
+        self._sampler = Sampler(dataset, Order(seed, ranges), (crop_hw[0], crop_hw[1]))
         self._pairs = sum(map(len, set(ranges)))
         at_least = ALWAYS_TOLERATED if max_bad_share else 0
         self._tolerated = max(at_least, int(max_bad_share * self._pairs))

@@ -111,7 +111,9 @@ class Motion:
         centre = np.asarray(centre_xy, dtype=np.float64)
         linear = np.asarray(linear, dtype=np.float64)
         shift = centre + move_xy - linear @ centre
-        return cls(tuple(map(tuple, linear.tolist())), tuple(shift.tolist()), waves)
+        (a, b), (c, d) = linear.tolist()
+        x, y = shift.tolist()
+        return cls(((a, b), (c, d)), (x, y), waves)
 
     def forward(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where points of image 1 are in image 2.
@@ -136,7 +138,8 @@ class Motion:
         """
         if self.waves:
             x, y = self.waves.inverse(x, y)
-        return _affine(*self._inverse_affine(), x, y)
+        linear, shift_xy = self._inverse_affine()
+        return _affine(linear, shift_xy, x, y)
 
     def image_of(self, box: Box) -> Box:
         """Return a Box in image 2 that holds all of `box` of image 1."""
@@ -147,7 +150,8 @@ class Motion:
         """Return a Box in image 1 that holds everything that comes to lie in `box` of image 2."""
         if self.waves:
             box = box.padded(self.waves.reach)
-        return Box.around(_moved(*self._inverse_affine(), box.corners()))
+        linear, shift_xy = self._inverse_affine()
+        return Box.around(_moved(linear, shift_xy, box.corners()))
 
     def limited(self, box: Box, max_px: float) -> "Motion":
         """Return this motion weakened, as far as needed, to move no point of `box` over `max_px`.
@@ -162,11 +166,13 @@ class Motion:
             return self
         scale = float(max_px / furthest)
         linear = np.eye(2) + scale * (np.asarray(self.linear) - np.eye(2))
-        waves = self.waves and replace(
-            self.waves, amplitudes=tuple(scale * a for a in self.waves.amplitudes)
-        )
-        shift_xy = tuple(scale * part for part in self.shift_xy)
-        return Motion(tuple(map(tuple, linear.tolist())), shift_xy, waves)
+        waves = None
+        if self.waves:
+            first, second = self.waves.amplitudes
+            waves = replace(self.waves, amplitudes=(scale * first, scale * second))
+        (a, b), (c, d) = linear.tolist()
+        x, y = self.shift_xy
+        return Motion(((a, b), (c, d)), (scale * x, scale * y), waves)
 
     def _inverse_affine(self):
         """Return the linear part and the shift of the inverse of the affine part."""

@@ -156,7 +156,7 @@ class _Process:
 
     def __init__(self, role: Role, roles: Sequence[Role], port: int, arguments):
         self.role = role
-        self.exit_code = None
+        self.exit_code: int | None = None
         variables = environment(role, roles, port)
         command = guarded_command(role, arguments.command, arguments.grace)
         if role.host.name:

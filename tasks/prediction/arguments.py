@@ -49,7 +49,8 @@ def inputs_and_files(arguments: argparse.Namespace) -> tuple[Inputs, Files]:
         refuse_own_folder(files, arguments.folder)
     refuse_overwriting(files, inputs, arguments.flow)
     if inputs.single:
-        _check_pair(*inputs.frames.paths, arguments.flow)
+        image1, image2 = inputs.frames.paths
+        _check_pair(image1, image2, arguments.flow)
     return inputs, files
 
 

@@ -9,12 +9,15 @@ functions of `output`.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from maskflownet.output import consistency_mask
 from maskflownet.tasks.pipe import Pipe
+
+if TYPE_CHECKING:
+    from maskflownet.network import Prediction
 
 
 class BothWays(NamedTuple):
@@ -42,7 +45,7 @@ def estimate_flow(
     image2: Any,
     resize: tuple[int, int] | None = None,
     color_order: str = "bgr",
-) -> np.ndarray:
+) -> "Prediction":
     """Estimate the flow from one image to another.
 
     Parameters
@@ -77,7 +80,7 @@ def estimate_both_ways(
     image2: Any,
     resize: tuple[int, int] | None = None,
     color_order: str = "bgr",
-) -> Any:
+) -> BothWays:
     """Estimate the flow between two images in both directions, and where they agree.
 
     Parameters

@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +118,7 @@ class Files:
         yield from (self.saved(name, kind) for kind in self.save)
         yield from (self.result(name, ending) for ending in (CONSISTENT, ERROR))
 
-    def remove_work(self, names: Iterator[str]) -> None:
+    def remove_work(self, names: Iterable[str]) -> None:
         """Remove what was kept only until all is done."""
         for name in names:
             for path in self.from_network(name):

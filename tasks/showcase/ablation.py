@@ -54,7 +54,7 @@ class Training(NamedTuple):
     """One variant, from one seed."""
 
     variant: str
-    seed: int
+    seed: int | str
 
 
 def make_parser() -> OneLineParser:
@@ -175,7 +175,7 @@ def figures_in(report: Path) -> dict:
 def no_motion_row(scenes: Path) -> dict:
     """Return the table's row for predicting no motion, with what a mask has by chance."""
     dataset = make_dataset(load_dataset_config(scenes), "valid")
-    scores, histogram = [], 0
+    scores, histogram = [], np.zeros((2, metrics.MASK_BINS), np.int64)
     for sample in progress(dataset, len(dataset), "held-out scenes"):
         valid = sample.valid[..., 0] > 0
         still = np.zeros_like(sample.flow)
@@ -186,7 +186,7 @@ def no_motion_row(scenes: Path) -> dict:
     return row(Training(NO_MOTION, ""), "", figures)
 
 
-def row(training: Training, steps: int, figures: dict) -> dict:
+def row(training: Training, steps: int | str, figures: dict) -> dict:
     """Return a row of the table; errors in px and pooled, shares in percent, None for no mask."""
     mask, regions = figures.get("mask"), figures["regions"]
     values = (

@@ -41,7 +41,7 @@ def dis(image1: np.ndarray, image2: np.ndarray) -> np.ndarray:
     image1, image2 : numpy.ndarray
         uint8 (H, W, 3), BGR.
     """
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (image1, image2)]
     return method.calc(*grey, None)
 

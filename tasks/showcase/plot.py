@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.config.files import ROOT
@@ -90,7 +91,7 @@ def find_csv(text: str, folder: Path) -> Path:
     return folder / f"{found[0]}{CSV_SUFFIX}"
 
 
-def draw(rows: list[dict[str, float]], title: str) -> None:
+def draw(rows: list[dict[str, float]], title: str) -> Any:
     """Draw each of PANELS over the steps, those without a value left out.
 
     Parameters
@@ -106,7 +107,7 @@ def draw(rows: list[dict[str, float]], title: str) -> None:
     from matplotlib.figure import Figure  # it brings no window: pictures only
 
     panels = [panel for panel in PANELS if any(panel[0] in row for row in rows)]
-    figure = Figure(SIZE_INCHES, layout="constrained")
+    figure: Any = Figure(SIZE_INCHES, layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axis, (column, name, scale) in zip(axes, panels, strict=True):

@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from maskflownet.config import load_config, load_dataset_config
 from maskflownet.config.files import CONFIG_DIR, ROOT
@@ -126,7 +127,7 @@ def write_curve(
         draw(curve, references).savefig(part, format="png", dpi=DOTS_PER_INCH)
 
 
-def draw(curve: list[tuple[float, float]], references: dict[str, float]) -> None:
+def draw(curve: Sequence[tuple[int, float]], references: dict[str, float]) -> Any:
     """Return the curve, with a level line for each reference, as a matplotlib figure."""
     from matplotlib.figure import Figure  # it brings no window: pictures only
 

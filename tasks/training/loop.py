@@ -122,7 +122,8 @@ class _Training:
                 work = self._next_work(batches)
                 if work is None:
                     break
-                self._take_step(*work, asked)
+                batch, augmentation = work
+                self._take_step(batch, augmentation, asked)
                 if self._bad_steps == BAD_STEPS_IN_A_ROW:
                     return self._give_up()
                 if self._empty_steps >= EMPTY_STEPS_IN_A_ROW and not self._bad_steps:
