@@ -9,6 +9,9 @@
 CONSTRAINTS := constraints.txt
 VENV := .venv$(patsubst constraints%.txt,%,$(notdir $(CONSTRAINTS)))
 RUN := $(VENV)/bin/python
+# What the package `maskflownet` holds, as the wheel has it: mypy is shown a folder of links to it.
+ROOMS = $(filter-out maskflownet,$(patsubst %/__init__.py,%,$(wildcard */__init__.py))) \
+	$(wildcard *.py maskflownet/*.py maskflownet/py.typed)
 
 # Another installation's modules must not shadow those of the environment.
 unexport PYTHONPATH
@@ -65,9 +68,12 @@ benchmark-loader: kernels ## measure how fast training pairs are read
 benchmark-workers: kernels ## measure what training by several workers costs
 	@$(RUN) -m maskflownet.benchmark.workers
 
-lint: $(VENV)/ready ## check style and format
+lint: $(VENV)/ready ## check style, format and types
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@rm -rf $(VENV)/typed/maskflownet && mkdir -p $(VENV)/typed/maskflownet
+	@ln -s $(addprefix $(CURDIR)/,$(ROOMS)) $(VENV)/typed/maskflownet
+	@cd $(VENV)/typed && ../bin/python -m mypy --config-file $(CURDIR)/pyproject.toml -p maskflownet
 
 format: $(VENV)/ready ## mend what the linter can, and format
 	@$(RUN) -m ruff check --fix .
