@@ -47,8 +47,8 @@ def generate(
     for name, value in (("seed", seed), ("index", index)):
         if not isinstance(value, Integral) or value < 0:
             raise InputError(f"synthetic {name}: expected a whole number from 0, got {value!r}")
+    check_size(tuple(size_hw))  # type: ignore[arg-type]
     size_hw = (size_hw[0], size_hw[1])
-    check_size(size_hw)
     # spawn_key, not seed + index: neighbouring seeds must not share scenes.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     image1, image2, flow, occluded = render(random_layers(rng, size_hw, config), size_hw)
