@@ -4,27 +4,20 @@ import json
 import logging
 import math
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from maskflownet.config import load_dataset_config
 from maskflownet.metrics import (
     MATCHED,
     SPEEDS,
     UNMATCHED,
-    ImageScore,
-    mask_histogram,
-    score_regions,
-    summarize_mask,
-    summarize_regions,
 )
 from maskflownet.reader.datasets import FlowDataset, evaluation_sets, make_dataset
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.tasks.evaluation.score import score, summarize
 from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import Checkpoint
@@ -59,13 +52,6 @@ MEANINGS = {
     "best_f1 of 1 - mask against the occluded pixels, and occluded_share (0..1), which is the "
     "average precision by chance; all pixels of the set together",
 }
-
-
-class _PairScore(NamedTuple):
-    """What a pair contributes: its scores by region, and its mask's histogram where known."""
-
-    regions: dict[str, ImageScore]
-    mask: np.ndarray | None
 
 
 def validate(
@@ -116,10 +102,11 @@ def validate(
             keys = {index: (type(dataset), names[index]) for index in indices}
             scores = {index: known[key] for index, key in keys.items() if key in known}
             todo = [index for index in indices if index not in scores]
-            new = _scores(pipe, name, dataset, todo, batch_size, resize)
+            samples = read_ahead(dataset.__getitem__, todo, ahead=batch_size)
+            new = progress(score(pipe, samples, batch_size, resize), len(todo), name)
             scores.update(zip(todo, new, strict=True))
-            known.update((keys[index], score) for index, score in scores.items())
-            figures[name] = _summarize(scores.values())
+            known.update((keys[index], one) for index, one in scores.items())
+            figures[name] = summarize(scores.values())
             figures[name]["expected"] = dataset.expected
             if left_out := len(scores) - figures[name]["images"]:
                 logger.warning("%s: %d pairs without a valid pixel do not count", name, left_out)
@@ -225,34 +212,6 @@ def _finite(value):
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _scores(pipe, name, dataset, indices, batch_size, resize):
-    """Yield the `_PairScore` of each of the dataset's pairs at `indices`, in order."""
-    truths = deque()  # of the pairs that the pipeline has taken and not answered yet
-
-    def images():
-        for sample in read_ahead(dataset.__getitem__, indices, ahead=batch_size):
-            truths.append((sample.flow, sample.valid[..., 0] > 0, sample.occluded))
-            yield sample.image1, sample.image2
-
-    predictions = pipe.predict_pairs(images(), batch_size, resize, wanted=("flow", "mask"))
-    for prediction in progress(predictions, len(indices), name):
-        flow, valid, occluded = truths.popleft()
-        regions = score_regions(prediction.flow, flow, valid, occluded)
-        histogram = None
-        if prediction.mask is not None and occluded is not None:
-            histogram = mask_histogram(prediction.mask[..., 0], occluded, valid)
-        yield _PairScore(regions, histogram)
-
-
-def _summarize(scores):
-    """Return a set's figures from its pairs' scores."""
-    figures = summarize_regions([score.regions for score in scores])
-    histograms = [score.mask for score in scores if score.mask is not None]
-    if histograms:
-        figures["mask"] = summarize_mask(sum(histograms, np.zeros(histograms[0].shape, np.int64)))
-    return figures
 
 
 def tables(figures: dict[str, dict]) -> Iterator[str]:

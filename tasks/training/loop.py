@@ -17,6 +17,7 @@ from maskflownet.network.memory import shortage
 from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.distributed.worker import NoLog, noting_loss
+from maskflownet.tasks.evaluation.score import score, summarize
 from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
@@ -300,18 +301,5 @@ def validation_epe(pipe: Pipe, samples: Iterable[FlowSample]) -> float:
 
     Each has an iterable of its own share, which is taken lazily.
     """
-    has_valid = []
-
-    def noted():
-        for sample in samples:
-            has_valid.append(bool(sample.valid.any()))
-            yield sample
-
-    ones, others, flows, valids = itertools.tee(noted(), 4)
-    epe = pipe.validate(
-        (sample.image1 for sample in ones),
-        (sample.image2 for sample in others),
-        (sample.flow for sample in flows),
-        (sample.valid for sample in valids),
-    )
-    return pipe.peers.mean(epe, sum(has_valid))
+    figures = summarize(score(pipe, samples, wanted=("flow",)))
+    return pipe.peers.mean(figures["epe"], figures["images"])

@@ -143,12 +143,12 @@ def steps_saved(folder):
 
 
 def test_the_first_alone_writes(tmp_path):
-    code, pipe = run(tmp_path, lambda *_: [0, 0, 0])
+    code, pipe = run(tmp_path, lambda *_: [0, 0, 0, 0])
     assert code == 0 and pipe.step == 10 and steps_saved(tmp_path)[-1] == 10
     assert "batch=4\n" in (tmp_path / "logs" / f"{RUN}.log").read_text()
     other = tmp_path / "other"
     other.mkdir()
-    code, pipe = run(other, lambda *_: [0, 0, 0], rank=1)
+    code, pipe = run(other, lambda *_: [0, 0, 0, 0], rank=1)
     assert code == 0 and pipe.step == 10
     assert [path.name for path in other.iterdir()] == ["tiny.yaml"]
 
@@ -158,34 +158,36 @@ def test_the_samples_of_all_workers_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Meter, "take", lambda meter, batch: counted.append(batch) or take(meter, batch)
     )
-    run(tmp_path, lambda *_: [0, 0, 0])
+    run(tmp_path, lambda *_: [0, 0, 0, 0])
     assert set(counted) == {4}
 
 
-@pytest.mark.parametrize(("flags", "code"), [([1, 0, 0], 130), ([0, 1, 0], 143)])
+@pytest.mark.parametrize(
+    ("flags", "code"), [([1, 0, 0, 0], 130), ([0, 1, 0, 0], 143), ([0, 0, 1, 0], 129)]
+)
 def test_a_stop_of_another_worker_stops_this_one_at_the_same_step(tmp_path, flags, code):
-    got, pipe = run(tmp_path, lambda own, _: flags if len(own.heard) == 6 else [0, 0, 0])
+    got, pipe = run(tmp_path, lambda own, _: flags if len(own.heard) == 6 else [0, 0, 0, 0])
     assert (got, pipe.step, steps_saved(tmp_path)[-1]) == (code, 5, 5)
 
 
 def test_a_stop_is_told_to_the_others(tmp_path):
-    code, pipe = run(tmp_path, lambda *_: [0, 0, 0], pipe=FakePipe(signals={3: signal.SIGTERM}))
+    code, pipe = run(tmp_path, lambda *_: [0, 0, 0, 0], pipe=FakePipe(signals={3: signal.SIGTERM}))
     assert (code, pipe.step) == (143, 3)
-    assert pipe.peers.heard[-1] == [False, True, False]
+    assert pipe.peers.heard[-1] == [False, True, False, False]
 
 
 def test_data_that_fails_is_told_to_the_others(tmp_path):
     loader = FakeLoader(failures={4: InputError("too many bad pairs")})
     pipe = FakePipe()
     with pytest.raises(InputError, match="too many bad pairs"):
-        run(tmp_path, lambda *_: [0, 0, 0], rank=1, loader=loader, pipe=pipe)
-    assert pipe.peers.heard[-1] == [0, 0, True]
+        run(tmp_path, lambda *_: [0, 0, 0, 0], rank=1, loader=loader, pipe=pipe)
+    assert pipe.peers.heard[-1] == [0, 0, 0, True]
     assert not (tmp_path / "weights").exists()
 
 
 def test_the_first_saves_where_another_cannot_go_on(tmp_path):
     with pytest.raises(PeersLostError, match="cannot go on"):
-        run(tmp_path, lambda own, _: [0, 0, len(own.heard) == 4], checkpoint_steps=100)
+        run(tmp_path, lambda own, _: [0, 0, 0, len(own.heard) == 4], checkpoint_steps=100)
     assert steps_saved(tmp_path) == [3]
 
 
@@ -193,7 +195,7 @@ def test_the_first_saves_where_another_cannot_go_on(tmp_path):
 def test_the_first_saves_where_another_has_died(tmp_path, place):
     lost = PeersLostError("a process of this training has ended")
     losses = {4: lost} if place == "step" else {}
-    width = {"agreement": 3, "validation": 1, "step": 0}[place]
+    width = {"agreement": 4, "validation": 1, "step": 0}[place]
 
     def answers(own, said):
         return lost if len(said) == width and own.pipe.step == 3 else [0] * len(said)
@@ -211,11 +213,11 @@ def test_validation_errors_are_weighted_by_pairs_with_a_valid_pixel():
     pipe = FakePipe()
     pipe.peers = Others(lambda *_: [2.0 * 4, 4])
     pipe.peers.store = "any"
-    blank = FakeSet(1)[0]
-    known = blank._replace(valid=blank.valid + 255)
+    known = FakeSet(1)[0]
+    blank = known._replace(valid=known.valid * 0)
     # FakePipe's error is 3 px.
     epe = validation_epe(pipe, [known, blank, known])
-    assert pipe.peers.heard == [[3.0 * 2, 2]]
+    assert pipe.peers.heard == [pytest.approx([3.0 * 2, 2])]
     assert epe == pytest.approx((3 * 2 + 2 * 4) / 6)
 
 
