@@ -62,9 +62,9 @@ class FastSteps(PlainSteps):
             keep=int(self._keeps(network)),
             slope=LEAKY_SLOPE,
         )
-        levels = sorted(LEVELS)
-        features = list(outputs)
-        first, second = features[: len(levels)], features[len(levels) :]
+        levels, count = sorted(LEVELS), len(LEVELS)
+        features = list(outputs)  # of image 1, of image 2; then what is kept for gradients
+        first, second = features[:count], features[count : 2 * count]
         return dict(zip(levels, first, strict=True)), dict(zip(levels, second, strict=True))
 
     def cost_volume(
