@@ -21,9 +21,9 @@ from maskflownet.reader.datasets import make_dataset
 from maskflownet.reader.flow_files import write_flo
 from maskflownet.reader.images import write_image
 from maskflownet.tasks.command_line import run_program
-from maskflownet.tasks.runs.checkpoints import Checkpoint, find_checkpoint
+from maskflownet.tasks.runs.checkpoints import Checkpoint
 from maskflownet.tasks.runs.log import read_rows
-from maskflownet.tasks.showcase.programs import run
+from maskflownet.tasks.showcase.programs import newest, run
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def demo(folder: Path) -> int:
     logger.info("%d training steps follow: a minute or more on two cores", STEPS)
     root = ["--root", str(folder)]
     run("main.py", CONFIG, "--dataset_cfg", str(folder / "pairs.yaml"), *root)
-    checkpoint = find_checkpoint("", folder / "weights")
+    checkpoint = newest(folder)
     legacy = folder / "weights" / f"{LEGACY_RUN}_{checkpoint.steps}.params"
     write_legacy(checkpoint, legacy)
     common = [CONFIG, "-c", LEGACY_RUN, *root]

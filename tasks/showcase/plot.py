@@ -46,7 +46,7 @@ def make_parser() -> OneLineParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
-    return run_program("tasks.plot", lambda: plot(arguments))
+    return run_program("tasks.showcase.plot", lambda: plot(arguments))
 
 
 def plot(arguments: argparse.Namespace) -> None:

@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from maskflownet.config import MissingDataError
 from maskflownet.config.files import CONFIG_DIR, ROOT
-from maskflownet.tasks.runs.checkpoints import Checkpoint, find_checkpoint
+from maskflownet.tasks.runs.checkpoints import Checkpoint, all_checkpoints, find_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +68,7 @@ def train(command: list[str], root: Path, steps: int, begin: list[str]) -> Check
 
 
 def newest(root: Path) -> Checkpoint | None:
-    """Return the newest checkpoint below a root folder, if there is one."""
-    try:
-        return find_checkpoint("", root / "weights")
-    except MissingDataError:
-        return None
+    """Return the newest checkpoint of the run below a root folder, if there is one."""
+    folder = root / "weights"
+    last = max(all_checkpoints(folder), key=lambda entry: entry.steps, default=None)
+    return find_checkpoint(last.run, folder) if last else None
