@@ -109,7 +109,6 @@ class FastSteps(PlainSteps):
             numbers = range(1, len(CONTEXT_LAYERS) + 1)
             layers += [getattr(network, f"dc_conv{number}")[0] for number in numbers]
             layers.append(network.dc_conv7)
-        keep = self._keeps(network)
         outputs = F.maskflownet_dense_block(
             *maps,
             *_parameters(F, layers, maps[0]),
@@ -117,10 +116,10 @@ class FastSteps(PlainSteps):
             mask=int(has_mask),
             feat=int(level > 2),
             context=int(level == 2),
-            keep=int(keep),
+            keep=int(self._keeps(network)),
             slope=LEAKY_SLOPE,
         )
-        flow, *rest = list(outputs) if has_mask or level > 2 or keep else [outputs]
+        flow, *rest = list(outputs) if has_mask or level > 2 else [outputs]
         return LevelOutput(
             flow,
             mask=rest.pop(0) if has_mask else None,

@@ -2,7 +2,7 @@
 //
 // Inputs: `maps` maps; weight and bias of the five layers, of the flow head, of the mask head if
 // `mask`, of the up-convolution if `feat`, of the seven context layers if `context`.
-// Outputs: flow; mask if `mask`; feat if `feat`; the activations if `keep`.
+// Outputs: flow; mask if `mask`; feat if `feat`. Without `keep` there is no backward pass.
 
 #pragma once
 
@@ -26,7 +26,7 @@ struct BlockForm {
            (context ? maskflownet::kContextLayers : 0);
   }
   int inputs() const { return maps + 2 * layers(); }
-  int outputs() const { return 1 + mask + feat + keep; }
+  int outputs() const { return 1 + mask + feat; }
 };
 
 constexpr int kDilation[maskflownet::kContextLayers] = {1, 2, 4, 8, 16, 1, 1};
@@ -74,36 +74,44 @@ maskflownet::DenseBlock dense_block_of(const Attributes& attributes, const Block
   a.flow = out[next++].data<float>();
   if (form.mask) a.mask = out[next++].data<float>();
   if (form.feat) a.feat = out[next++].data<float>();
-  if (form.keep) a.activations = out[next++].data<float>();
   return a;
 }
 
-MXReturnValue dense_block_forward(const Attributes& attributes, Tensors in, Tensors out,
-                                  const OpResource& resource) {
-  const BlockForm form(attributes);
-  auto a = dense_block_of(attributes, form, in->data(), out->data(), nullptr);
-  const Workspace workspace(kernels().dense_block_workspace(a, false), resource);
-  a.workspace = workspace.floats();
-  kernels().dense_block_forward(a);
-  return MXReturnValue::MX_SUCCESS;
-}
+class DenseBlockCall : public Call {
+ public:
+  using Call::Call;
 
-// in: the outputs' gradients, the inputs, the outputs.
-MXReturnValue dense_block_backward(const Attributes& attributes, Tensors in, Tensors out,
-                                   const OpResource& resource) {
-  const BlockForm form(attributes);
-  if (!form.keep) return fail(no_gradient("maskflownet_dense_block"));
-  MXTensor* inputs = in->data() + form.outputs();
-  auto a = dense_block_of(attributes, form, inputs, inputs + form.inputs(), out->data());
-  int next = 0;
-  a.flow_gradient = in->at(next++).data<float>();
-  if (form.mask) a.mask_gradient = in->at(next++).data<float>();
-  if (form.feat) a.feat_gradient = in->at(next++).data<float>();
-  const Workspace workspace(kernels().dense_block_workspace(a, true), resource);
-  a.workspace = workspace.floats();
-  kernels().dense_block_backward(a);
-  return MXReturnValue::MX_SUCCESS;
-}
+  MXReturnValue Forward(Tensors in, Tensors out, const OpResource& resource) override {
+    auto a = dense_block_of(attributes_, form_, in->data(), out->data(), nullptr);
+    if (form_.keep) {
+      activations_.take(kernels().dense_block_activations(a));
+      a.activations = activations_.floats();
+    }
+    const Workspace workspace(kernels().dense_block_workspace(a, false), resource);
+    a.workspace = workspace.floats();
+    kernels().dense_block_forward(a);
+    return MXReturnValue::MX_SUCCESS;
+  }
+
+  // in: the outputs' gradients, the inputs, the outputs.
+  MXReturnValue Backward(Tensors in, Tensors out, const OpResource& resource) override {
+    if (!form_.keep) return fail(no_gradient("maskflownet_dense_block"));
+    MXTensor* inputs = in->data() + form_.outputs();
+    auto a = dense_block_of(attributes_, form_, inputs, inputs + form_.inputs(), out->data());
+    a.activations = activations_.floats();
+    int next = 0;
+    a.flow_gradient = in->at(next++).data<float>();
+    if (form_.mask) a.mask_gradient = in->at(next++).data<float>();
+    if (form_.feat) a.feat_gradient = in->at(next++).data<float>();
+    const Workspace workspace(kernels().dense_block_workspace(a, true), resource);
+    a.workspace = workspace.floats();
+    kernels().dense_block_backward(a);
+    return MXReturnValue::MX_SUCCESS;
+  }
+
+ private:
+  const BlockForm form_{attributes_};
+};
 
 MXReturnValue dense_block_count(const Attributes& attributes, int* inputs, int* outputs) {
   const BlockForm form(attributes);
@@ -122,18 +130,12 @@ MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes
   if (!all_known(*in)) return MXReturnValue::MX_SUCCESS;
   if (in->at(0).size() != 4) return fail("maskflownet_dense_block: a map must be of four axes");
   const unsigned N = in->at(0)[0], H = in->at(0)[2], W = in->at(0)[3];
-  maskflownet::DenseBlock a{};
-  a.batch = N;
-  a.height = H;
-  a.width = W;
-  a.maps = form.maps;
-  a.has_context = form.context;
   unsigned inputs = 0;  // of the next layer
   for (int i = 0; i < form.maps; ++i) {
     const Shape& map = in->at(i);
     if (map.size() != 4 || map != Shape{N, map[1], H, W})
       return fail("maskflownet_dense_block: the maps differ in batch or size");
-    inputs += a.map_channels[i] = map[1];
+    inputs += map[1];
   }
   bool fits = true;
   int next = form.maps;
@@ -144,11 +146,11 @@ MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes
     fits = fits && weight == Shape{outputs, inputs, 3, 3} && bias == Shape{outputs};
     return outputs;
   };
-  for (maskflownet::Layer& layer : a.dense) {
-    layer.outputs = take(0);
-    if (layer.outputs % 16)
+  for (int i = 0; i < maskflownet::kDenseLayers; ++i) {
+    const unsigned outputs = take(0);
+    if (outputs % 16)
       return fail("maskflownet_dense_block: a layer's outputs must be a multiple of 16");
-    inputs += layer.outputs;
+    inputs += outputs;
   }
   unsigned output = 0;
   take(2);
@@ -162,24 +164,18 @@ MXReturnValue dense_block_shape(const Attributes& attributes, Shapes* in, Shapes
     next += 2;
     const unsigned outputs = weight.size() > 1 ? weight[1] : 0;
     fits = fits && weight == Shape{inputs, outputs, 4, 4} && bias == Shape{outputs};
-    a.upfeat.outputs = outputs;
     out->at(output++) = {N, outputs, 2 * H, 2 * W};
   }
   for (int i = 0; form.context && i < maskflownet::kContextLayers; ++i)
-    inputs = a.context[i].outputs = take(i + 1 == maskflownet::kContextLayers ? 2 : 0);
+    inputs = take(i + 1 == maskflownet::kContextLayers ? 2 : 0);
   if (!fits) return fail("maskflownet_dense_block: a layer's weight or bias is of another shape");
-  if (form.keep) {
-    const std::size_t floats = kernels().dense_block_activations(a);
-    out->at(output++) = {N, H, W, static_cast<unsigned>(floats / (a.batch * a.height * a.width))};
-  }
   return MXReturnValue::MX_SUCCESS;
 }
 
 }  // namespace
 
 REGISTER_OP(maskflownet_dense_block)
-    .setForward(dense_block_forward, "cpu")
-    .setBackward(dense_block_backward, "cpu")
+    .setCreateOpState(make_call<DenseBlockCall>, "cpu")
     .setParseAttrs(dense_block_count)
     .setInferType(all_float32)
     .setInferShape(dense_block_shape);

@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <locale>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <sstream>
 #include <string>
@@ -90,6 +92,74 @@ std::string no_gradient(const std::string& name) {
          "be trained, or use MXNet's own operators (kernels='builtin')";
 }
 
+// Memory of our own, on fewer and larger pages where the system has them.
+class Memory {
+ public:
+  Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  virtual ~Memory() { std::free(own_); }
+
+  virtual void take(std::size_t floats) {
+    bytes_ = whole_pages(floats);
+    own_ = std::aligned_alloc(kHugePage, bytes_);
+    if (!own_) throw std::bad_alloc();
+    madvise(own_, bytes_, MADV_HUGEPAGE);  // without them it works too
+  }
+  float* floats() const { return static_cast<float*>(own_); }
+
+ protected:
+  static constexpr std::size_t kHugePage = 2 << 20;
+  static std::size_t whole_pages(std::size_t floats) {
+    return (floats * sizeof(float) / kHugePage + 1) * kHugePage;
+  }
+  void* own_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// Memory that the next one of the same size uses again, so that the system need not clear it in
+// every step of a training. If the sizes change, what was held is given back.
+class HeldMemory : public Memory {
+ public:
+  ~HeldMemory() override {
+    if (!own_) return;
+    const std::lock_guard<std::mutex> lock(held().mutex);
+    held().free.emplace(bytes_, own_);
+    own_ = nullptr;
+  }
+
+  void take(std::size_t floats) override {
+    const std::size_t bytes = whole_pages(floats);
+    if (own_ && bytes_ == bytes) return;  // a graph with static_alloc makes the same call again
+    std::free(own_);
+    own_ = nullptr;
+    {
+      const std::lock_guard<std::mutex> lock(held().mutex);
+      auto& free = held().free;
+      const auto found = free.find(bytes);
+      if (found != free.end()) {
+        bytes_ = bytes;
+        own_ = found->second;
+        free.erase(found);
+        return;
+      }
+      for (auto& [size, memory] : free) std::free(memory);
+      free.clear();
+    }
+    Memory::take(floats);
+  }
+
+ private:
+  struct Held {
+    std::mutex mutex;
+    std::multimap<std::size_t, void*> free;
+  };
+  static Held& held() {
+    static Held& all = *new Held;  // never destroyed: calls may outlive any other static
+    return all;
+  }
+};
+
 // Memory for one call, aligned to cache lines. A small one is MXNet's, which the next call uses
 // again. A large one is given back after the call: held, it would stand beside the features of the
 // next pair. Before it is asked for, the C library gives back what it holds of freed memory.
@@ -97,28 +167,41 @@ class Workspace {
  public:
   Workspace(std::size_t floats, const OpResource& resource) {
     std::size_t space = floats * sizeof(float) + kLine;
-    void* memory = space < kLarge ? resource.alloc_cpu(static_cast<int>(space)) : own(space);
-    aligned_ = static_cast<float*>(std::align(kLine, floats * sizeof(float), memory, space));
+    if (space < kLarge) {
+      void* memory = resource.alloc_cpu(static_cast<int>(space));
+      aligned_ = static_cast<float*>(std::align(kLine, floats * sizeof(float), memory, space));
+    } else {
+      malloc_trim(0);
+      own_.take(floats);
+      aligned_ = own_.floats();
+    }
   }
   float* floats() const { return aligned_; }
 
  private:
-  static constexpr std::size_t kLine = 64, kLarge = 128 << 20, kHugePage = 2 << 20;
-
-  void* own(std::size_t bytes) {
-    malloc_trim(0);
-    bytes = (bytes / kHugePage + 1) * kHugePage;
-    own_.reset(std::aligned_alloc(kHugePage, bytes));
-    if (!own_) throw std::bad_alloc();
-    madvise(own_.get(), bytes, MADV_HUGEPAGE);  // fewer pages to be made; without them it works too
-    return own_.get();
-  }
-
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<void, Free> own_;
+  static constexpr std::size_t kLine = 64, kLarge = 128 << 20;
+  Memory own_;
   float* aligned_;
 };
+
+// One call of an operator, forward and, if there is one, backward, which share the activations
+// (`keep`). MXNet knows nothing of these: for an output it would make a gradient of zeros, as large
+// again.
+class Call : public mxnet::ext::CustomStatefulOp {
+ public:
+  explicit Call(const Attributes& attributes) : attributes_(attributes) {}
+
+ protected:
+  const Attributes attributes_;
+  HeldMemory activations_;
+};
+
+template <class Own>
+MXReturnValue make_call(const Attributes& attributes, const mxnet::ext::MXContext&,
+                        const std::vector<Shape>&, const std::vector<int>,
+                        mxnet::ext::CustomStatefulOp** made) {
+  *made = mxnet::ext::CustomStatefulOp::create<Own>(attributes);
+  return MXReturnValue::MX_SUCCESS;
+}
 
 }  // namespace

@@ -1,7 +1,7 @@
 // maskflownet_pyramid.
 //
 // Inputs: image 1, image 2; weight and bias of the layers, from the finest level on.
-// Outputs: image 1's features at levels 2 to 6, image 2's; the activations if `keep`.
+// Outputs: image 1's features at levels 2 to 6, image 2's. Without `keep` there is no backward pass.
 
 #pragma once
 
@@ -41,60 +41,65 @@ maskflownet::Pyramid pyramid_of(const Attributes& attributes, MXTensor* in, MXTe
       layer.bias_gradient = gradients[next + 1].data<float>();
     }
   }
-  if (integer(attributes, "keep", 0)) a.activations = out[kPyramidOutputs].data<float>();
   return a;
 }
 
-MXReturnValue pyramid_forward(const Attributes& attributes, Tensors in, Tensors out,
-                              const OpResource& resource) {
-  auto a = pyramid_of(attributes, in->data(), out->data(), nullptr);
-  const Workspace workspace(kernels().pyramid_workspace(a, false), resource);
-  a.workspace = workspace.floats();
-  kernels().pyramid_forward(a);
-  return MXReturnValue::MX_SUCCESS;
-}
+class PyramidCall : public Call {
+ public:
+  using Call::Call;
 
-// in: the outputs' gradients, the inputs, the outputs.
-MXReturnValue pyramid_backward(const Attributes& attributes, Tensors in, Tensors out,
-                               const OpResource& resource) {
-  if (!integer(attributes, "keep", 0)) return fail(no_gradient("maskflownet_pyramid"));
-  MXTensor* inputs = in->data() + kPyramidOutputs + 1;
-  auto a = pyramid_of(attributes, inputs, inputs + kPyramidInputs, out->data());
-  for (int image = 0; image < kPyramidImages; ++image)
-    for (int level = 0; level < kPyramidFeatures; ++level)
-      a.features_gradient[image][level] =
-          in->at(image * kPyramidFeatures + level).data<float>();
-  const Workspace workspace(kernels().pyramid_workspace(a, true), resource);
-  a.workspace = workspace.floats();
-  kernels().pyramid_backward(a);
-  return MXReturnValue::MX_SUCCESS;
-}
+  MXReturnValue Forward(Tensors in, Tensors out, const OpResource& resource) override {
+    auto a = pyramid_of(attributes_, in->data(), out->data(), nullptr);
+    if (keep_) {
+      activations_.take(kernels().pyramid_activations(a));
+      a.activations = activations_.floats();
+    }
+    const Workspace workspace(kernels().pyramid_workspace(a, false), resource);
+    a.workspace = workspace.floats();
+    kernels().pyramid_forward(a);
+    return MXReturnValue::MX_SUCCESS;
+  }
 
-MXReturnValue pyramid_count(const Attributes& attributes, int* inputs, int* outputs) {
+  // in: the outputs' gradients, the inputs, the outputs.
+  MXReturnValue Backward(Tensors in, Tensors out, const OpResource& resource) override {
+    if (!keep_) return fail(no_gradient("maskflownet_pyramid"));
+    MXTensor* inputs = in->data() + kPyramidOutputs;
+    auto a = pyramid_of(attributes_, inputs, inputs + kPyramidInputs, out->data());
+    a.activations = activations_.floats();
+    for (int image = 0; image < kPyramidImages; ++image)
+      for (int level = 0; level < kPyramidFeatures; ++level)
+        a.features_gradient[image][level] =
+            in->at(image * kPyramidFeatures + level).data<float>();
+    const Workspace workspace(kernels().pyramid_workspace(a, true), resource);
+    a.workspace = workspace.floats();
+    kernels().pyramid_backward(a);
+    return MXReturnValue::MX_SUCCESS;
+  }
+
+ private:
+  const bool keep_ = integer(attributes_, "keep", 0) != 0;
+};
+
+MXReturnValue pyramid_count(const Attributes&, int* inputs, int* outputs) {
   *inputs = kPyramidInputs;
-  *outputs = kPyramidOutputs + (integer(attributes, "keep", 0) ? 1 : 0);
+  *outputs = kPyramidOutputs;
   return MXReturnValue::MX_SUCCESS;
 }
 
-MXReturnValue pyramid_shape(const Attributes& attributes, Shapes* in, Shapes* out) {
+MXReturnValue pyramid_shape(const Attributes&, Shapes* in, Shapes* out) {
   if (!all_known(*in)) return MXReturnValue::MX_SUCCESS;
   const Shape& image = in->at(0);
   if (image.size() != 4 || image[1] > 16)
     return fail("maskflownet_pyramid: an image must be of four axes and up to 16 channels");
   if (in->at(1) != image) return fail("maskflownet_pyramid: the images differ in shape");
-  maskflownet::Pyramid a{};
-  a.batch = image[0];
-  a.channels = image[1];
   unsigned channels = image[1];
-  a.height = image[2];
-  a.width = image[3];
   unsigned height = image[2], width = image[3];
   constexpr int kPerLevel = kPyramidLayers / maskflownet::kPyramidLevels;
   for (int i = 0; i < kPyramidLayers; ++i) {
     const Shape &weight = in->at(kPyramidImages + 2 * i), &bias = in->at(kPyramidImages + 2 * i + 1);
     if (weight != Shape{weight[0], channels, 3, 3} || bias != Shape{weight[0]})
       return fail("maskflownet_pyramid: a layer's weight or bias is of another shape");
-    a.layer[i].outputs = channels = weight[0];
+    channels = weight[0];
     if (i % kPerLevel == 0) {
       height = (height + 1) / 2;
       width = (width + 1) / 2;
@@ -104,16 +109,13 @@ MXReturnValue pyramid_shape(const Attributes& attributes, Shapes* in, Shapes* ou
     for (int of = 0; of < kPyramidImages; ++of)
       out->at(of * kPyramidFeatures + level) = {image[0], channels, height, width};
   }
-  if (integer(attributes, "keep", 0))
-    out->at(kPyramidOutputs) = {static_cast<unsigned>(kernels().pyramid_activations(a))};
   return MXReturnValue::MX_SUCCESS;
 }
 
 }  // namespace
 
 REGISTER_OP(maskflownet_pyramid)
-    .setForward(pyramid_forward, "cpu")
-    .setBackward(pyramid_backward, "cpu")
+    .setCreateOpState(make_call<PyramidCall>, "cpu")
     .setParseAttrs(pyramid_count)
     .setInferType(all_float32)
     .setInferShape(pyramid_shape);

@@ -170,7 +170,7 @@ def plain_block(form, slope):
 
 def fast_block(form, slope, keep=1):
     def block(*inputs):
-        outputs = mx.nd.maskflownet_dense_block(
+        return mx.nd.maskflownet_dense_block(
             *inputs,
             maps=len(form.maps),
             mask=int(form.mask),
@@ -179,7 +179,6 @@ def fast_block(form, slope, keep=1):
             keep=keep,
             slope=slope,
         )
-        return outputs[: len(form.outputs)] if isinstance(outputs, list) else outputs
 
     return block
 
@@ -305,7 +304,7 @@ def plain_pyramid(*inputs, slope=0.1):
 
 
 def fast_pyramid(*inputs, slope=0.1, keep=1):
-    return mx.nd.maskflownet_pyramid(*inputs, keep=keep, slope=slope)[:10]
+    return mx.nd.maskflownet_pyramid(*inputs, keep=keep, slope=slope)
 
 
 @pytest.mark.parametrize("size", [(1, 3, 64, 128), (2, 4, 37, 50), (3, 1, 1, 2)])
