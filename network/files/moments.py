@@ -13,7 +13,6 @@ which do nothing but keep what they are given, and any other class is refused.
 import io
 import os
 import pickle
-import pickletools
 import struct
 import zlib
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.network.files.layout import ARRAY_MAGIC, DENSE
+from maskflownet.network.files.pickles import check_pickle
 from maskflownet.whole_file import whole_file
 
 MAX_BYTES = 1 << 30  # six times the moments of the larger network; what is larger is no such file
@@ -197,8 +197,8 @@ _STAND_INS = {
 class _Unpickler(pickle.Unpickler):
     """Makes stand-ins; refuses every other class or function by name."""
 
-    def __init__(self, content, path):
-        super().__init__(io.BytesIO(content))
+    def __init__(self, file, path):
+        super().__init__(file)
         self._path = path
 
     def find_class(self, module, name):
@@ -224,8 +224,11 @@ def _read(path):
     try:
         if size > MAX_BYTES:
             raise ValueError("too large")
-        content = path.read_bytes()
-        _check_pickle(content)
+        content = io.BytesIO(path.read_bytes())
+        check_pickle(content, MAX_BYTES)
+        if content.tell() != size:
+            raise ValueError("bytes follow its end")
+        content.seek(0)
         moments, counts, of_weights = _contents(*_Unpickler(content, path).load())
     except InputError:
         raise
@@ -242,21 +245,6 @@ def _read(path):
                 "remove the file to go on with fresh moments"
             )
     return moments, counts, of_weights
-
-
-def _check_pickle(content):
-    """Raise ValueError unless the bytes are one whole pickle with a memo of a sane size.
-
-    Unpickling makes room for any memo number that is written there: in a damaged file one such
-    number asks for all of the machine's memory.
-    """
-    end = 0
-    for step, (opcode, argument, position) in enumerate(pickletools.genops(content)):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > step:
-            raise ValueError(f"memo number {argument}")
-        end = position + 1
-    if end != len(content):
-        raise ValueError("bytes follow its end")
 
 
 def _contents(states, optimizer):

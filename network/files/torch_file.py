@@ -15,7 +15,6 @@ import io
 import math
 import mmap
 import pickle
-import pickletools
 import struct
 import zipfile
 from pathlib import Path
@@ -24,12 +23,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from maskflownet.config.errors import InputError
+from maskflownet.network.files.pickles import check_pickle
 
 ZIP_MAGIC = b"PK\x03\x04"
 LEGACY_NUMBER = 0x1950A86A20F9469CFC6C
 LEGACY_MAGIC = pickle.dumps(LEGACY_NUMBER, 2)
 LEGACY_VERSION = 1001
-MAX_PICKLE_BYTES = 1 << 28  # of names and shapes; those of a network are some 100 KB
+MAX_PICKLE_BYTES = 1 << 26  # of names and shapes; those of a network are some 100 KB
 MAX_VALUES = 1 << 24  # of one array; the networks' largest has 0.7 million
 MAX_DIMENSIONS = 32  # that NumPy takes
 DATA_PARALLEL = "module."
@@ -207,9 +207,10 @@ class _ZipLayout:
         self._root = roots[0]
         if f"{self._root}byteorder" in entries:
             _check_little_endian(self._read("byteorder", MAX_PICKLE_BYTES) == b"little", path)
-        content = self._read("data.pkl", MAX_PICKLE_BYTES)
-        _check_memo(io.BytesIO(content))
-        self.content = _Unpickler(io.BytesIO(content), path).load()
+        content = io.BytesIO(self._read("data.pkl", MAX_PICKLE_BYTES))
+        check_pickle(content, MAX_PICKLE_BYTES)
+        content.seek(0)
+        self.content = _Unpickler(content, path).load()
 
     def values(self, storage: _Storage):
         """Return the bytes of a storage."""
@@ -243,9 +244,7 @@ class _LegacyLayout:
 
     def _unpickle(self, path):
         start = self._bytes.tell()
-        _check_memo(self._bytes)
-        if self._bytes.tell() - start > MAX_PICKLE_BYTES:
-            raise ValueError("too large a pickle")
+        check_pickle(self._bytes, MAX_PICKLE_BYTES)
         unpickler = _Unpickler(io.BytesIO(self._bytes[start : self._bytes.tell()]), path)
         content = unpickler.load()
         if unpickler.storages:
@@ -265,17 +264,6 @@ class _LegacyLayout:
         if place > len(self._bytes):
             raise ValueError(f"cut short: {place - len(self._bytes)} more bytes expected")
         return places
-
-
-def _check_memo(file):
-    """Read one whole pickle; raise ValueError unless its memo is of a sane size.
-
-    Unpickling makes room for any memo number that is written there: in a damaged file one such
-    number asks for all of the machine's memory.
-    """
-    for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > step:
-            raise ValueError(f"memo number {argument}")
 
 
 def _check_little_endian(holds, path):
