@@ -33,8 +33,8 @@ from maskflownet.reader.flow_files import write_flow
 from maskflownet.reader.images import write_image
 from maskflownet.reader.loading import Loader
 from maskflownet.reader.loading.order import Order
+from maskflownet.reader.loading.readers import fill, sample_dtype
 from maskflownet.reader.loading.sampling import Sampler
-from maskflownet.reader.loading.workers import fill, sample_dtype
 from maskflownet.reader.synthetic import SceneConfig, generate
 from maskflownet.runtime import usable_cores
 from maskflownet.tasks.command_line import OneLineParser, positive, run_program

@@ -207,36 +207,6 @@ def upsample(F: Operators, x: Array, factor: int) -> Array:
     return _batch_to_channels(F, channel, like=x)
 
 
-def downsample(F: Operators, x: Array, factor: int) -> Array:
-    """Return `x` reduced by an even factor, each sample a triangle-weighted mean around it.
-
-    Parameters
-    ----------
-    x : (N, C, H, W)
-    factor : int
-        Even.
-
-    Returns
-    -------
-    (N, C, ceil(H / factor), ceil(W / factor))
-    """
-    half = factor // 2
-    size = factor + 1
-    triangle = (half + 1 - F.abs(half - _counting(F, size, like=x))) / (2 * half + 1)
-    settings = {
-        "kernel": (size, size),
-        "stride": (factor, factor),
-        "pad": (half, half),
-        "num_filter": 1,
-        "no_bias": True,
-    }
-    kernel = _square_kernel(F, triangle, size)
-    channel = _channels_to_batch(F, x)
-    total = F.Convolution(channel, kernel, **settings)
-    weight = F.Convolution(F.ones_like(channel), kernel, **settings)
-    return _batch_to_channels(F, total / weight, like=x)
-
-
 def warp(F: Operators, image: Array, flow_yx: Array, repeat_border: bool = False) -> Array:
     """Return what `image` shows where the flow points: the second image brought to the first.
 

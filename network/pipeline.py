@@ -170,13 +170,13 @@ class Pipeline:
 
     def load_head(self, path: str | os.PathLike) -> None:
         """Load a MaskFlownet_S parameter file into the first stage of the cascade."""
-        load_parameters(self._head(), path)
+        load_parameters(self._first_stage(), path)
 
     def fix_head(self) -> None:
         """Freeze the first stage of the cascade: it keeps its weights while the rest is trained."""
-        self._head().collect_params().setattr("grad_req", "null")
+        self._first_stage().collect_params().setattr("grad_req", "null")
 
-    def _head(self):
+    def _first_stage(self):
         if not isinstance(self.network, MaskFlownet):
             raise InputError(
                 f"{self.config.name}: expected a network of class MaskFlownet, which has a first "

@@ -1,4 +1,7 @@
-"""Pictures of flow: arrays in, arrays out. NumPy and OpenCV only; images are BGR by default."""
+"""Pictures of flow, from arrays to arrays; `video` and `submissions` write files.
+
+Images are BGR by default. NumPy, OpenCV and, for videos, PyAV.
+"""
 
 from maskflownet.output.arrows import draw_arrows
 from maskflownet.output.consistency import consistency_mask

@@ -10,7 +10,13 @@ import numpy as np
 
 from maskflownet.config.errors import InputError
 from maskflownet.reader.formats import jpeg, png, pnm, rare, tiff, webp
-from maskflownet.reader.formats.common import bad_file, check_image_size, decode_image, read_bytes
+from maskflownet.reader.formats.common import (
+    bad_file,
+    check_image_size,
+    decode_image,
+    read_bytes,
+    silence_opencv,
+)
 from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
@@ -192,6 +198,7 @@ def write_image(path: str | os.PathLike, image_bgr: np.ndarray) -> None:
         )
     suffix = Path(path).suffix
     try:
+        silence_opencv()
         done, encoded = cv2.imencode(suffix, image)
     except cv2.error:
         done = False

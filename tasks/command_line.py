@@ -162,7 +162,7 @@ def count(most: int, least: int = 1) -> Callable[[str], int]:
 
 
 positive = count(LARGEST)
-whole = count(LARGEST, least=0)
+non_negative = count(LARGEST, least=0)
 
 
 def some_path(text: str) -> Path:
@@ -180,7 +180,7 @@ def size_hw(text: str) -> tuple[int, int]:
 
 def device_ids(text: str) -> list[int]:
     """Parse "0,1" into GPU ids; an empty text is no GPU at all, which means the CPU."""
-    ids = [whole(part) for part in text.split(",")] if text else []
+    ids = [non_negative(part) for part in text.split(",")] if text else []
     if len(set(ids)) < len(ids):
         raise ValueError(text)
     return ids

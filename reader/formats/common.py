@@ -1,6 +1,7 @@
 """What the readers and writers of all formats share: opening, checking, saying what is wrong."""
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import Iterator
@@ -17,11 +18,6 @@ from maskflownet.config.errors import InputError, MissingDataError
 # larger magnitude than 1e9, or NaN, is read as unknown.
 UNKNOWN_FLOW = 1e10
 _UNKNOWN_ABOVE = 1e9
-
-# OpenCV prints what it makes of a damaged file; the errors raised here say it, in one line.
-if "OPENCV_LOG_LEVEL" not in os.environ:
-    # Where this lies: up to OpenCV 4.13, and in newer ones.
-    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 COPY_AGAIN = "copy or download the file again"
 # Of an image of any format: 134 million, more than any camera has; 16 bits times 3 are 0.8 GB.
@@ -157,6 +153,7 @@ def decode_image(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray
     remedy = "if it is an image, it is damaged or cut short or of another format"
     if not data:
         raise bad_file(path, expected, describe_start(data), COPY_AGAIN)
+    silence_opencv()
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # such as its own limit of 2^30 pixels
@@ -165,6 +162,14 @@ def decode_image(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray
     if image is None:
         raise bad_file(path, expected, describe_start(data), remedy)
     return image
+
+
+@functools.cache  # once
+def silence_opencv() -> None:
+    """Have OpenCV print nothing of a damaged file: the errors raised here say it, in one line."""
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        # Where this lies: up to OpenCV 4.13, and in newer ones.
+        (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 
 def known_flow(flow: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from maskflownet.config.errors import InputError
 from maskflownet.reader.datasets import FlowDataset
 from maskflownet.reader.loading.order import Order
+from maskflownet.reader.loading.readers import Readers, WaitBrokenOffError
 from maskflownet.reader.loading.sampling import DRAWS, Sampler
-from maskflownet.reader.loading.workers import WaitBrokenOffError, Workers
 from maskflownet.runtime import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ class Loader:
     Which pair a sample is and how it is cut depends on (seed, step, sample) alone, neither on the
     number of workers nor on the step at which reading began. A few batches are read ahead; memory
     does not grow with the dataset. A pair that cannot be read is named in the log and replaced by
-    another. The workers are fresh interpreters that import the main script: it must start what it
-    does under `if __name__ == "__main__":`.
+    another. The reader processes are fresh interpreters that import the main script: it must start
+    what it does under `if __name__ == "__main__":`.
 
     Parameters
     ----------
     dataset : FlowDataset
-        It is pickled for the workers.
+        It is pickled for the reader processes.
     batch : int
         Pairs per step.
     crop_hw : tuple of int
@@ -126,30 +126,30 @@ class Loader:
         InputError
             More pairs than tolerated cannot be used.
         ChildProcessError
-            A worker died.
+            A reader process died.
         RuntimeError
-            Reading failed for a reason that is no fault of the data; with the worker's traceback.
+            Reading failed for a reason that is no fault of the data; with its traceback.
         """
-        workers = Workers(self._sampler, self.samples, self.workers, self._ahead)
+        readers = Readers(self._sampler, self.samples, self.workers, self._ahead)
         try:
             for step in range(first_step, first_step + self._ahead):
-                workers.request(step)
+                readers.request(step)
             for step in itertools.count(first_step):
                 try:
-                    batch = self._collect(workers, step, is_stopped)
+                    batch = self._collect(readers, step, is_stopped)
                 except WaitBrokenOffError:
                     return
-                workers.request(step + self._ahead)
+                readers.request(step + self._ahead)
                 yield batch
         finally:
-            workers.close()
+            readers.close()
 
-    def _collect(self, workers, step, is_stopped):
+    def _collect(self, readers, step, is_stopped):
         """Wait for a step's samples and return a copy of them as a batch."""
-        outcomes = workers.collect(is_stopped)
+        outcomes = readers.collect(is_stopped)
         for outcome in outcomes:
             self._note(outcome)
-        arrays = workers.arrays[step % self._ahead]
+        arrays = readers.arrays[step % self._ahead]
         return Batch(
             step,
             **{name: arrays[name].copy() for name in arrays.dtype.names},

@@ -119,7 +119,7 @@ def leaving_at_once(body: Callable[[], int]) -> int:
 
 
 @contextlib.contextmanager
-def noting_loss(peers: Peers) -> Iterator[None]:
+def noting_lost_workers(peers: Peers) -> Iterator[None]:
     """Within the block, the launcher's word that a process has died ends all waiting for it."""
 
     def note(signal_number, frame):

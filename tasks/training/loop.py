@@ -16,7 +16,7 @@ from maskflownet.network import PeersLostError, Pipeline
 from maskflownet.network.memory import shortage
 from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.reader.sample import FlowSample
-from maskflownet.tasks.distributed.worker import NoLog, noting_loss
+from maskflownet.tasks.distributed.worker import NoLog, noting_lost_workers
 from maskflownet.tasks.evaluation.score import score, summarize
 from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
@@ -88,7 +88,7 @@ def _train(pipe, plan, data, log):
     with (
         contextlib.closing(board),
         stop_request() as stop,
-        noting_loss(peers),
+        noting_lost_workers(peers),
         augmented_batches(data, plan.record.seed, plan.start + 1, lambda: stop.is_there) as batches,
     ):
         return _Training(pipe, plan, data, log, board, stop).run(batches)

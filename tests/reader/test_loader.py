@@ -19,7 +19,7 @@ from maskflownet.reader.datasets.base import FlowDataset
 from maskflownet.reader.datasets.chairs import FlyingChairs
 from maskflownet.reader.datasets.mixture import Mixture
 from maskflownet.reader.loading import Loader
-from maskflownet.reader.loading.workers import share
+from maskflownet.reader.loading.readers import share
 from maskflownet.reader.sample import FlowSample
 
 SIZE = (10, 12)

@@ -1,4 +1,4 @@
-"""A reading worker that stands still, and shared memory that is not there."""
+"""A reader process that stands still, and shared memory that is not there."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ import time
 import pytest
 from test_loader import Painted
 
-from maskflownet.reader.loading import Loader, workers
+from maskflownet.reader.loading import Loader, readers
 
 CROP = (64, 64)
 
@@ -23,8 +23,8 @@ class Stuck(Painted):
 
 
 def stuck_loader(monkeypatch):
-    monkeypatch.setattr(workers, "LOOK_S", 0.05)
-    monkeypatch.setattr(workers, "TOLD_AFTER_S", 1)
+    monkeypatch.setattr(readers, "LOOK_S", 0.05)
+    monkeypatch.setattr(readers, "TOLD_AFTER_S", 1)
     return Loader(Stuck(8, size=CROP), 1, CROP, 0, workers=1)
 
 
@@ -35,7 +35,7 @@ def test_waiting_for_a_worker_that_stands_still_is_told_and_heeds_a_stop(monkeyp
     batches = list(loader.batches(is_stopped=stopped.is_set))  # without an end but for the stop
     assert stopped.is_set() and len(batches) < 8
     told = [message for message in caplog.messages if message.startswith("waiting since")]
-    assert told[0].startswith("waiting since 1 s for a reading worker (process ")
+    assert told[0].startswith("waiting since 1 s for a reader (process ")
     assert " while it had to read " in told[0]
 
 

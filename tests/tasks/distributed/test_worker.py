@@ -13,7 +13,13 @@ from training_helpers import FakeLoader, FakePipe, FakeSet, fake_run
 from maskflownet.config import InputError
 from maskflownet.main import main
 from maskflownet.network import Peers, PeersLostError
-from maskflownet.tasks.distributed.worker import Place, check_agreement, join, noting_loss, place_of
+from maskflownet.tasks.distributed.worker import (
+    Place,
+    check_agreement,
+    join,
+    noting_lost_workers,
+    place_of,
+)
 from maskflownet.tasks.training.loop import train, validation_epe
 from maskflownet.tasks.training.meter import Meter
 
@@ -93,7 +99,7 @@ def test_what_decides_over_the_numbers_is_compared():
 
 def test_the_loss_of_another_is_noted_within_the_block():
     one, before = Peers(), signal.getsignal(signal.SIGUSR1)
-    with noting_loss(one):
+    with noting_lost_workers(one):
         assert not one.lost
         signal.raise_signal(signal.SIGUSR1)
         assert one.lost

@@ -1,8 +1,8 @@
 """The processes that read samples into memory that they share with the process that trains.
 
 They are fresh interpreters ("spawn"): a forked copy of a process in which MXNet or OpenCV runs
-threads may hang. No lock is shared, so that a worker which dies takes nothing with it but its own
-pipe, and the end of that pipe tells of its death. The other way round, a worker whose pipe ends
+threads may hang. No lock is shared, so that a reader which dies takes nothing with it but its own
+pipe, and the end of that pipe tells of its death. The other way round, a reader whose pipe ends
 ends too: nothing outlives the training process, however that ends.
 """
 
@@ -39,7 +39,7 @@ LEAVING_S = 5
 
 
 class WaitBrokenOffError(Exception):
-    """Somebody asked to stop while a worker was waited for."""
+    """Somebody asked to stop while a reader was waited for."""
 
 
 class Outcome(NamedTuple):
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     traceback: str | None = None
 
 
-class _Worker(NamedTuple):
+class _Reader(NamedTuple):
     """A process, our end of its pipe, and the steps that it has not answered yet."""
 
     process: multiprocessing.Process
@@ -68,7 +68,7 @@ class _Worker(NamedTuple):
     steps: deque
 
 
-class Workers:
+class Readers:
     """Processes that share the samples of each step that is requested.
 
     Parameters
@@ -92,7 +92,7 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         self._sampler = sampler
         self._samples = samples
-        self._workers = []
+        self._readers = []
         shape = (ahead, len(samples))
         memory = _shared_memory(sample_dtype(sampler.crop_hw).itemsize * math.prod(shape))
         self.arrays = _as_samples(memory, sampler.crop_hw, shape)
@@ -102,8 +102,8 @@ class Workers:
                 for _ in range(count):
                     self._start(context, memory, shape)
             # Sent when all are starting already; each begins to listen when it has started.
-            for number, worker in enumerate(self._workers):
-                self._send(worker, (sampler, samples, number, count))
+            for number, reader in enumerate(self._readers):
+                self._send(reader, (sampler, samples, number, count))
         except BaseException:
             self.close()
             raise
@@ -113,19 +113,19 @@ class Workers:
         with far_end:
             process = context.Process(target=_work, args=(far_end, memory, shape), daemon=True)
             process.start()
-        self._workers.append(_Worker(process, pipe, deque()))
+        self._readers.append(_Reader(process, pipe, deque()))
 
     def request(self, step: int) -> None:
-        """Have the workers read a step's samples.
+        """Have the readers read a step's samples.
 
         Raises
         ------
         ChildProcessError
-            A worker died.
+            A reader died.
         """
-        for worker in self._workers:
-            worker.steps.append(step)
-            self._send(worker, step)
+        for reader in self._readers:
+            reader.steps.append(step)
+            self._send(reader, step)
 
     def collect(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Outcome]:
         """Wait for the oldest step requested and return the outcome of each of its samples.
@@ -142,85 +142,85 @@ class Workers:
         WaitBrokenOffError
             The waiting was ended.
         ChildProcessError
-            A worker died, whichever it is.
+            A reader died, whichever it is.
         RuntimeError
             A sample failed for a reason that is no fault of the data; with the traceback.
         """
         outcomes = {}
-        for worker in self._workers:
-            outcomes.update(self._receive(worker, is_stopped))
+        for reader in self._readers:
+            outcomes.update(self._receive(reader, is_stopped))
         for outcome in outcomes.values():
             if outcome.traceback:
                 raise RuntimeError(f"reading {outcome.name} failed:\n{outcome.traceback}")
         return [outcomes[place] for place in range(len(self._samples))]
 
-    def _send(self, worker, message):
+    def _send(self, reader, message):
         try:
-            worker.pipe.send(message)
+            reader.pipe.send(message)
         except OSError:
-            raise self._death_of(worker) from None
+            raise self._death_of(reader) from None
 
-    def _receive(self, worker, is_stopped):
+    def _receive(self, reader, is_stopped):
         """Return the answer to the oldest request, as soon as it is there; see to it that all live.
 
         The end of a pipe tells of a death as does the sentinel, perhaps a little earlier.
         """
-        sentinels = {other.process.sentinel: other for other in self._workers}
+        sentinels = {other.process.sentinel: other for other in self._readers}
         began, minutes = time.monotonic(), 0
-        while not (found := connection.wait([worker.pipe, *sentinels], LOOK_S)):
+        while not (found := connection.wait([reader.pipe, *sentinels], LOOK_S)):
             if is_stopped():
                 raise WaitBrokenOffError
             if time.monotonic() - began > (minutes + 1) * TOLD_AFTER_S:
                 minutes += 1
                 logger.warning(
-                    "waiting since %d s for a reading worker (process %d)%s: see to the disk or "
+                    "waiting since %d s for a reader (process %d)%s: see to the disk or "
                     "network folder of the data",
-                    *(minutes * TOLD_AFTER_S, worker.process.pid, self._task_of(worker)),
+                    *(minutes * TOLD_AFTER_S, reader.process.pid, self._task_of(reader)),
                 )
         for ready in found:
             if ready in sentinels:
                 raise self._death_of(sentinels[ready])
         try:
-            answer = worker.pipe.recv()
+            answer = reader.pipe.recv()
         except (EOFError, OSError):
-            raise self._death_of(worker) from None
-        worker.steps.popleft()
+            raise self._death_of(reader) from None
+        reader.steps.popleft()
         return answer
 
-    def _death_of(self, worker):
-        """Return the error that says how a worker died and at what."""
+    def _death_of(self, reader):
+        """Return the error that says how a reader died and at what."""
         with contextlib.suppress(EOFError, OSError):
-            while worker.pipe.poll():
-                worker.pipe.recv()
-                worker.steps.popleft()
-        at = self._task_of(worker)
-        worker.process.join()
-        code = worker.process.exitcode
+            while reader.pipe.poll():
+                reader.pipe.recv()
+                reader.steps.popleft()
+        at = self._task_of(reader)
+        reader.process.join()
+        code = reader.process.exitcode
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}{at}"
-            remedy = "if the system ran out of memory, use fewer workers"
+            remedy = "if the system ran out of memory, use fewer --workers"
         else:
             how = f"ended with exit code {code}{at}"
             remedy = "what it printed says why"
-        return ChildProcessError(f"a reading worker (process {worker.process.pid}) {how}; {remedy}")
+        return ChildProcessError(f"a reader (process {reader.process.pid}) {how}; {remedy}")
 
-    def _task_of(self, worker):
-        """Return words for what a worker has to read first of all that it has not answered."""
+    def _task_of(self, reader):
+        """Return words for what a reader has to read first of all that it has not answered."""
         names = []
-        if worker.steps:
-            step, number = worker.steps[0], self._workers.index(worker)
-            places = share(step, len(self._samples), number, len(self._workers))
+        if reader.steps:
+            step, number = reader.steps[0], self._readers.index(reader)
+            places = share(step, len(self._samples), number, len(self._readers))
             names = [self._sampler.first_choice(step, self._samples[place]) for place in places]
         return f" while it had to read {' and '.join(names)}" if names else ""
 
     def close(self) -> None:
         """End the processes at once: there is nothing that they could leave half done."""
-        for worker in self._workers:
-            worker.process.kill()
-        for worker in self._workers:
-            worker.process.join(LEAVING_S)  # one that hangs in the system's hands cannot be killed
-            worker.pipe.close()
-        self._workers.clear()
+        for reader in self._readers:
+            reader.process.kill()
+        for reader in self._readers:
+            reader.process.join(LEAVING_S)  # one that hangs in the system's hands cannot be killed
+            reader.pipe.close()
+        self._readers.clear()
         atexit.unregister(self.close)
 
 
@@ -242,12 +242,12 @@ def _shared_memory(size):
     return memory
 
 
-def share(step: int, batch: int, worker: int, workers: int) -> range:
-    """Return the places in a step's batch that are one worker's to fill.
+def share(step: int, batch: int, reader: int, readers: int) -> range:
+    """Return the places in a step's batch that are one reader's to fill.
 
-    They are dealt out in turn, over all steps: more workers than samples are of use too.
+    They are dealt out in turn, over all steps: more readers than samples are of use too.
     """
-    return range((worker - step * batch) % workers, batch, workers)
+    return range((reader - step * batch) % readers, batch, readers)
 
 
 def sample_dtype(crop_hw: tuple[int, int]) -> np.dtype:
@@ -269,7 +269,7 @@ def _signals_held_back():
     """Have the processes that are started here be deaf to Ctrl-C, SIGTERM and SIGHUP.
 
     They often go to a whole group of processes. The training process decides then what to do, and
-    may need the workers a little longer. Not even the start of a worker is disturbed this way.
+    may need the readers a little longer. Not even the start of a reader is disturbed this way.
     """
     resource_tracker.ensure_running()  # when first started it lets the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
@@ -280,8 +280,8 @@ def _signals_held_back():
 
 
 def _work(pipe, memory, shape):
-    """Fill this worker's share of each step that is requested, until the pipe ends."""
-    cv2.setNumThreads(1)  # the workers are the parallelism
+    """Fill this reader's share of each step that is requested, until the pipe ends."""
+    cv2.setNumThreads(1)  # the readers are the parallelism
     _keep_freed_memory()
     with contextlib.suppress(EOFError, OSError):
         sampler, samples, number, count = pipe.recv()
@@ -296,7 +296,7 @@ def _work(pipe, memory, shape):
 def _keep_freed_memory():
     """Have glibc keep up to 64 MB of freed memory rather than fetch it anew for every pair.
 
-    The system clears what it hands out: that took a fifth to a third of a worker's time.
+    The system clears what it hands out: that took a fifth to a third of a reader's time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
