@@ -140,7 +140,7 @@ share.__name__ = "number between 0 and 1"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    arguments = make_parser().parse_args(argv)
+    arguments = make_parser().parse_intermixed_args(argv)
     return run_program(PREDICT, lambda: predict(arguments))
 
 
