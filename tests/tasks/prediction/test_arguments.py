@@ -1,6 +1,5 @@
 """What the network config has a say in, of the arguments of predict_new_data.py."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -27,4 +26,4 @@ def test_no_mask_is_saved_of_a_network_without_one():
 )
 def test_output_and_config_may_stand_anywhere(words):
     arguments = predict_new_data.make_parser().parse_intermixed_args(words.split())
-    assert (arguments.output, arguments.config, arguments.checkpoint) == (Path("out"), "NET", "r")
+    assert (arguments.output, arguments.config, arguments.checkpoint) == ("out", "NET", "r")
