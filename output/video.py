@@ -11,7 +11,7 @@ from typing import NamedTuple
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 
 from maskflownet.config.errors import InputError
 from maskflownet.whole_file import whole_file
@@ -25,6 +25,7 @@ _VP9 = {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1
 _INDEX_FIRST = {"movflags": "+faststart"}  # so that browsers begin at once
 _TICK = Fraction(1, 90_000)  # s; of times without a rate
 _SQUARE = Fraction(1)
+_EXACTLY = 0x4 | 0x40000  # FFmpeg's SWS_BICUBIC | SWS_ACCURATE_RND, else colours are too dark
 _SMPTE170M = 6  # as files number matrices; PyAV's Colorspace has the numbers of its scaler
 
 
@@ -212,7 +213,7 @@ def _to_yuv(image):
         dst_colorspace=Colorspace.SMPTE170M,
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        interpolation=_EXACTLY,
     )
 
 

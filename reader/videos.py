@@ -29,7 +29,8 @@ PATIENCE_S = 60  # how long a decoder may be at one packet
 _LOOK_S = 1.0
 _LONG = 3  # signs of life, which come once a second
 _ROOT = str(Path(maskflownet.__file__).resolve().parents[1])
-_COMMAND = ("-m", "maskflownet.reader.decoder")
+# By its file: `-m` would look for modules in the working folder first.
+_COMMAND = (str(Path(__file__).with_name("decoder") / "__main__.py"),)
 
 
 class VideoFrame(NamedTuple):
@@ -306,7 +307,7 @@ class _Process:
 def _environment():
     """Return an environment in which the same modules are found as here, and no others."""
     folders = [*(folder or os.getcwd() for folder in sys.path), _ROOT]  # noqa: PTH109
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONSAFEPATH": "1"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 _DAMAGED = "the file is probably damaged: convert it with another program"

@@ -1,4 +1,4 @@
-"""The process that decodes a video: `python -m maskflownet.reader.decoder`, started by `Video`.
+"""The process that decodes a video, started by `reader.videos.Video`.
 
 Decoding happens in a process of its own because a decoder is a large program that is fed with
 other people's files: on some damaged ones it does not end, or takes its process with it. Here it

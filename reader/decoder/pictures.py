@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
-# Without these flags all colours come out up to 5 levels too dark.
-_EXACTLY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# FFmpeg's SWS_BICUBIC | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT, which PyAV 17 has no names for:
+# without the second and third all colours come out up to 5 levels too dark.
+_EXACTLY = 0x4 | 0x40000 | 0x2000
 
 
 class Converter:
