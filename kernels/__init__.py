@@ -97,7 +97,7 @@ def _obstacle():
     return None
 
 
-def load_library():
+def load_library() -> ctypes.CDLL:
     """Return the library, for those of its functions that are no MXNet operators."""
     return ctypes.CDLL(str(LIBRARY))
 

@@ -6,6 +6,7 @@ the same result bit by bit.
 
 import ctypes
 import math
+from typing import Any
 
 import mxnet as mx
 from mxnet.optimizer import Adam
@@ -45,7 +46,9 @@ class FusedAdam(Adam):
         _, _, state, *_ = plain.__reduce_ex__(protocol)
         return Adam, (), state
 
-    def update_multi_precision(self, indices, weights, gradients, states):
+    def update_multi_precision(
+        self, indices: list[int], weights: list[Any], gradients: list[Any], states: list[Any]
+    ) -> None:
         """Update arrays, given lists of their numbers, values, gradients and moments."""
         mx.nd.waitall()  # MXNet does not know that the arrays are used here
         for index in indices:

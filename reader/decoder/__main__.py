@@ -14,6 +14,9 @@ import time
 import traceback
 from collections import deque
 from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
 
 ALIVE_EVERY_S = 1.0
 
@@ -42,7 +45,7 @@ class Answers:
         self._pipe = pipe
         self._last = time.monotonic()
 
-    def send(self, kind: str, picture=None, **content) -> None:
+    def send(self, kind: str, picture: np.ndarray | None = None, **content: Any) -> None:
         """Send a message, and the picture that it announces."""
         if picture is not None:
             content["shape"] = picture.shape

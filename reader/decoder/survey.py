@@ -5,6 +5,7 @@ takes a few seconds per gigabyte.
 """
 
 import itertools
+from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class _Track:
         return sorted(self.times[n] for n in numbers) if self.timed else numbers
 
 
-def survey(path: str, alive=lambda: None) -> Survey:
+def survey(path: str, alive: Callable[[], None] = lambda: None) -> Survey:
     """Look through a file.
 
     Parameters

@@ -1,0 +1,58 @@
+"""The plan of a run: made without a trace, not to be changed; --debug's is a plan too."""
+
+import dataclasses
+
+import pytest
+from main_runs import begin
+from training_helpers import plan_of
+
+from maskflownet.config import InputError
+from maskflownet.main import make_parser
+from maskflownet.tasks.runs.checkpoints import Checkpoint
+from maskflownet.tasks.training.origin import Origin
+from maskflownet.tasks.training.plan import DEBUG_STEPS, debug_plan, plan_run
+
+
+def planned(root, *flags, **changes):
+    return plan_run(make_parser().parse_args(begin(root, *flags, **changes)))
+
+
+def test_planning_writes_nothing_and_a_plan_stays_as_it_is(tmp_path):
+    plan = planned(tmp_path, "--seed", 5, "--workers", 3, "--batch", 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
+    assert (plan.record.seed, plan.readers, plan.record.batch) == (5, 3, 4)
+    assert (plan.run, plan.start, plan.last_step) == (None, 0, 10)
+    assert plan.origin == Origin() and "seed=5" in plan.said and plan.root == tmp_path
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plan.start = 1
+
+
+def test_all_mistakes_are_found_while_planning(tmp_path):
+    with pytest.raises(InputError, match="does not divide into parts of 4"):
+        planned(tmp_path, "--batch", 6, "--micro_batch", 4)
+    with pytest.raises(InputError, match="trains over a finished first stage"):
+        planned(tmp_path, config="MaskFlownet")
+
+
+def test_a_plan_to_try_a_run_is_short_and_resumes_itself(tmp_path):
+    plan = plan_of("things3d", batch=8)
+    first = debug_plan(plan, tmp_path)
+    assert (first.run, first.start, first.last_step, first.root) == ("debug", 0, 2, tmp_path)
+    assert (first.record.batch, first.record.micro_batch, first.dataset.validation_pairs) == (
+        1,
+        1,
+        2,
+    )
+    checkpoint = Checkpoint("debug", DEBUG_STEPS, tmp_path / "debug_2.params")
+    second = debug_plan(plan, tmp_path, checkpoint)
+    assert (second.start, second.last_step, second.is_finished) == (2, 4, False)
+    assert second.origin == Origin(checkpoint, "debug", 2)
+    rates = {one.config.optimizer.learning_rate[0][1] for one in (plan, first, second)}
+    assert len(rates) == 1
+
+
+def test_a_run_is_finished_where_its_schedule_ends():
+    plan = plan_of("chairs", schedule=((6, 1e-4),), run="abc", start=5)
+    assert not plan.is_finished
+    assert dataclasses.replace(plan, start=6).is_finished
+    assert not dataclasses.replace(plan, run=None, start=6).is_finished
