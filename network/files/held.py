@@ -1,7 +1,8 @@
 """What a parameter file holds, whichever program wrote it: its arrays by our or legacy names.
 
-Known are the forms in which MXNet saves parameters, and PyTorch's (`network.files.torch_file`).
-What a file is shows in its first bytes and in the names of its arrays, not in the file's name.
+Known are the forms in which MXNet saves parameters, PyTorch's (`network.files.torch_file`) and
+safetensors'. What a file is shows in its first bytes and in the names of its arrays, not in the
+file's name.
 """
 
 import os
@@ -15,6 +16,10 @@ import mxnet as mx
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.network.files.layout import LayoutError, check_layout
 from maskflownet.network.files.ports import is_of_mmflow, with_our_names
+from maskflownet.network.files.safetensors_file import (
+    is_safetensors_file,
+    read_safetensors_file,
+)
 from maskflownet.network.files.torch_file import is_torch_file, read_torch_file
 
 # An array without meaning that our files of a network of MMFlow's dialect have besides: without it
@@ -60,12 +65,20 @@ def read_held(path: str | os.PathLike) -> Held:
     path = Path(path)
     if not path.is_file():
         raise MissingDataError(f"{path}: there is no such parameter file")
-    if is_torch_file(path):
-        arrays = read_torch_file(path)
+    reader = _reader_of_ports(path)
+    if reader is not None:
+        arrays = reader(path)
         return Held(with_our_names(arrays), "mmflow" if is_of_mmflow(arrays) else "original")
     arrays = _without_prefixes(_read_mxnet(path))
     is_marked = arrays.pop(MMFLOW_MARK, None) is not None
     return Held(arrays, "mmflow" if is_marked else "original")
+
+
+def _reader_of_ports(path):
+    """Return what reads a file of the ports to PyTorch, None for other files."""
+    if is_torch_file(path):
+        return read_torch_file
+    return read_safetensors_file if is_safetensors_file(path) else None
 
 
 def _read_mxnet(path):

@@ -295,19 +295,19 @@ def _array(tensor, layout, storages):
     """Return a tensor's values; `storages` keeps those that were read."""
     storage = tensor.storage
     if storage.key not in storages:
-        storages[storage.key] = _flat(layout.values(storage), storage)
+        storages[storage.key] = flat_array(layout.values(storage), storage.type, storage.count)
     flat = storages[storage.key]
     strides = [step * flat.itemsize for step in tensor.strides]
-    # Within bounds: `_rebuild_tensor` has seen to it, and `_flat` that the values are there.
+    # Within bounds: `_rebuild_tensor` has seen to it, and `flat_array` that the values are there.
     start = flat[tensor.offset :]
     return np.lib.stride_tricks.as_strided(start, tensor.shape, strides, writeable=False)
 
 
-def _flat(content, storage):
-    """Return a storage's bytes as an array of one axis."""
-    if len(content) != storage.count * ITEM_BYTES[storage.type]:
-        raise ValueError(f"{len(content)} bytes for {storage.count} values")
-    if storage.type != BFLOAT16:
-        return np.frombuffer(content, storage.type)
+def flat_array(content: bytes | memoryview, type_: str, count: int) -> np.ndarray:
+    """Return the bytes of so many values of a type (of `STORAGES`) as an array of one axis."""
+    if len(content) != count * ITEM_BYTES[type_]:
+        raise ValueError(f"{len(content)} bytes for {count} values")
+    if type_ != BFLOAT16:
+        return np.frombuffer(content, type_)
     upper_halves = np.frombuffer(content, "<u2").astype("<u4")
     return (upper_halves << 16).view("<f4")

@@ -22,7 +22,7 @@ from maskflownet.tasks.runs.best import BEST, best_path, is_best, read_best
 from maskflownet.tasks.runs.released import find_released
 
 SUFFIX = ".params"
-PORT_SUFFIXES = (".pth", ".ckpt")  # of the ports to PyTorch
+PORT_SUFFIXES = (".pth", ".ckpt", ".safetensors")  # of the ports to PyTorch
 STATES_SUFFIX = ".states"
 KEPT = 3  # checkpoints of a run
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
