@@ -1,5 +1,6 @@
 """Video files, frame by frame; `reader.decoder` says how and why in a process of its own."""
 
+import contextlib
 import json
 import logging
 import os
@@ -248,11 +249,9 @@ class _Process:
                 start_new_session=True,
             )
         line = json.dumps({**request, "path": os.fspath(path)}) + "\n"
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has died, as the first answer will tell
             self._process.stdin.write(line.encode())
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has died, as the first answer will tell
 
     def __enter__(self):
         return self
@@ -260,7 +259,8 @@ class _Process:
     def __exit__(self, *_):
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._pipe.close()
 
     def next(self, where: str = "the beginning", long: str = "") -> dict:
