@@ -140,10 +140,10 @@ def write_video(
     first = next(timed, None)
     if first is None:
         raise InputError(f"{os.fspath(path)}: expected frames for a video, got none")
-    frames = itertools.chain([first], frames)
+    timed = itertools.chain([first], timed)
     with whole_file(path) as part:
         try:
-            return _write(part, frames, first, container, rate, pixel_aspect)
+            return _write(part, timed, first, container, rate, pixel_aspect)
         except av.FFmpegError as error:
             raise InputError(
                 f"{os.fspath(path)}: FFmpeg could not write this video: {error.strerror}"
