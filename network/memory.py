@@ -109,14 +109,14 @@ class Room:
         return "no size would fit; free some memory, or scale the images down"
 
 
-def shortage(error: Exception, part: int) -> InputError | None:
+def shortage(error: Exception, pairs: int) -> InputError | None:
     """Say what to do where a training step failed for want of memory.
 
     Parameters
     ----------
     error : Exception
         What the step raised.
-    part : int
+    pairs : int
         Pairs in memory at a time.
 
     Returns
@@ -128,7 +128,7 @@ def shortage(error: Exception, part: int) -> InputError | None:
     if not any(sign in reason for sign in SHORTAGES):
         return None
     return InputError(
-        f"a step with {part} pairs at a time needs more memory than there is ({reason}): use a "
+        f"a step with {pairs} pairs at a time needs more memory than there is ({reason}): use a "
         "smaller --micro_batch, or a smaller target_shape in the dataset config"
     )
 
@@ -181,7 +181,7 @@ def micro_batch(
     if not fitting:
         need = STEP_BESIDES + devices * per_sample
         line = (
-            f"parts of {devices} at {size_hw[1]}x{size_hw[0]} pixels need about "
+            f"micro-batches of {devices} at {size_hw[1]}x{size_hw[0]} pixels need about "
             f"{need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
         )
         if need > free:

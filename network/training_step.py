@@ -14,12 +14,12 @@ from maskflownet.network.loss import EndpointError
 from maskflownet.network.worker_group import Peers
 
 
-def check_division(batch: int, part: int, devices: int) -> None:
-    """Raise InputError unless a batch can be shared out over devices, `part` samples at a time.
+def check_division(batch: int, micro_batch: int, devices: int) -> None:
+    """Raise InputError unless a batch can be shared out over devices, `micro_batch` samples at a time.
 
     Parameters
     ----------
-    batch, part, devices : int
+    batch, micro_batch, devices : int
         Samples per step, samples that all devices together hold at a time, and devices.
     """
     if batch % devices:
@@ -28,11 +28,11 @@ def check_division(batch: int, part: int, devices: int) -> None:
             f"a batch of {batch} pairs does not divide among {devices} devices: expected a "
             f"multiple of {devices}, such as {' or '.join(map(str, fitting))} (--batch)"
         )
-    if batch % part or part % devices:
+    if batch % micro_batch or micro_batch % devices:
         fitting = [n for n in range(devices, batch + 1, devices) if batch % n == 0]
         raise InputError(
-            f"a batch of {batch} pairs on {devices} devices does not divide into parts of {part}: "
-            f"expected parts of {fitting} (--micro_batch)"
+            f"a batch of {batch} pairs on {devices} devices does not divide into micro-batches of "
+            f"{micro_batch}: expected micro-batches of {fitting} (--micro_batch)"
         )
 
 
@@ -95,19 +95,19 @@ class TrainingStep:
         arrays: Sequence[np.ndarray],
         geo_aug: Callable[..., Any],
         color_aug: Callable[..., Any],
-        part: int,
+        micro_batch: int,
     ) -> dict[str, float]:
-        """Take a step with the arrays image1, image2, label and mask, `part` samples at a time.
+        """Take a step with the arrays image1, image2, label and mask.
 
-        The rest is as in `Pipeline.train_batch`.
+        `micro_batch` samples are in memory at a time; the rest is as in `Pipeline.train_batch`.
         """
         count = len(arrays[0])
-        check_division(count, part, len(self._ctx))
+        check_division(count, micro_batch, len(self._ctx))
         self._join()
-        self._prepare_gradients(accumulate=part < count)
+        self._prepare_gradients(accumulate=micro_batch < count)
         losses, errors = [], []
-        for start in range(0, count, part):
-            own = [array[start : start + part] for array in arrays]
+        for start in range(0, count, micro_batch):
+            own = [array[start : start + micro_batch] for array in arrays]
             loss, error = self._add_gradients(own, geo_aug, color_aug)
             losses.append(loss)
             errors.append(error)
@@ -196,7 +196,7 @@ class TrainingStep:
         # reads anywhere in memory. The loss is then no number either.
         if np.isfinite(loss).all():
             autograd.backward([loss for loss, _, _ in outputs])
-            mx.nd.waitall()  # the next part must not begin before the memory of this one is free
+            mx.nd.waitall()  # the next one must not begin before the memory of this one is free
         return loss, error[has_valid > 0]
 
     def _forward_share(self, arrays, ctx, geo_aug, color_aug):

@@ -37,7 +37,10 @@ def test_where_not_even_one_pair_fits_for_sure_there_is_a_warning(monkeypatch, c
     monkeypatch.setattr(memory, "free_bytes", lambda: 14.5 * GB)
     assert micro_batch(8, "MaskFlownet", False, (384, 768), 2) == 2
     (message,) = caplog.messages
-    assert "parts of 2 at 768x384 pixels need about 14.2 GB" in message and "14.5 GB" in message
+    assert (
+        "micro-batches of 2 at 768x384 pixels need about 14.2 GB" in message
+        and "14.5 GB" in message
+    )
 
 
 def test_a_training_that_cannot_fit_is_refused(monkeypatch):

@@ -233,7 +233,7 @@ def test_micro_batches_add_up_to_the_batch(operators):
     for gradient, epe, loss in weights[1:]:
         np.testing.assert_allclose(gradient, weights[0][0], atol=1e-4 * np.abs(gradient).max())
         assert (epe, loss) == (pytest.approx(weights[0][1]), pytest.approx(weights[0][2]))
-    with pytest.raises(InputError, match=r"parts of \[1, 2, 4\]"):
+    with pytest.raises(InputError, match=r"micro-batches of \[1, 2, 4\]"):
         pipe.train_batch(
             batch["image1"], batch["image2"], batch["flow"], no_geometry, no_color, micro_batch=3
         )

@@ -124,9 +124,9 @@ def test_a_loss_that_is_not_finite_is_told():
     [
         (8, 8, 3, "a multiple of 3, such as 6 or 9"),
         (1, 1, 2, r"a multiple of 2, such as 2 \("),
-        (8, 3, 1, r"parts of \[1, 2, 4, 8\]"),
-        (8, 2, 4, r"parts of \[4, 8\]"),
-        (8, 16, 1, r"parts of \[1, 2, 4, 8\]"),
+        (8, 3, 1, r"micro-batches of \[1, 2, 4, 8\]"),
+        (8, 2, 4, r"micro-batches of \[4, 8\]"),
+        (8, 16, 1, r"micro-batches of \[1, 2, 4, 8\]"),
     ],
 )
 def test_what_cannot_be_shared_out_says_what_can(batch, part, devices, said):

@@ -28,7 +28,7 @@ def test_planning_writes_nothing_and_a_plan_stays_as_it_is(tmp_path):
 
 
 def test_all_mistakes_are_found_while_planning(tmp_path):
-    with pytest.raises(InputError, match="does not divide into parts of 4"):
+    with pytest.raises(InputError, match="does not divide into micro-batches of 4"):
         planned(tmp_path, "--batch", 6, "--micro_batch", 4)
     with pytest.raises(InputError, match="trains over a finished first stage"):
         planned(tmp_path, config="MaskFlownet")

@@ -239,7 +239,7 @@ def test_a_run_at_its_end_has_nothing_left_to_do(root, trained, capsys):
     assert trained == [] and files(root) == before
 
 
-@pytest.mark.parametrize(("free_gb", "part"), [(64, 2), (0.7, 1)])
+@pytest.mark.parametrize(("free_gb", "part"), [(64, 2), (0.72, 1)])
 def test_parts_stay_as_they_were_while_they_fit(root, trained, monkeypatch, free_gb, part):
     """Sums over other parts are rounded otherwise."""
     record = dataclasses.replace(
@@ -262,7 +262,7 @@ def test_parts_stay_as_they_were_while_they_fit(root, trained, monkeypatch, free
         ([], "MaskFlownet", "-c RUN --clear_steps"),
         (["-c", S_RUN], "MaskFlownet", "add --clear_steps"),
         (["-c", CASCADE_RUN, "--clear_steps"], "MaskFlownet_S", "such as MaskFlownet.yaml"),
-        (["--batch", "6", "--micro_batch", "4"], "MaskFlownet_S", "parts of [1, 2, 3, 6]"),
+        (["--batch", "6", "--micro_batch", "4"], "MaskFlownet_S", "micro-batches of [1, 2, 3, 6]"),
         (["-g", "0,1,2"], "MaskFlownet_S", "such as 3 (--batch)"),
         (["-g", "0,1,2", "--batch", "8"], "MaskFlownet_S", "6 or 9 (--batch)"),
         (["-n", "PWCNet"], "MaskFlownet_S", "PWCNet"),
