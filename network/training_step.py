@@ -15,7 +15,7 @@ from maskflownet.network.worker_group import Peers
 
 
 def check_division(batch: int, micro_batch: int, devices: int) -> None:
-    """Raise InputError unless a batch can be shared out over devices, `micro_batch` samples at a time.
+    """Raise InputError unless a batch can be shared out over devices, so many samples at a time.
 
     Parameters
     ----------
