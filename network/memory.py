@@ -184,7 +184,7 @@ def micro_batch(
             f"micro-batches of {devices} at {size_hw[1]}x{size_hw[0]} pixels need about "
             f"{need / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
         )
-        if need > free:
+        if STEP_SHARE * need > free:  # the bytes per pixel are a little more than a step takes
             raise InputError(f"{line}: use a smaller target_shape, or free some memory")
         logger.warning("%s", line)
     return max(fitting, default=devices)

@@ -70,11 +70,11 @@ def save_trainer_states(trainer: Any, path: str | os.PathLike) -> None:
 
 
 def _fingerprint(parameters):
-    """Return a number that tells weights apart: the CRC-32 of their values, in order."""
+    """Return what tells weights apart: the CRC-32 of their values, in order, as 8 hex digits."""
     checksum = 0
     for parameter in parameters:
         checksum = zlib.crc32(parameter.data(parameter.list_ctx()[0]).asnumpy(), checksum)
-    return checksum
+    return f"{checksum:08x}"
 
 
 def load_trainer_states(
