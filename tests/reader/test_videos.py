@@ -375,13 +375,19 @@ def test_a_hole_in_a_file_makes_no_neighbours(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["text.mp4", "text.avi", "text.png", "text"])
-@pytest.mark.parametrize("content", [b"hello", b"", bytes(1000)])
+@pytest.mark.parametrize("content", [b"hello", bytes(1000)])
 def test_what_is_no_video(tmp_path, capfd, name, content):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"text.*: expected a video that FFmpeg can open, got"):
         Video(path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_empty_file(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(InputError, match=r"a\.mp4: expected a file with content, got an empty one"):
+        Video(tmp_path / "a.mp4")
 
 
 def test_a_video_without_its_index_cannot_be_opened(tmp_path):
