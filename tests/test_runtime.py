@@ -74,7 +74,9 @@ import warnings
 import numpy as np
 warnings.simplefilter("ignore")
 def seen():
-    names = {{n for n in dir(np) if n[0] != "_"}} | set({sorted(runtime.NUMPY_NAMES)})
+    # Not sctypeDict: ml_dtypes, which onnx brings and MXNet loads, adds its types there.
+    own = {{n for n in dir(np) if n[0] != "_" and n != "sctypeDict"}}
+    names = own | set({sorted(runtime.NUMPY_NAMES)})
     return {{name: repr(getattr(np, name, "nothing")).partition(" at 0x")[0] for name in names}}
 before = seen()
 from maskflownet import runtime
