@@ -208,7 +208,12 @@ def sequence(item: Check, count: int | None = None) -> Check:
 
 def value_range(low: float = -LARGEST, above: float | None = None, high: float = LARGEST) -> Check:
     """Accept [lowest, highest], two numbers in this order; return a tuple."""
-    pair = sequence(number(low, above, high), 2)
+    return ordered(number(low, above, high))
+
+
+def ordered(item: Check) -> Check:
+    """Accept [lowest, highest], two values that pass `item`, in this order; return a tuple."""
+    pair = sequence(item, 2)
 
     def check(value, where):
         lowest, highest = pair(value, where)

@@ -1,10 +1,9 @@
 """Generated scenes as a dataset."""
 
-import dataclasses
 from collections.abc import Sequence
 
 from maskflownet.config import DatasetConfig, InputError
-from maskflownet.config.checks import Where, unknown_name
+from maskflownet.config.checks import Where, from_mapping
 from maskflownet.reader.datasets.base import FlowDataset, Paths
 from maskflownet.reader.synthetic import SceneConfig, check_size, generate
 
@@ -75,25 +74,14 @@ def appearance(config: DatasetConfig, validation: bool) -> tuple[tuple[int, int]
     """
     settings, where = config.synthetic, Where(config.path)
     size, size_key = settings.size, "size"
-    scene = _scene_config(settings.scene, where.below("synthetic.scene"))
+    scene = from_mapping(SceneConfig, settings.scene, where.below("synthetic.scene"))
     if validation:
         if settings.valid_size is not None:
             size, size_key = settings.valid_size, "valid_size"
         merged = settings.scene | settings.valid_scene
-        scene = _scene_config(merged, where.below("synthetic.valid_scene"))
+        scene = from_mapping(SceneConfig, merged, where.below("synthetic.valid_scene"))
     try:
         check_size(size, size_key)
     except InputError as error:
         raise InputError(f"{config.path}: {error}") from error
     return size, scene
-
-
-def _scene_config(scene: dict, where: Where) -> SceneConfig:
-    valid = [field.name for field in dataclasses.fields(SceneConfig)]
-    for name in scene:
-        if name not in valid:
-            raise unknown_name("key", name, valid, where)
-    try:
-        return SceneConfig(**scene)
-    except InputError as error:
-        raise InputError(f"{where.file}: {where.key}.{error}") from error

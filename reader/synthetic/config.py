@@ -1,15 +1,18 @@
 """What the generated scenes look like and how they move: every number that may be set."""
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from maskflownet.config.errors import InputError
+from maskflownet.config.checks import Where, integer, key, number, ordered
 
 
 def _within(low, high, default):
     """Declare a field whose number, or both of whose numbers, lie in [low, high]."""
-    return field(default=default, metadata={"low": low, "high": high})
+    first = default[0] if isinstance(default, tuple) else default
+    item = integer(low, high=high) if isinstance(first, int) else number(low, high=high)
+    check = ordered(item) if isinstance(default, tuple) else item
+    return field(default=default, metadata=key(check))
 
 
 @dataclass(frozen=True)
@@ -77,43 +80,8 @@ class SceneConfig:
     lighting: tuple[float, float] = _within(0.0, 1.0, (0.0, 0.0))
 
     def __post_init__(self):
+        # It may come from Python as well as from a file.
         for spec in dataclasses.fields(self):
-            value = getattr(self, spec.name)
-            check = _checked_range if isinstance(spec.default, tuple) else _checked_number
-            # YAML gives lists and whole numbers: kept as tuples and floats, equal and hashable.
-            object.__setattr__(self, spec.name, check(spec, value))
-
-
-def _checked_number(spec, value):
-    """Return `value` as the type of the field's default, or say what is wrong with it."""
-    low, high = spec.metadata["low"], spec.metadata["high"]
-    if not _is_number_within(value, low, high):
-        raise InputError(
-            f"{spec.name}: expected a number from {low:g} to {high:g}, got {value!r}; "
-            f"the default is {spec.default}"
-        )
-    return type(spec.default)(value)
-
-
-def _checked_range(spec, value):
-    """Return `value` as a tuple (from, to), or say what is wrong with it."""
-    low, high = spec.metadata["low"], spec.metadata["high"]
-    kind = type(spec.default[0])
-    if not (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and all(_is_number_within(end, low, high) and kind(end) == end for end in value)
-        and value[0] <= value[1]
-    ):
-        noun = "whole numbers" if kind is int else "numbers"
-        raise InputError(
-            f"{spec.name}: expected two {noun} [from, to] with {low:g} <= from <= to <= {high:g}, "
-            f"got {value!r}; the default is {list(spec.default)}"
-        )
-    return (kind(value[0]), kind(value[1]))
-
-
-def _is_number_within(value, low, high):
-    """Tell whether `value` is a real number (no bool, no NaN) in [low, high]."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and low <= value <= high
+            where = Where(Path("SceneConfig"), spec.name)
+            checked = spec.metadata["check"](getattr(self, spec.name), where)
+            object.__setattr__(self, spec.name, checked)
