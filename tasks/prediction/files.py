@@ -103,6 +103,17 @@ class Files:
             paths.append(self.backward_flow(name))
         return [*paths, self.flow(name)]
 
+    def of_any_run(self, name: str) -> list[Path]:
+        """Return what the network made of a pair in this run or another, whatever that saved.
+
+        A later run into the same OUTPUT would take each of these for its own.
+        """
+        if self.one is not None:
+            return self.from_network(name)
+        endings = (ENDINGS["flo"], BACKWARD, ENDINGS["mask"], ENDINGS["warped"])
+        places = dict.fromkeys((self.folder, self.work))
+        return [place / f"{name}{ending}" for place in places for ending in endings]
+
     def finished(self, name: str) -> bool:
         """Return whether the network need not see a pair again."""
         return all(path.exists() for path in self.from_network(name))

@@ -43,12 +43,15 @@ def begin(files: Files, inputs: Inputs, settings: dict, overwrite: bool) -> None
     anyway = overwrite or inputs.single
     old_settings, old_pairs = _read(files.record, anyway)
     same = old_settings == settings
-    if not anyway:
-        if old_settings is not None and not same:
-            raise InputError(_what_differs(files.record, old_settings, settings))
-        _check_pairs(files, inputs, pairs, old_pairs if same else None)
+    if not anyway and old_settings is not None and not same:
+        raise InputError(_what_differs(files.record, old_settings, settings))
+    foreign = _foreign_files(files, inputs, pairs, old_pairs if same else None)
     if overwrite:
+        for path in [path for _, path in foreign]:
+            path.unlink()
         _remove(files, inputs)
+    else:
+        _refuse(foreign, inputs)
     record = {"settings": settings, "pairs": {**(old_pairs if same else {}), **pairs}}
     with whole_file(files.record) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -86,14 +89,28 @@ def _what_differs(path: Path, old: dict, new: dict) -> str:
     return f"{path}: results there were made with {key} {was}, not {now}; {_REMEDY}"
 
 
-def _check_pairs(files, inputs, pairs, old_pairs):
-    """Raise InputError if flow is there that was not made of these images; None: of no record."""
+def _foreign_files(files, inputs, pairs, old_pairs):
+    """Return (pair's number, path) of what a network made of other images under a pair's name.
+
+    `old_pairs` are those of the record, None if there is none of these settings. Of one pair, which
+    is done again anyhow, what this run writes itself is left out.
+    """
+    foreign = []
     for number in range(len(inputs)):
         name = inputs.name(number)
-        known = old_pairs is not None and old_pairs.get(name) == pairs.get(name)
-        if not known and files.flow(name).exists():
-            first, second = (inputs.frames[index] for index in inputs.ends(number))
-            raise InputError(
-                f"{files.flow(name)}: is there, and was not made of {first} and {second} as they "
-                f"are now; {_REMEDY}"
-            )
+        # Of a video's pairs the settings tell enough.
+        if old_pairs is not None and old_pairs.get(name) == pairs.get(name):
+            continue
+        own = files.from_network(name) if inputs.single else ()
+        there = (path for path in files.of_any_run(name) if path not in own and path.is_file())
+        foreign += [(number, path) for path in there]
+    return foreign
+
+
+def _refuse(foreign, inputs):
+    """Raise InputError for the first file that was not made of these images, if there is one."""
+    for number, path in foreign:
+        first, second = (inputs.frames[index] for index in inputs.ends(number))
+        raise InputError(
+            f"{path}: is there, and was not made of {first} and {second} as they are now; {_REMEDY}"
+        )

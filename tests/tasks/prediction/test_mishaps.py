@@ -314,3 +314,26 @@ def test_single_pairs_gather_in_one_folder_and_are_done_again(frames, out):
     pair = one_pair(frames / "frame_9.png", frames / "frame_8.png")
     assert run(FakePipe(), Job(pair, files_in(out), {"checkpoint": "b"})) == 0
     assert flow_numbers(out) == {"frame_8": (8, 11), "frame_9": (9, 8)}
+
+
+def test_flow_of_other_images_does_not_outlive_a_run_that_saves_none(frames, out):
+    """Its record would say that the flow is of the new images, and a later run would believe it."""
+    pair = one_pair(frames / "frame_9.png", frames / "frame_11.png")
+    assert run(FakePipe(), Job(pair, files_in(out, "flo"))) == 0
+    for kinds in (("color",), ("flo",)):
+        with pytest.raises(InputError, match=r"frame_9\.flo: is there, and was not made of"):
+            run(FakePipe(), Job(folder_frames(frames, 1), files_in(out, *kinds)))
+    again = Job(folder_frames(frames, 1), files_in(out, "color"), overwrite=True)
+    assert run(FakePipe(), again) == 0
+    assert not (out / "frame_9.flo").exists()
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out, "flo"))) == 0
+    assert flow_numbers(out)["frame_9"] == (9, 10)
+
+
+def test_one_pair_does_not_take_over_what_it_does_not_write(frames, out):
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out, "flo"))) == 0
+    pair = one_pair(frames / "frame_9.png", frames / "frame_11.png")
+    with pytest.raises(InputError, match=r"frame_9\.flo: is there"):
+        run(FakePipe(), Job(pair, files_in(out, "color")))
+    assert run(FakePipe(), Job(pair, files_in(out, "flo"))) == 0  # it writes it anew
+    assert flow_numbers(out)["frame_9"] == (9, 11)
