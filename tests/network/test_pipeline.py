@@ -212,27 +212,32 @@ def test_two_devices_train_as_one(operators):
 
 
 def test_micro_batches_add_up_to_the_batch(operators):
+    """Gradients of the first step: Adam takes their sign, which near zero is chance."""
     wanted = golden("train_MaskFlownet_S_qnone")
     keys = ("image1", "image2", "flow", "valid")
     batch = {key: np.concatenate([wanted[key], wanted[key][::-1]]) for key in keys}
-    weights = []
+    results = []
     for micro_batch in (None, 4, 2, 1):
         pipe = recipe_pipeline("MaskFlownet_S")
+        figures, gradients = [], []
         for _ in range(2):
-            figures = pipe.train_batch(
-                batch["image1"],
-                batch["image2"],
-                batch["flow"],
-                no_geometry,
-                no_color,
-                batch["valid"],
-                micro_batch,
+            figures.append(
+                pipe.train_batch(
+                    batch["image1"],
+                    batch["image2"],
+                    batch["flow"],
+                    no_geometry,
+                    no_color,
+                    batch["valid"],
+                    micro_batch,
+                )
             )
-        gradient = pipe.network.conv3a[0].weight.grad().asnumpy()
-        weights.append((gradient, figures["epe"], figures["loss"]))
-    for gradient, epe, loss in weights[1:]:
-        np.testing.assert_allclose(gradient, weights[0][0], atol=1e-4 * np.abs(gradient).max())
-        assert (epe, loss) == (pytest.approx(weights[0][1]), pytest.approx(weights[0][2]))
+            gradients.append(pipe.network.conv3a[0].weight.grad().asnumpy())
+        results.append((gradients[0], [(one["epe"], one["loss"]) for one in figures]))
+    whole_gradient, whole_figures = results[0]
+    for gradient, figures in results[1:]:
+        np.testing.assert_allclose(gradient, whole_gradient, atol=1e-5 * np.abs(gradient).max())
+        np.testing.assert_allclose(figures, whole_figures, rtol=1e-6)
     with pytest.raises(InputError, match=r"micro-batches of \[1, 2, 4\]"):
         pipe.train_batch(
             batch["image1"], batch["image2"], batch["flow"], no_geometry, no_color, micro_batch=3

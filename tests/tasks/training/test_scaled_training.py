@@ -14,7 +14,7 @@ from maskflownet.config import load_dataset_config
 from maskflownet.main import main
 from maskflownet.network import Pipeline
 from maskflownet.reader.datasets import make_dataset
-from maskflownet.tasks.runs.checkpoints import find_checkpoint
+from maskflownet.tasks.showcase import programs
 from maskflownet.tasks.training import start
 
 SCALED = {"start": "scaled", "learning_rate": [[6, 1e-4]]}
@@ -117,7 +117,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(root, capsys):
     for folder in (whole, resumed):
         folder.mkdir()
     assert train(whole) == 0
-    run = find_checkpoint("", whole / "weights").run
+    run = programs.newest(whole).run
     shutil.copytree(whole / "logs", resumed / "logs")
     (resumed / "weights").mkdir()
     for path in (whole / "weights").glob("*_4.*"):
