@@ -285,6 +285,7 @@ def test_sides_have_processes_of_their_own_that_end_with_the_case():
     assert children() <= before
 
 
+@pytest.mark.long
 def test_builds_are_compared_by_both_clocks_and_by_memory(fast, caplog):
     """Here a build with itself."""
     case = Case("S", "train", (64, 64))

@@ -35,6 +35,7 @@ def test_table_shows_times_of_the_fast_path():
     ]
 
 
+@pytest.mark.long
 def test_sides_run_by_themselves_and_agree(monkeypatch):
     monkeypatch.setattr(network, "WARM_UPS", 1)
     sides = ["auto", "builtin", "onnxruntime", "openvino f32"]

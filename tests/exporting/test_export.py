@@ -55,6 +55,7 @@ def test_model_of_images_does_what_predict_does(name, pipes, tmp_path, monkeypat
     assert runtimes_of(check(pipes[name], path, images=True)) == RUNTIMES
 
 
+@pytest.mark.long
 def test_model_of_images_at_a_given_size(pipes, tmp_path, monkeypatch):
     monkeypatch.setattr(checking, "IMAGE_CASES", ((1, 61, 100), (2, 70, 200)))
     pipe, path = pipes["MaskFlownet_S"], tmp_path / "images.onnx"

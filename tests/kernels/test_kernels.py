@@ -314,7 +314,7 @@ widths = st.tuples(*[st.integers(1, 40)] * 6)
 large = st.one_of(st.integers(1, 9), st.integers(30, 70))
 
 
-@settings(seeded, max_examples=4 if SANITIZED else 8)
+@settings(seeded, max_examples=3)
 @given(seeds, widths, batches, st.integers(1, 16), large, large, st.booleans(), st.booleans())
 def test_pyramid(unit, seed, widths, N, C, H, W, at_end, linear):
     check_pyramid(
