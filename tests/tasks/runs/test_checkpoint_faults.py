@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 KILLS = 100
 
 
+@pytest.mark.long
 def test_a_hundred_kills_leave_the_newest_checkpoint_whole(tmp_path):
     done = subprocess.run(
         [sys.executable, str(HERE / "checkpoint_writer.py"), str(tmp_path), str(KILLS)],

@@ -133,6 +133,7 @@ def test_what_cannot_be_written_stays_as_it_was(tmp_path, monkeypatch, place):
     assert set(tmp_path.iterdir()) == set(files)
 
 
+@pytest.mark.long
 def test_the_real_programs_train_part_after_part(parts, tmp_path):
     out = tmp_path / "out"
     assert demo(out) == 0
