@@ -24,10 +24,20 @@ TASKS = {
     "check": {"root"},
     "fetch": {"root"},
     "convert": {"root"},
-    "valid": _NETWORK | {"resize", "dataset_cfg", "shard", "debug"},
-    "predict": _NETWORK | {"resize"},
+    "valid": _NETWORK | {"resize", "precision", "dataset_cfg", "shard", "debug"},
+    "predict": _NETWORK | {"resize", "precision"},
     "train": _NETWORK
-    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers", "kvstore"}
+    | {
+        "precision",
+        "dataset_cfg",
+        "shard",
+        "debug",
+        "clear_steps",
+        "seed",
+        "micro_batch",
+        "workers",
+        "kvstore",
+    }
     | {"tensorboard"},
 }
 

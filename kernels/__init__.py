@@ -32,6 +32,7 @@ LIBRARY = build.library_path()
 HOW_TO_BUILD = "`make kernels`" if IN_CLONE else "`python -m maskflownet.kernels`"
 VARIABLE = "MASKFLOWNET_KERNELS"
 CHOICES = ("auto", "builtin")
+PRECISIONS = ("float32", "bf16")
 
 _LOG = logging.getLogger(__name__)
 
@@ -69,6 +70,37 @@ def use_fast(choice: str | None, contexts: Sequence[Any]) -> bool:
     return reason is None
 
 
+def check_precision(precision: str, fast: bool) -> bool:
+    """Return whether the numbers that convolutions multiply are rounded to bf16.
+
+    Parameters
+    ----------
+    precision : {"float32", "bf16"}
+        With "bf16" the convolutions of pyramids and dense blocks multiply numbers of 8 significant
+        bits, in place of 24, and add up in float32.
+    fast : bool
+        Whether the fast operators run; MXNet's own know nothing of it.
+
+    Raises
+    ------
+    InputError
+        For another precision, or one that would not be faster here.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "bf16" and not (fast and vector_unit() == "amx"):
+        raise InputError(
+            "precision bf16: it takes the fast operators on a processor with AMX (Intel Xeon since "
+            "2023), compiled by g++ 11 or newer; leave it out"
+        )
+    return precision == "bf16"
+
+
+def vector_unit() -> str:
+    """Return what the loaded library computes with: "amx", "avx512" or "avx2"; "" for nothing."""
+    return _answer(load_library().maskflownet_vector_unit)
+
+
 @functools.cache  # once
 def _say(reason):
     _LOG.info("MXNet's own operators run (%s)", reason)
@@ -86,7 +118,7 @@ def _obstacle():
         library = load_library()
         if _answer(library.maskflownet_sources) != build.hash_of_sources():
             return f"the fast ones were built from other sources: {HOW_TO_BUILD} builds them anew"
-        if not _answer(library.maskflownet_vector_unit):
+        if not vector_unit():
             return "the fast ones need a processor with AVX2 and FMA, or AVX-512"
         mx.library.load(str(LIBRARY), verbose=False)
     except (OSError, AttributeError, mx.base.MXNetError) as error:

@@ -30,11 +30,14 @@ FLAGS = (
     # GCC takes the undefined vectors inside of its own intrinsics for mistakes.
     *("-Wno-maybe-uninitialized", "-Wno-uninitialized"),
 )
-# What a unit of the kernels is compiled for.
+# What a unit of the kernels is compiled for. Compilers before GCC 11 do not know the newest.
+_AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma")
 UNITS = {
     "avx2": ("-mavx2", "-mfma"),
-    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
+    "avx512": _AVX512,
+    "amx": (*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
 }
+NEWEST = "amx"
 
 
 class CannotBuildError(Exception):
@@ -88,7 +91,8 @@ def build(library: Path, compiler: str | None = None) -> None:
         wanted = hash_of_sources()
         if library.exists() and stamp.exists() and stamp.read_text() == wanted:
             return
-        objects = compile_objects((*UNITS, "operators", "lib_api"), library.parent, compiler)
+        names = (*known_units(compiler), "operators", "lib_api")
+        objects = compile_objects(names, library.parent, compiler)
         with whole_file(library) as part:
             _run([compiler, "-shared", "-fopenmp", *map(str, objects), "-o", str(part)])
         with whole_file(stamp) as part:
@@ -99,10 +103,21 @@ def _check_machine(compiler):
     """Raise CannotBuildError where the operators cannot be built."""
     if platform.machine() not in ("x86_64", "AMD64"):
         raise CannotBuildError("the fast operators are for x86-64")
+    if not _compiles(compiler):
+        raise CannotBuildError(f"no C++ compiler ({compiler}) for C++17 with OpenMP")
+
+
+def known_units(compiler: str) -> list[str]:
+    """Return the keys of UNITS that a compiler can compile for."""
+    return [unit for unit in UNITS if unit != NEWEST or _compiles(compiler, UNITS[unit])]
+
+
+def _compiles(compiler, flags=()):
+    """Return whether a compiler makes a program of C++17 with OpenMP, given these flags."""
     with contextlib.suppress(OSError, CannotBuildError):
-        _run([compiler, *LANGUAGE, str(KERNELS / "trial.cc"), "-o", os.devnull])
-        return
-    raise CannotBuildError(f"no C++ compiler ({compiler}) for C++17 with OpenMP")
+        _run([compiler, *LANGUAGE, *flags, str(KERNELS / "trial.cc"), "-o", os.devnull])
+        return True
+    return False
 
 
 @contextlib.contextmanager

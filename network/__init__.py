@@ -38,6 +38,7 @@ def get_pipeline(
     config: Config,
     peers: Peers | None = None,
     kernels: str | None = None,
+    precision: str = "float32",
 ) -> Pipeline:
     """Make a pipeline.
 
@@ -54,6 +55,9 @@ def get_pipeline(
     kernels : {"auto", "builtin"}, optional
         Whose operators run on a CPU: the fast ones where they can, or MXNet's own. By default what
         the environment variable MASKFLOWNET_KERNELS says, else "auto".
+    precision : {"float32", "bf16"}, optional
+        What convolutions multiply: with "bf16", which takes a processor with AMX, numbers of 8
+        significant bits. Weights and everything else stay float32.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def get_pipeline(
     """
     if name not in PIPELINES:
         raise InputError(f"network {name!r}: expected one of {', '.join(PIPELINES)}")
-    return PIPELINES[name](ctx, config, peers, kernels)
+    return PIPELINES[name](ctx, config, peers, kernels, precision)
 
 
 if __name__ == "network":

@@ -26,10 +26,13 @@ class FastSteps(PlainSteps):
     ----------
     training : bool
         Whether gradients will be asked for. If not, activations are not kept.
+    rounded : bool
+        Whether what convolutions multiply is rounded to bf16; see `kernels.check_precision`.
     """
 
-    def __init__(self, training: bool):
+    def __init__(self, training: bool, rounded: bool = False):
         self._training = training
+        self._rounded = rounded
         self._networks = {}  # each one's parameters, and their grad_req when it was traced
 
     def prepare(self, network: Any) -> None:
@@ -60,6 +63,7 @@ class FastSteps(PlainSteps):
             image2,
             *_parameters(F, layers, image1),
             keep=int(self._keeps(network)),
+            rounded=int(self._rounded),
             slope=LEAKY_SLOPE,
         )
         levels, count = sorted(LEVELS), len(LEVELS)
@@ -117,6 +121,7 @@ class FastSteps(PlainSteps):
             feat=int(level > 2),
             context=int(level == 2),
             keep=int(self._keeps(network)),
+            rounded=int(self._rounded),
             slope=LEAKY_SLOPE,
         )
         flow, *rest = list(outputs) if has_mask or level > 2 else [outputs]

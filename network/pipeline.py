@@ -15,7 +15,7 @@ from maskflownet import metrics
 from maskflownet.config import Config
 from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import check_network_size
-from maskflownet.kernels import use_fast
+from maskflownet.kernels import check_precision, use_fast
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
@@ -78,6 +78,8 @@ class Pipeline:
         The workers that train together; by default this process is the only one.
     kernels : {"auto", "builtin"}, optional
         Whose operators run on a CPU; see `kernels.use_fast`.
+    precision : {"float32", "bf16"}, optional
+        What convolutions multiply; see `kernels.check_precision`.
 
     Attributes
     ----------
@@ -96,14 +98,16 @@ class Pipeline:
         config: Config,
         peers: Peers | None = None,
         kernels: str | None = None,
+        precision: str = "float32",
     ):
         self.ctx = list(ctx)
         self.config = config
         self.peers = peers or Peers()
         fast = use_fast(kernels, self.ctx)
-        self.network = self._make_network(FastSteps(training=True) if fast else None)
+        rounded = check_precision(precision, fast)
+        self.network = self._make_network(FastSteps(True, rounded) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
-        self.predictor = self._make_network(FastSteps(training=False)) if fast else self.network
+        self.predictor = self._make_network(FastSteps(False, rounded)) if fast else self.network
         on_cpu = all(context.device_type == "cpu" for context in self.ctx)
         self._room = Room(config.network.class_name, fast) if on_cpu else None
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise

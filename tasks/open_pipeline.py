@@ -104,7 +104,13 @@ def load_pipeline(arguments: argparse.Namespace) -> tuple[Checkpoint, "Pipeline"
 
     contexts = devices(arguments.gpu_device)
     config = config or config_of(checkpoint.path)
-    pipe = get_pipeline(arguments.network, ctx=contexts, config=config, kernels=arguments.kernels)
+    pipe = get_pipeline(
+        arguments.network,
+        ctx=contexts,
+        config=config,
+        kernels=arguments.kernels,
+        precision=arguments.precision,
+    )
     pipe.load(checkpoint.path)
     return checkpoint, pipe
 

@@ -17,11 +17,11 @@
 
 #include <cstring>
 
+#include "arrays.h"
 #include "convolution.h"
 #include "kernels.h"
 #include "layout.h"
 #include "vector.h"
-#include "winograd.h"
 
 namespace {
 
@@ -79,15 +79,17 @@ struct BlockSizes {
 
 // What forward and backward share of the workspace.
 struct BlockWork {
-  float *tiles, *transformed, *products, *head_weight, *head_bias;
+  ConvolutionWork convolution;
+  float *head_weight, *head_bias;
 
   BlockWork(const DenseBlock& a, const BlockSizes& s, Arena& arena) {
-    tiles = arena.take(Tiles::size(s.extent, s.most_dilation));
     // On a gradient's way back, the block's whole width are the outputs.
     const long widest = s.widest_kernel(a) > s.width ? s.widest_kernel(a) : s.width;
-    transformed = arena.take(kFrequencies * (widest + kLane * omp_get_max_threads()) *
-                             s.widest_kernel(a));
-    products = arena.take(omp_get_max_threads() * convolve_size(widest));
+    convolution.pieces = arena.take(pieces_room(s.extent, s.most_dilation));
+    convolution.kernel = arena.take(kernel_room(widest, s.widest_kernel(a)));
+    convolution.threads =
+        arena.take(omp_get_max_threads() * thread_room(s.extent, s.most_dilation, widest));
+    convolution.rounded = a.rounded;
     head_weight = arena.take(s.heads * s.channels() * 9);
     head_bias = arena.take(s.padded_heads());
   }
@@ -209,9 +211,8 @@ void dense_block_forward(const DenseBlock& a) {
                                          : arena.take(e.channel(s.passing())));
   auto run = [&](int dilation, const float* in, long inputs, const float* weight, long outputs,
                  const Result& result, float* out) {
-    convolve<V>(e, Tiles(e, dilation, work.tiles), dilation, in,
-                Taps3x3::forward(weight, outputs, inputs), result, out, work.transformed,
-                work.products);
+    convolve<V>(e, Pieces(e, dilation, work.convolution.pieces), in,
+                Taps3x3::forward(weight, outputs, inputs), result, out, work.convolution);
   };
 
   long channel = s.grown, inputs = s.inputs;
@@ -244,7 +245,6 @@ void dense_block_forward(const DenseBlock& a) {
 struct BackwardWork {
   BlockWork shared;
   float *block, *heads, *context[2], *head_weight, *head_bias;  // gradients
-  float* tiles;                                                 // gradients of tiles
 
   BackwardWork(const DenseBlock& a, const BlockSizes& s, Arena& arena) : shared(a, s, arena) {
     const Extent& e = s.extent;
@@ -253,8 +253,8 @@ struct BackwardWork {
     for (float*& gradient : context) gradient = arena.take(e.channel(s.widest_context));
     head_weight = arena.take(s.heads * s.channels() * 9);
     head_bias = arena.take(s.padded_heads());
-    const long tile_count = Tiles::size(e, s.most_dilation) / 3;
-    tiles = arena.take(kFrequencies * (tile_count * s.widest_kernel(a) + kGap));
+    shared.convolution.gradients =
+        arena.take(gradients_room(e, s.most_dilation, s.widest_kernel(a)));
   }
 };
 
@@ -269,13 +269,12 @@ struct Backward {
   void layer(int dilation, const float* in, long inputs, const float* weight,
              float* weight_gradient, const float* gradient, long outputs, bool added,
              float* in_gradient) {
-    const BlockWork& shared = work.shared;
-    const Tiles tiles(s.extent, dilation, shared.tiles);
-    convolution_weight_gradient<V>(s.extent, tiles, dilation, in, inputs, gradient, outputs,
-                                   weight_gradient, shared.transformed, work.tiles,
-                                   shared.products);
-    convolve<V>(s.extent, tiles, dilation, gradient, Taps3x3::backward(weight, outputs, inputs),
-                {nullptr, 0, kNever, added}, in_gradient, shared.transformed, shared.products);
+    const ConvolutionWork& own = work.shared.convolution;
+    const Pieces pieces(s.extent, dilation, own.pieces);
+    convolution_weight_gradient<V>(s.extent, pieces, in, inputs, gradient, outputs,
+                                   weight_gradient, own);
+    convolve<V>(s.extent, pieces, gradient, Taps3x3::backward(weight, outputs, inputs),
+                {nullptr, 0, kNever, added}, in_gradient, own);
   }
 
   void read_off_gradients() {

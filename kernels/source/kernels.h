@@ -88,6 +88,7 @@ struct DenseBlock {
   const float* mask_gradient;
   const float* feat_gradient;
   float* workspace;  // 64-byte aligned
+  bool rounded;      // products of numbers rounded to bf16, where the unit has such
 };
 
 // The feature pyramids of two images: three 3x3 convolutions with LeakyReLU per level, the first of
@@ -104,6 +105,7 @@ struct Pyramid {
   const float* features_gradient[kPyramidImages][kPyramidFeatures];
   float* image_gradient[kPyramidImages];
   float* workspace;  // 64-byte aligned
+  bool rounded;      // as in DenseBlock
 };
 
 struct Kernels {
@@ -125,5 +127,6 @@ struct Kernels {
 
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const Kernels kAmx __attribute__((weak));  // null where the compiler does not know AMX
 
 }  // namespace maskflownet

@@ -2,8 +2,8 @@
 
 #pragma once
 
+#include "arrays.h"
 #include "vector.h"
-#include "winograd.h"
 
 namespace {
 

@@ -2,8 +2,11 @@
 
 #pragma once
 
+#include <cpuid.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -31,26 +34,45 @@ using Shapes = std::vector<Shape>;
 namespace {
 
 // oneDNN, MXNet's library for convolutions, can be limited to older instructions by this variable;
-// the same limit holds here, so that the two can be compared.
+// the same limit holds here, so that the two can be compared. Any other value is no limit.
 bool allowed(const char* unit) {
   const char* limit = std::getenv("DNNL_MAX_CPU_ISA");
   if (!limit) return true;
   const std::string most(limit);
   if (most == "SSE41" || most == "AVX") return false;
-  return most.rfind("AVX2", 0) != 0 || std::strcmp(unit, "avx2") == 0;  // any other is no limit
+  if (most.rfind("AVX2", 0) == 0) return std::strcmp(unit, "avx2") == 0;
+  const bool below_amx = most.rfind("AVX512", 0) == 0 && most.find("AMX") == std::string::npos;
+  return !below_amx || std::strcmp(unit, "amx") != 0;
+}
+
+// Whether the processor has AMX for bf16, and the system lets this process use it: it saves eight
+// kilobytes more for each thread, and asks to be asked.
+bool may_use_amx() {
+  if (!&maskflownet::kAmx) return false;
+  unsigned a, b, c, d;
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kAvx512Bf16 = 1u << 5;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kBf16) == 0 || (d & kTile) == 0) return false;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & kAvx512Bf16) == 0) return false;
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 const char* choose_unit() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  if (avx2 && avx512 && allowed("amx") && may_use_amx()) return "amx";
   if (avx2 && avx512 && allowed("avx512")) return "avx512";
   return avx2 && allowed("avx2") ? "avx2" : "";
 }
 
+const maskflownet::Kernels& kernels_of(const char* unit) {
+  if (std::strcmp(unit, "amx") == 0) return maskflownet::kAmx;
+  return std::strcmp(unit, "avx512") == 0 ? maskflownet::kAvx512 : maskflownet::kAvx2;
+}
+
 const maskflownet::Kernels& kernels() {
-  static const maskflownet::Kernels& chosen =
-      std::strcmp(choose_unit(), "avx512") == 0 ? maskflownet::kAvx512 : maskflownet::kAvx2;
+  static const maskflownet::Kernels& chosen = kernels_of(choose_unit());
   return chosen;
 }
 

@@ -9,12 +9,12 @@
 #include "pyramid_operator.h"
 #include "tied_warp_operator.h"
 
-// "avx512", "avx2", or "" if this processor has neither: then the library cannot be used.
+// "amx", "avx512", "avx2", or "" if this processor has neither: then the library cannot be used.
 extern "C" const char* maskflownet_vector_unit() { return choose_unit(); }
 
 // The table for a unit, for tests that call the kernels without MXNet.
 extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
-  return std::strcmp(unit, "avx512") == 0 ? &maskflownet::kAvx512 : &maskflownet::kAvx2;
+  return &kernels_of(unit);
 }
 
 // What this was built from, as `kernels/__init__.py` finds it in the sources that lie there.

@@ -7,12 +7,12 @@
 
 #include <cstring>
 
+#include "arrays.h"
 #include "convolution.h"
 #include "kernels.h"
 #include "layout.h"
 #include "strided.h"
 #include "vector.h"
-#include "winograd.h"
 
 namespace {
 
@@ -31,7 +31,8 @@ struct PyramidSizes {
   long inputs[kPyramidLayers];
   long floats[kPyramidLayers];               // of each layer's output
   long kept = 0, largest = 0;                // of them all, and of the largest
-  long kernel = 0, gradients = 0, work = 0;  // room for any layer: see `convolve` and `strided.h`
+  // Room for any layer; see convolution.h and strided.h.
+  long kernel = 0, gradients = 0, work = 0;
 
   explicit PyramidSizes(const Pyramid& a)
       : image{kPyramidImages * a.batch, a.height, a.width}, lanes(round_up(a.channels, kImageLanes)) {
@@ -49,9 +50,11 @@ struct PyramidSizes {
       raise(largest, floats[i]);
       const long O = round_up(outputs, kLane), C = round_up(channels, kLane);
       const long widest = O > C ? O : C;
-      raise(kernel, weight_gradient_room(C, O));
-      raise(gradients, kFrequencies * (Tiles::size(e, 1) / 3 * O + kGap));
-      raise(work, threads * convolve_size(widest));
+      raise(kernel, kernel_room(C, O));
+      raise(kernel, kernel_room(O, C));
+      raise(kernel, 9 * round_up(widest, kColumnStep) * widest);  // a strided one's
+      raise(gradients, gradients_room(e, 1, O));
+      raise(work, threads * thread_room(e, 1, widest));
       raise(work, threads * (9 * widest * O + kColumnStep * widest + gathered_size(widest)));
       channels = outputs;
     }
@@ -66,13 +69,15 @@ struct PyramidSizes {
 
 // What forward and backward share of the workspace.
 struct PyramidWork {
-  float *images, *tiles, *kernel, *products;
+  float* images;
+  ConvolutionWork convolution;
 
-  PyramidWork(const PyramidSizes& s, Arena& arena) {
+  PyramidWork(const Pyramid& a, const PyramidSizes& s, Arena& arena) {
     images = arena.take(s.image.pixels() * s.lanes);
-    tiles = arena.take(Tiles::size(s.extent[0], 1));
-    kernel = arena.take(s.kernel);
-    products = arena.take(s.work);
+    convolution.pieces = arena.take(pieces_room(s.extent[0], 1));
+    convolution.kernel = arena.take(s.kernel);
+    convolution.threads = arena.take(s.work);
+    convolution.rounded = a.rounded;
   }
 };
 
@@ -125,7 +130,7 @@ template <class V>
 void pyramid_forward(const Pyramid& a) {
   const PyramidSizes s(a);
   Arena arena{a.workspace};
-  PyramidWork work(s, arena);
+  PyramidWork work(a, s, arena);
   float* turns[2] = {nullptr, nullptr};  // where nothing is kept
   if (!a.activations)
     for (float*& turn : turns) turn = arena.take(s.largest);
@@ -139,10 +144,10 @@ void pyramid_forward(const Pyramid& a) {
     const Taps3x3 kernel = Taps3x3::forward(layer.weight, layer.outputs, s.inputs[i]);
     if (PyramidSizes::is_strided(i)) {
       gathered_convolve<V>(pyramid_input(s, work, i, before), Reach::forward(), kernel, result, e,
-                           kLane, out, work.kernel, work.products);
+                           kLane, out, work.convolution.kernel, work.convolution.threads);
     } else {
-      convolve<V>(e, Tiles(e, 1, work.tiles), 1, before, kernel, result, out, work.kernel,
-                  work.products);
+      convolve<V>(e, Pieces(e, 1, work.convolution.pieces), before, kernel, result, out,
+                  work.convolution);
     }
     for (int image = 0; PyramidSizes::is_feature(i) && image < kPyramidImages; ++image)
       from_blocks(e, {image * a.batch, a.batch}, out, 0, layer.outputs,
@@ -154,11 +159,11 @@ void pyramid_forward(const Pyramid& a) {
 
 struct PyramidBackwardWork {
   PyramidWork shared;
-  float *gradient[2], *tiles;
+  float* gradient[2];
 
-  PyramidBackwardWork(const PyramidSizes& s, Arena& arena) : shared(s, arena) {
+  PyramidBackwardWork(const Pyramid& a, const PyramidSizes& s, Arena& arena) : shared(a, s, arena) {
     for (float*& one : gradient) one = arena.take(s.largest);
-    tiles = arena.take(s.gradients);
+    shared.convolution.gradients = arena.take(s.gradients);
   }
 };
 
@@ -166,7 +171,8 @@ template <class V>
 void pyramid_backward(const Pyramid& a) {
   const PyramidSizes s(a);
   Arena arena{a.workspace};
-  PyramidBackwardWork work(s, arena);
+  PyramidBackwardWork work(a, s, arena);
+  const ConvolutionWork& shared = work.shared.convolution;
   gather_images(a, s, work.shared.images);
   const float* out = a.activations + s.kept;
   for (int i = kPyramidLayers - 1; i >= 0; --i) {
@@ -183,24 +189,22 @@ void pyramid_backward(const Pyramid& a) {
     const Gridded given{e, gradient, layer.outputs, kLane};
     if (PyramidSizes::is_strided(i)) {
       strided_weight_gradient<V>(pyramid_input(s, work.shared, i, before), given,
-                                 layer.weight_gradient, work.shared.products);
+                                 layer.weight_gradient, shared.threads);
       if (i)
         strided_input_gradient<V>(given, layer.weight, s.inputs[i], s.extent[i - 1], kLane, back,
-                                  work.shared.kernel, work.shared.products);
+                                  shared.kernel, shared.threads);
     } else {
-      const Tiles tiles(e, 1, work.shared.tiles);
-      convolution_weight_gradient<V>(e, tiles, 1, before, s.inputs[i], gradient, layer.outputs,
-                                     layer.weight_gradient, work.shared.kernel, work.tiles,
-                                     work.shared.products);
-      convolve<V>(e, tiles, 1, gradient,
-                  Taps3x3::backward(layer.weight, layer.outputs, s.inputs[i]),
-                  {nullptr, 1, 0, false}, back, work.shared.kernel, work.shared.products);
+      const Pieces pieces(e, 1, shared.pieces);
+      convolution_weight_gradient<V>(e, pieces, before, s.inputs[i], gradient, layer.outputs,
+                                     layer.weight_gradient, shared);
+      convolve<V>(e, pieces, gradient, Taps3x3::backward(layer.weight, layer.outputs, s.inputs[i]),
+                  {nullptr, 1, 0, false}, back, shared);
     }
   }
   // The images are not needed any more: their gradients take their place.
   const Gridded first{s.extent[0], work.gradient[0], a.layer[0].outputs, kLane};
   strided_input_gradient<V>(first, a.layer[0].weight, a.channels, s.image, s.lanes,
-                            work.shared.images, work.shared.kernel, work.shared.products);
+                            work.shared.images, shared.kernel, shared.threads);
   scatter_images(a, s, work.shared.images);
 }
 
@@ -210,9 +214,9 @@ inline std::size_t pyramid_workspace(const Pyramid& a, bool backward) {
   const PyramidSizes s(a);
   Arena arena{nullptr};
   if (backward) {
-    PyramidBackwardWork(s, arena);
+    PyramidBackwardWork(a, s, arena);
   } else {
-    PyramidWork(s, arena);
+    PyramidWork(a, s, arena);
     if (!a.activations) arena.take(2 * s.largest);
   }
   return arena.used;

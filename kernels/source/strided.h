@@ -9,9 +9,9 @@
 
 #include <cstring>
 
-#include "convolution.h"
+#include "arrays.h"
+#include "products.h"
 #include "vector.h"
-#include "winograd.h"
 
 namespace {
 

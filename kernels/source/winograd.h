@@ -12,47 +12,22 @@
 //
 //   G^T [ sum over tiles of (B^T d B) * (A dY A^T) ] G.
 //
-// Arrays are blocks of 16 channels, (C / 16, N, H, W, 16), the last block padded with zeros: a pixel
-// of a block is one cache line, and neighbouring pixels are neighbouring lines.
+// Arrays are as in arrays.h.
 
 #pragma once
 
+#include "arrays.h"
+#include "products.h"
 #include "vector.h"
 
 namespace {
 
-constexpr long kLane = 16;  // channels of a block
 constexpr int kFrequencies = 36;
-constexpr long kRowStep = 12;  // tiles of a product are padded to a multiple of this
-// Tiles and input channels that a thread has transformed at a time. With 128 outputs they and their
+// Tiles that a thread has transformed at a time, for kChannelBlock input channels. With 128 outputs they and their
 // products are 36 * 4 bytes * (36 * 64 + 36 * 128) = 1 MB, which fits a processor's own cache.
 constexpr long kTileBlock = 36;
-constexpr long kChannelBlock = 64;
-// How far ahead of a product its kernel is fetched: it comes from far, and is used a few times.
-constexpr long kAhead = 1024;
 // Between one frequency and the next, so that the 36 do not fall on the same cache lines.
 constexpr long kGap = 16;
-
-// Hands out pieces of the workspace; from a null pointer, only counts what is needed.
-struct Arena {
-  float* base;
-  long used = 0;
-
-  float* take(long floats) {
-    float* piece = base ? base + used : nullptr;
-    used += round_up(floats, 16);
-    return piece;
-  }
-};
-
-// A stack of images.
-struct Extent {
-  long batch, height, width;
-  long pixels() const { return batch * height * width; }
-  long plane() const { return pixels() * kLane; }  // floats from one block of channels to the next
-  // Where a channel begins, in an array of such blocks.
-  long channel(long c) const { return c / kLane * plane() + c % kLane; }
-};
 
 // --- Transforms of six (or four, or three) vectors -----------------------------------------------
 
@@ -114,37 +89,11 @@ inline void kernel_gradient_transform(const V* x, V* g) {  // G^T x, six to thre
 
 // --- Kernels ------------------------------------------------------------------------------------
 
-// Where a kernel's elements lie: that of output o, input c and tap t at
-// data[o * output_stride + c * input_stride + (turned ? 8 - t : t)].
-struct Taps3x3 {
-  const float* data;
-  long outputs, inputs;  // before padding
-  long output_stride, input_stride;
-  bool turned;
-
-  static Taps3x3 forward(const float* weight, long outputs, long inputs) {
-    return {weight, outputs, inputs, inputs * 9, 9, false};
-  }
-  // The convolution that takes an output's gradient back to the input.
-  static Taps3x3 backward(const float* weight, long outputs, long inputs) {
-    return {weight, inputs, outputs, 9, inputs * 9, true};
-  }
-  long padded_outputs() const { return round_up(outputs, kLane); }
-  long padded_inputs() const { return round_up(inputs, kLane); }
-};
-
 // Transformed kernels are stored in the order in which the products read them, block by block of
 // input channels: (blocks, 36, groups of outputs, channels of the block, outputs of the group). A
 // group is what one register block of the product makes.
 inline long kernel_place(long O, long first_channel, long block_channels, int f, long group_start) {
   return (kFrequencies * first_channel + f * block_channels) * O + group_start * block_channels;
-}
-
-template <class V>
-inline long group_width(long outputs_left) {
-  long width = V::widest_group;
-  while (width > outputs_left) width /= 2;
-  return width;
 }
 
 template <class V>
@@ -233,11 +182,12 @@ void kernel_gradient(const float* sums, long parts, long block, long outputs, lo
 // A dilated convolution is an ordinary one on each of dilation^2 interleaved sub-images; a tile's
 // pixels are `dilation` apart. A tile is (n, y, x) of its first output pixel.
 struct Tiles {
+  const int dilation;
   long count = 0;
   int* origin;  // (count, 3)
 
   Tiles(const Extent& extent, int dilation, float* workspace)
-      : origin(reinterpret_cast<int*>(workspace)) {
+      : dilation(dilation), origin(reinterpret_cast<int*>(workspace)) {
     const int height = static_cast<int>(extent.height), width = static_cast<int>(extent.width);
     for (int n = 0; n < extent.batch; ++n)
       for (int py = 0; py < dilation; ++py)

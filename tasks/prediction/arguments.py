@@ -83,6 +83,8 @@ def job_of(
     for key in ("max_side", "mask_threshold"):
         if getattr(arguments, key) is not None:
             settings[key] = getattr(arguments, key)
+    if arguments.precision != "float32":  # so that what older versions wrote can be gone on with
+        settings["precision"] = arguments.precision
     return Job(
         inputs=inputs,
         files=files,

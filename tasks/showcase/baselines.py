@@ -18,6 +18,7 @@ import numpy as np
 from maskflownet import metrics
 from maskflownet.config import load_dataset_config
 from maskflownet.config.files import ROOT
+from maskflownet.kernels import PRECISIONS
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.command_line import OneLineParser, positive, run_program
@@ -97,6 +98,7 @@ def make_parser() -> OneLineParser:
     add("--dataset_cfg", metavar="D", default="synthetic", help="whose validation pairs")
     add("--pairs", metavar="N", type=positive, help="so many of them; default: all")
     add("--root", metavar="DIR", type=Path, default=ROOT, help="where weights/ lies")
+    add("--precision", choices=PRECISIONS, default="float32", help="as that of main.py")
     parser.set_defaults(gpu_device=[], network="MaskFlownet", resize=None, kernels=None)
     return parser
 

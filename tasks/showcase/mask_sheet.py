@@ -42,7 +42,8 @@ def make_parser() -> OneLineParser:
     add("-o", "--out", metavar="FOLDER", type=Path, default=ROOT / "flows")
     add("--root", metavar="DIR", type=Path, default=ROOT, help="where weights/ lies")
     # With MXNet's own operators the network that predicts is `pipe.network`, which is watched.
-    parser.set_defaults(gpu_device=[], network="MaskFlownet", resize=None, kernels="builtin")
+    parser.set_defaults(gpu_device=[], network="MaskFlownet", resize=None)
+    parser.set_defaults(kernels="builtin", precision="float32")
     return parser
 
 

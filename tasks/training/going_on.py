@@ -19,6 +19,7 @@ _FLAGS = {
     "workers": ("--workers", None),
     "threads": ("--threads", None),
     "kernels": ("--kernels", None),
+    "precision": ("--precision", "float32"),
     "tensorboard": ("--tensorboard", False),
 }
 

@@ -48,6 +48,8 @@ class RunPlan:
         The pipeline's name.
     kernels : {"auto", "builtin"} or None
         See `kernels.use_fast`.
+    precision : {"float32", "bf16"}
+        See `kernels.check_precision`.
     readers : int or None
         Reader processes; None for as many as there are cores, within reason.
     board : bool
@@ -70,6 +72,7 @@ class RunPlan:
     contexts: tuple[Any, ...] = field(default_factory=lambda: tuple(devices([])))
     network: str = "MaskFlownet"
     kernels: str | None = None
+    precision: str = "float32"
     readers: int | None = None
     board: bool = False
     root: Path = ROOT
@@ -119,6 +122,7 @@ def plan_run(arguments: argparse.Namespace) -> RunPlan:
         contexts,
         network=arguments.network,
         kernels=arguments.kernels,
+        precision=arguments.precision,
         readers=arguments.workers,
         board=arguments.tensorboard,
         root=arguments.root,

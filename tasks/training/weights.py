@@ -20,7 +20,9 @@ def make_pipeline(plan: RunPlan, peers: Peers | None = None) -> Pipeline:
     A first stage is frozen unless the config says otherwise.
     """
     seed_generators(plan.record.seed % 2**32)  # NumPy refuses what is larger
-    pipe = get_pipeline(plan.network, list(plan.contexts), plan.config, peers, plan.kernels)
+    pipe = get_pipeline(
+        plan.network, list(plan.contexts), plan.config, peers, plan.kernels, plan.precision
+    )
     network, optimizer = plan.config.network, plan.config.optimizer
     if network.is_cascade and not optimizer.train_first_stage:
         pipe.fix_head()

@@ -21,10 +21,19 @@ BUILT = Path(__file__).parents[2] / "kernels" / "build" / "libmaskflownet.so"
 LIBRARY = Path(os.environ.get(VARIABLE, BUILT))
 NOT_BUILT = "the fast operators are not built: `make kernels` builds them where g++ is installed"
 
-FEATURES = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512bw", "avx512vl"}}
+AVX512 = {"avx512f", "avx512dq", "avx512bw", "avx512vl"}
+FEATURES = {
+    "avx2": {"avx2", "fma"},
+    "avx512": AVX512,
+    "amx": {*AVX512, "avx512_bf16", "amx_tile", "amx_bf16"},
+}
 UNITS = tuple(FEATURES)
 
 NO_ACCESS = 0  # PROT_NONE
+ASK_FOR_AMX = (158, 0x1023, 18)  # arch_prctl, ARCH_REQ_XCOMP_PERM, the registers' data
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mprotect.argtypes = [ctypes.c_void_p, c_size_t, c_int]
+
 DILATIONS = (1, 2, 4, 8, 16, 1, 1)
 DENSE_LAYERS, CONTEXT_LAYERS, MOST_MAPS = 5, 7, 8
 IMAGES, PYRAMID_FEATURES, PYRAMID_LAYERS = 2, 5, 18
@@ -76,6 +85,7 @@ class DenseBlock(Structure):
         *((name, Floats) for name in ("flow", "mask", "feat", "activations")),
         *((f"{name}_gradient", Floats) for name in ("flow", "mask", "feat")),
         ("workspace", Floats),
+        ("rounded", c_bool),
     )
 
 
@@ -90,6 +100,7 @@ class Pyramid(Structure):
         ("features_gradient", Floats * PYRAMID_FEATURES * IMAGES),
         ("image_gradient", Floats * IMAGES),
         ("workspace", Floats),
+        ("rounded", c_bool),
     )
 
 
@@ -119,6 +130,8 @@ def table(unit):
     )
     if not FEATURES[unit] <= set(flags.split()):
         pytest.skip(f"this processor has no {unit}")
+    if unit == "amx" and _libc.syscall(*ASK_FOR_AMX) != 0:
+        pytest.skip("the system does not let programs use AMX")
     find = ctypes.CDLL(str(LIBRARY)).maskflownet_kernels
     find.restype = POINTER(Kernels)
     find.argtypes = [c_char_p]
@@ -126,9 +139,6 @@ def table(unit):
 
 
 # --- Guarded memory -------------------------------------------------------------------------------
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mprotect.argtypes = [ctypes.c_void_p, c_size_t, c_int]
 
 
 class Memory:

@@ -1,0 +1,119 @@
+// Products of matrices in float32, for tiles that Winograd's algorithm has transformed and for
+// gathered columns. A register block makes a group of outputs, for some rows.
+
+#pragma once
+
+#include "vector.h"
+
+namespace {
+
+constexpr long kRowStep = 12;       // rows of a product are padded to a multiple of this
+constexpr long kChannelBlock = 64;  // input channels of a product
+// How far ahead of a product its kernel is fetched: it comes from far, and is used a few times.
+constexpr long kAhead = 1024;
+
+template <class V>
+inline long group_width(long outputs_left) {
+  long width = V::widest_group;
+  while (width > outputs_left) width /= 2;
+  return width;
+}
+
+// product[r, 0:NV] = sum over k of a[r, k] * b[k, 0:NV], for R rows and NV vectors; added to what
+// is there unless `first`.
+template <class V, int R, int NV>
+inline void multiply_block(const float* a, long a_stride, const float* b, float* product,
+                           long product_stride, long K, bool first) {
+  V sum[R][NV];
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::zero();
+  for (long k = 0; k < K; ++k) {
+    V row[NV];
+    UNROLL for (int v = 0; v < NV; ++v) {
+      row[v] = V::load(b + (k * NV + v) * V::width);
+      prefetch(b + (k * NV + v) * V::width + kAhead);
+    }
+    UNROLL for (int r = 0; r < R; ++r) {
+      const V one = V::all(a[r * a_stride + k]);
+      UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int v = 0; v < NV; ++v) {
+      float* to = product + r * product_stride + v * V::width;
+      (first ? sum[r][v] : sum[r][v] + V::load(to)).store(to);
+    }
+}
+
+// One frequency of a block of channels: tiles (rows, K) times a transformed kernel's part
+// (groups, K, group) -> (rows, O).
+template <class V>
+void multiply(const float* tiles, const float* kernel, float* product, long rows, long K, long O,
+              bool first) {
+  for (long o = 0; o < O; o += group_width<V>(O - o)) {
+    const float* b = kernel + o * K;
+    switch (group_width<V>(O - o) / V::width) {
+      case 4:
+        for (long r = 0; r < rows; r += 6)
+          multiply_block<V, 6, 4>(tiles + r * K, K, b, product + r * O + o, O, K, first);
+        break;
+      case 2: {
+        constexpr int R = V::width == 16 ? 12 : 6;  // as many sums as there are registers for
+        for (long r = 0; r < rows; r += R)
+          multiply_block<V, R, 2>(tiles + r * K, K, b, product + r * O + o, O, K, first);
+        break;
+      }
+      default:
+        for (long r = 0; r < rows; r += 12)
+          multiply_block<V, 12, 1>(tiles + r * K, K, b, product + r * O + o, O, K, first);
+    }
+  }
+}
+
+// product[r, 0:NV] += sum over t of a[t, r] * b[t, 0:NV].
+template <class V, int R, int NV>
+inline void add_outer_block(const float* a, long a_stride, const float* b, long b_stride,
+                            float* product, long tiles) {
+  V sum[R][NV];
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::load(product + (r * NV + v) * V::width);
+  for (long t = 0; t < tiles; ++t) {
+    V row[NV];
+    UNROLL for (int v = 0; v < NV; ++v) row[v] = V::load(b + t * b_stride + v * V::width);
+    UNROLL for (int r = 0; r < R; ++r) {
+      const V one = V::all(a[t * a_stride + r]);
+      UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int v = 0; v < NV; ++v) sum[r][v].store(product + (r * NV + v) * V::width);
+}
+
+// One frequency of a block of the kernel gradient: (tiles, K)^T times (tiles, O), added to
+// (groups, K, group).
+template <class V>
+void add_outer(const float* inputs, const float* gradients, float* product, long tiles, long K,
+               long O) {
+  for (long o = 0; o < O; o += group_width<V>(O - o)) {
+    const long group = group_width<V>(O - o);
+    float* to = product + o * K;
+    const float* b = gradients + o;
+    switch (group / V::width) {
+      case 4:
+        for (long c = 0; c < K; c += 4)
+          add_outer_block<V, 4, 4>(inputs + c, K, b, O, to + c * group, tiles);
+        break;
+      case 2: {
+        constexpr int R = V::width == 16 ? 8 : 4;
+        for (long c = 0; c < K; c += R)
+          add_outer_block<V, R, 2>(inputs + c, K, b, O, to + c * group, tiles);
+        break;
+      }
+      default:
+        for (long c = 0; c < K; c += 8)
+          add_outer_block<V, 8, 1>(inputs + c, K, b, O, to + c * group, tiles);
+    }
+  }
+}
+
+}  // namespace
