@@ -127,6 +127,6 @@ struct Kernels {
 
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
-extern const Kernels kAmx __attribute__((weak));  // null where the compiler does not know AMX
+extern const Kernels kAmx;  // where the compiler knows AMX
 
 }  // namespace maskflownet

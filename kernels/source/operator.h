@@ -31,6 +31,9 @@ using Tensors = std::vector<MXTensor>*;
 using Shape = std::vector<unsigned int>;
 using Shapes = std::vector<Shape>;
 
+// Null where the compiler does not know AMX.
+extern const maskflownet::Kernels maskflownet::kAmx __attribute__((weak));
+
 namespace {
 
 // oneDNN, MXNet's library for convolutions, can be limited to older instructions by this variable;

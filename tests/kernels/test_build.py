@@ -21,6 +21,7 @@ TABLES = """
 #include <cstring>
 #include "kernels.h"
 extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
+  if (std::strcmp(unit, "amx") == 0) return &maskflownet::kAmx;
   return std::strcmp(unit, "avx512") == 0 ? &maskflownet::kAvx512 : &maskflownet::kAvx2;
 }
 """
@@ -67,7 +68,8 @@ def test_what_is_built_is_not_built_again(tmp_path):
     library = tmp_path / "build" / "library.so"
     build(library, compiler)
     made = calls.read_text().count("once")
-    assert made == 6 and library.read_text() == "made\n"  # a trial, four objects, the library
+    # Two trials, five objects, the library.
+    assert made == 8 and library.read_text() == "made\n"
     build(library, compiler)
     assert calls.read_text().count("once") == made + 1  # the trial alone
 
@@ -80,7 +82,7 @@ def test_a_build_of_other_sources_is_made_anew(tmp_path, monkeypatch):
     before = (tmp_path / "calls").read_text().count("once")
     build(library, compiler)
     # All but MXNet's own half.
-    assert (tmp_path / "calls").read_text().count("once") == before + 5
+    assert (tmp_path / "calls").read_text().count("once") == before + 7
 
 
 def test_a_compile_that_fails_leaves_nothing_and_says_why(tmp_path):
@@ -98,7 +100,19 @@ def test_folders_may_have_spaces_in_their_names(tmp_path, compiler):
     assert made.stat().st_size > 0
 
 
-@pytest.mark.parametrize(("unit", "table"), [("avx2", "kAvx2"), ("avx512", "kAvx512")])
+def test_a_compiler_that_knows_no_amx_builds_the_rest(tmp_path):
+    compiler = compiler_that(
+        tmp_path,
+        f'case "$*" in *-mamx*) exit 1;; esac; echo made > "$out"; echo "$*" >> {tmp_path}/all',
+    )
+    build(tmp_path / "build" / "library.so", compiler)
+    assert "avx512.o" in (tmp_path / "all").read_text()
+    assert not (tmp_path / "build" / "amx.o").exists()
+
+
+@pytest.mark.parametrize(
+    ("unit", "table"), [("avx2", "kAvx2"), ("avx512", "kAvx512"), ("amx", "kAmx")]
+)
 def test_the_linker_sees_of_a_unit_nothing_but_its_table(unit, table):
     """It would keep one copy of what both define, perhaps that for the wider unit."""
     symbols = BUILT.with_name(f"{unit}.o")
@@ -115,7 +129,8 @@ def test_the_linker_sees_of_a_unit_nothing_but_its_table(unit, table):
 def test_sanitizers_find_nothing(tmp_path, compiler):
     """Addresses and undefined behaviour, while the kernels' own tests run."""
     flags = ["-O1", "-fno-exceptions", *SANITIZE]
-    objects = compile_objects(["avx2", "avx512"], tmp_path, compiler, flags)
+    units = builder.known_units(compiler)
+    objects = compile_objects(units, tmp_path, compiler, flags)
     source, library = tmp_path / "tables.cc", tmp_path / "tables.so"
     source.write_text(TABLES)
     command = [

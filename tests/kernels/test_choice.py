@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mxnet as mx
 import pytest
-from kernel_tables import BUILT, NOT_BUILT
+from kernel_tables import BUILT, NOT_BUILT, UNITS
 from shared_libraries import compile_library
 
 from maskflownet import kernels
@@ -143,10 +143,11 @@ def test_a_processor_without_avx2(built):
 @pytest.mark.parametrize(
     ("limit", "allowed"),
     [
-        *[(limit, {"avx2", "avx512"}) for limit in ("AVX512_CORE", "ALL", "DEFAULT", "", None)],
-        ("AVX2", {"avx2"}),
-        ("AVX", set()),
-        ("SSE41", set()),
+        *[(limit, UNITS) for limit in ("AVX512_CORE_AMX", "ALL", "DEFAULT", "", None)],
+        *[(limit, ("avx2", "avx512")) for limit in ("AVX512_CORE", "AVX512_CORE_BF16")],
+        ("AVX2", ("avx2",)),
+        ("AVX", ()),
+        ("SSE41", ()),
     ],
 )
 def test_a_limit_holds_for_the_unit_too(built, limit, allowed, monkeypatch):
@@ -157,4 +158,5 @@ def test_a_limit_holds_for_the_unit_too(built, limit, allowed, monkeypatch):
     if limit is not None:
         monkeypatch.setenv("DNNL_MAX_CPU_ISA", limit)
     got = library.maskflownet_vector_unit().decode()
-    assert got == (widest if widest in allowed else max(allowed & {"avx2"}, default=""))
+    possible = UNITS[: UNITS.index(widest) + 1] if widest else ()
+    assert got == max(set(allowed) & set(possible), key=UNITS.index, default="")

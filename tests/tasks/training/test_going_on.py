@@ -34,6 +34,7 @@ from maskflownet.tasks.training.loop import train
             "my/net.yaml --micro_batch 2 --kernels builtin",
             "python main.py my/net.yaml -c RUN --micro_batch 2 --kernels builtin",
         ),
+        ("--precision bf16", "python main.py -c RUN --precision bf16"),
     ],
 )
 def test_the_command_says_what_the_record_does_not_keep(said, again):
