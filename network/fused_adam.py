@@ -1,14 +1,16 @@
-"""Adam over all parameters of a network in one call of the fast operators' library.
+"""What a step does with all parameters of a network, in one call of the fast operators' library.
 
-MXNet calls its operator once per array; here the arrays are updated together, on all threads, with
-the same result bit by bit.
+MXNet calls its Adam once per array; here the arrays are updated together, on all threads, with the
+same result bit by bit. Its sums of squares are of one thread.
 """
 
 import ctypes
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 from mxnet.optimizer import Adam
 
 from maskflownet.kernels import load_library
@@ -64,6 +66,19 @@ class FusedAdam(Adam):
         correction = math.sqrt(1.0 - self.beta2**count) / (1.0 - self.beta1**count)
         pointers = (_pointer(array) for array in (weight, gradient, *moments))
         return _Array(*pointers, weight.size, self._get_lr(index) * correction, self._get_wd(index))
+
+
+def sums_of_squares(arrays: Sequence[Any]) -> np.ndarray:
+    """Return the sum of squares of each MXNet array on a CPU, float64."""
+    mx.nd.waitall()
+    sums = np.empty(len(arrays))
+    structs = (_Array * len(arrays))(
+        *(_Array(gradient=_pointer(array), size=array.size) for array in arrays)
+    )
+    load_library().maskflownet_sums_of_squares(
+        structs, ctypes.c_int64(len(arrays)), sums.ctypes.data_as(ctypes.c_void_p)
+    )
+    return sums
 
 
 def _pointer(array):

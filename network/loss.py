@@ -15,12 +15,11 @@ TINY = 1e-30  # below which a squared length counts as zero, whose root has a gr
 
 def endpoint_error(F: Operators, prediction: Array, label: Array, q: float | None = None) -> Array:
     """Return the error per pixel, (N, 1, H, W): Euclidean, or (|dx| + |dy|)**q where q is given."""
-    difference = prediction - label
+    # Of two numbers MXNet's own sum over an axis is several times as slow.
+    dy, dx = F.split(prediction - label, num_outputs=2, axis=1)
     if q is None:
-        squared = F.sum(F.square(difference), axis=1, keepdims=True)
-        return F.sqrt(squared + EPSILON)
-    absolute = F.sum(F.abs(difference), axis=1, keepdims=True)
-    return (absolute + EPSILON) ** q
+        return F.sqrt(F.square(dy) + F.square(dx) + EPSILON)
+    return (F.abs(dy) + F.abs(dx) + EPSILON) ** q
 
 
 def masked_mean(F: Operators, error: Array, valid: Array) -> Array:

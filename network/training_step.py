@@ -8,6 +8,7 @@ import numpy as np
 from mxnet import autograd
 
 from maskflownet.config.errors import InputError
+from maskflownet.network.fused_adam import FusedAdam, sums_of_squares
 from maskflownet.network.images import FINEST_STRIDE, centralise
 from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.network.loss import EndpointError
@@ -168,11 +169,10 @@ class TrainingStep:
 
     def _squares(self, contexts):
         """Return each device's sums of squares of the trained arrays' gradients, float64."""
-        trained = self._trained()
-        sums = [
-            mx.nd.multi_sum_sq(*(one.grad(ctx) for one in trained), num_arrays=len(trained))
-            for ctx in contexts
-        ]
+        gradients = [[one.grad(ctx) for one in self._trained()] for ctx in contexts]
+        if isinstance(self._trainer.optimizer, FusedAdam):
+            return [sums_of_squares(own) for own in gradients]
+        sums = [mx.nd.multi_sum_sq(*own, num_arrays=len(own)) for own in gradients]
         return [one.asnumpy().astype(np.float64) for one in sums]
 
     def _prepare_gradients(self, accumulate):

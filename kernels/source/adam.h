@@ -64,6 +64,26 @@ void adam_part(const AdamArray& a, const AdamConstants& c, int64_t begin, int64_
 
 }  // namespace
 
+// Writes each gradient's sum of squares.
+extern "C" void maskflownet_sums_of_squares(const AdamArray* arrays, int64_t count, double* sums) {
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < count; ++i) {
+    const float* gradient = arrays[i].gradient;
+    __m128d low = _mm_setzero_pd(), high = _mm_setzero_pd();
+    int64_t k = 0;
+    for (; k + 4 <= arrays[i].size; k += 4) {
+      const __m128 four = _mm_loadu_ps(gradient + k);
+      const __m128d one = _mm_cvtps_pd(four), other = _mm_cvtps_pd(_mm_movehl_ps(four, four));
+      low = _mm_add_pd(low, _mm_mul_pd(one, one));
+      high = _mm_add_pd(high, _mm_mul_pd(other, other));
+    }
+    low = _mm_add_pd(low, high);
+    double sum = _mm_cvtsd_f64(low) + _mm_cvtsd_f64(_mm_unpackhi_pd(low, low));
+    for (; k < arrays[i].size; ++k) sum += static_cast<double>(gradient[k]) * gradient[k];
+    sums[i] = sum;
+  }
+}
+
 // Updates weights, means and variances in place.
 extern "C" void maskflownet_adam(const AdamArray* arrays, int64_t count,
                                  const AdamConstants* constants) {

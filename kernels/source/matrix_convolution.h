@@ -508,17 +508,26 @@ NOINLINE void arrange_pairs(const Strip& strip, const float* block, Half* to) {
   for (long pixel = (all.rows + 2) * all.pitch; pixel < 2 * pairs; ++pixel) put(pixel, none);
 }
 
-// sums (2 x 2 registers of 16 outputs x 16 channels; without `group` == 2, of 16 outputs alone) +=
-// gradients times pairs, over all pixels of a strip.
+// sums (2 x 2 registers of 16 outputs x 16 channels; without `group` == 2, of 16 outputs alone) = or
+// += gradients times pairs, over all pixels of a strip.
 template <bool split, int group>
 NOINLINE void multiply_pairs(const Half* gradients, long gradients_step, const Half* pairs,
-                             long block_step, long low, long pixels, float* sums) {
+                             long block_step, long low, long pixels, float* sums, bool first) {
   constexpr long kTile = kLane * kLane;
-  _tile_loadd(0, sums, 64);
-  _tile_loadd(1, sums + kTile, 64);
-  if (group == 2) {
-    _tile_loadd(2, sums + 2 * kTile, 64);
-    _tile_loadd(3, sums + 3 * kTile, 64);
+  if (first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    if (group == 2) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+  } else {
+    _tile_loadd(0, sums, 64);
+    _tile_loadd(1, sums + kTile, 64);
+    if (group == 2) {
+      _tile_loadd(2, sums + 2 * kTile, 64);
+      _tile_loadd(3, sums + 3 * kTile, 64);
+    }
   }
 #define MULTIPLY_PAIRS       \
   _tile_dpbf16ps(0, 4, 6);   \
@@ -569,7 +578,8 @@ void convolution_weight_gradient(const Strips& strips, const float* in, long in_
   const Extent& e = strips.extent;
   const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
   const long lines = round_up(C, kLine) / kLine, pixels = strips.pixels();
-  const long parts = gradient_parts(C, strips.count), part_strips = (strips.count - 1) / parts + 1;
+  const long part_strips = (strips.count - 1) / gradient_parts(C, strips.count) + 1;
+  const long parts = (strips.count - 1) / part_strips + 1;
   const long part_floats = lines * kKernelTaps * kLine * O;
   const long gradients_step = pixels * kLane * (split ? 2 : 1);  // per 16 outputs
   const long low = (strips.lines() / 2 + 1) * kLine, block_step = 2 * low * (split ? 2 : 1);
@@ -593,7 +603,6 @@ void convolution_weight_gradient(const Strips& strips, const float* in, long in_
     for (long line = 0; line < lines; ++line) {
       for (long part = 0; part < parts; ++part) {
         float* sum = sums + part * part_floats + line * kKernelTaps * kLine * O;
-        std::memset(sum, 0, kKernelTaps * kLine * O * sizeof(float));
         const bool both = line * kLine + kLane < C;
         if (!both) std::memset(pairs + block_step, 0, block_step * sizeof(Half));
         for (long index = part * part_strips; index < least((part + 1) * part_strips, strips.count);
@@ -607,7 +616,8 @@ void convolution_weight_gradient(const Strips& strips, const float* in, long in_
             for (int t = 0; t < kKernelTaps; ++t)
               (group_squares(O - o) == 2 ? multiply_pairs<split, 2> : multiply_pairs<split, 1>)(
                   own, gradients_step, pairs + tap[t], block_step, low, pixels,
-                  sum + (o * kKernelTaps + t * group_squares(O - o) * kLane) * kLine);
+                  sum + (o * kKernelTaps + t * group_squares(O - o) * kLane) * kLine,
+                  index == part * part_strips);
           }
         }
       }
