@@ -4,6 +4,7 @@ The parameters are those of the plain graph. What the operators want arranged ot
 merged into one convolution, channels padded) they arrange themselves whenever they run.
 """
 
+from enum import IntEnum
 from typing import Any
 
 import mxnet as mx
@@ -19,6 +20,14 @@ from maskflownet.network.layers import LEAKY_SLOPE
 from maskflownet.network.plain_operators import LevelOutput, PlainSteps
 
 
+class Products(IntEnum):
+    """What convolutions multiply on a matrix unit; see kernels/source/kernels.h."""
+
+    FLOAT32 = 0
+    SPLIT = 1
+    ROUNDED = 2
+
+
 class FastSteps(PlainSteps):
     """The steps of one network, a cascade's first stage included.
 
@@ -32,7 +41,11 @@ class FastSteps(PlainSteps):
 
     def __init__(self, training: bool, rounded: bool = False):
         self._training = training
-        self._rounded = rounded
+        if rounded:
+            self._products = Products.ROUNDED
+        else:
+            # Near zero, an error of 1e-5 is enough to turn an activation's gradient.
+            self._products = Products.FLOAT32 if training else Products.SPLIT
         self._networks = {}  # each one's parameters, and their grad_req when it was traced
 
     def prepare(self, network: Any) -> None:
@@ -63,7 +76,7 @@ class FastSteps(PlainSteps):
             image2,
             *_parameters(F, layers, image1),
             keep=int(self._keeps(network)),
-            rounded=int(self._rounded),
+            products=int(self._products),
             slope=LEAKY_SLOPE,
         )
         levels, count = sorted(LEVELS), len(LEVELS)
@@ -121,7 +134,7 @@ class FastSteps(PlainSteps):
             feat=int(level > 2),
             context=int(level == 2),
             keep=int(self._keeps(network)),
-            rounded=int(self._rounded),
+            products=int(self._products),
             slope=LEAKY_SLOPE,
         )
         flow, *rest = list(outputs) if has_mask or level > 2 else [outputs]

@@ -1,8 +1,9 @@
-// The kernels' own arrays are blocks of 16 channels, (C / 16, N, H, W, 16), the last block padded with
-// zeros: a pixel of a block is one cache line, and neighbouring pixels are neighbouring lines.
+// The kernels' own arrays are blocks of 16 channels, (C / 16, N, H, W, 16), the last block padded
+// with zeros: a pixel of a block is one cache line, and neighbouring pixels are neighbouring lines.
 
 #pragma once
 
+#include "kernels.h"
 #include "vector.h"
 
 namespace {
@@ -57,11 +58,13 @@ struct Result {
   bool added;           // to what is there
 };
 
+using maskflownet::Products;
+
 // Working memory of convolutions, one after the other; `pieces_room` and so on tell how much.
 struct ConvolutionWork {
   float *pieces, *kernel, *threads;
   float* gradients = nullptr;  // for the gradients of kernels alone
-  bool rounded = false;        // products of numbers rounded to bf16, where there are such
+  Products products;
 };
 
 }  // namespace

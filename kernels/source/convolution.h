@@ -1,21 +1,83 @@
-// A 3x3 convolution and its kernel's gradient: with the processor's matrix unit where this is compiled
-// for one, else by Winograd's algorithm. Both define
+// A 3x3 convolution and its kernel's gradient, by Winograd's algorithm or with the processor's
+// matrix unit where this is compiled for one.
 //
-//   Pieces(extent, dilation, memory)      how the images are divided among threads
-//   pieces_room(extent, most_dilation)    floats for ConvolutionWork's parts, with
-//   kernel_room(inputs, outputs)              channels padded to multiples of kLane;
-//   thread_room(extent, most_dilation, outputs)      per thread
-//   gradients_room(extent, most_dilation, outputs)
-//   convolve(extent, pieces, in, kernel, result, out, work)
-//       out = the convolution of `in`
-//   convolution_weight_gradient(extent, pieces, in, in_channels, out_gradient, out_channels,
-//                               weight_gradient, work)
-//       writes weight_gradient (outputs, inputs, 3, 3), given an input and the output's gradient
+// In training, the forward pass is by Winograd's algorithm still: where an activation is near zero,
+// an error of 1e-5 is enough to put it on LeakyReLU's other side, and its gradient is another then.
+// What is on its way back meets no such turn.
 
 #pragma once
 
+#include "arrays.h"
+#include "winograd_convolution.h"
 #ifdef __AMX_BF16__
 #include "matrix_convolution.h"
-#else
-#include "winograd_convolution.h"
 #endif
+
+namespace {
+
+#ifdef __AMX_BF16__
+
+// How the images are divided among threads.
+struct Pieces {
+  Tiles tiles;
+  Strips strips;
+
+  Pieces(const Extent& extent, int dilation, float* memory)
+      : tiles(extent, dilation, memory), strips(extent, dilation) {}
+};
+
+inline Products backward_products(Products forward) {
+  return forward == maskflownet::kRounded ? forward : maskflownet::kSplit;
+}
+
+inline long most(long a, long b) { return a > b ? a : b; }
+
+// Floats for the parts of a ConvolutionWork, with channels padded to multiples of kLane.
+inline long pieces_room(const Extent& extent, int most_dilation) {
+  return winograd::pieces_room(extent, most_dilation);
+}
+inline long kernel_room(long inputs, long outputs) {
+  return most(winograd::kernel_room(inputs, outputs), matrix::kernel_room(inputs, outputs));
+}
+inline long thread_room(const Extent& extent, int most_dilation, long outputs) {
+  return most(winograd::thread_room(extent, most_dilation, outputs),
+              matrix::thread_room(extent, most_dilation, outputs));
+}
+inline long gradients_room(const Extent& extent, int most_dilation, long outputs) {
+  return matrix::gradients_room(extent, most_dilation, outputs);
+}
+
+// out = the convolution of `in`.
+template <class V>
+void convolve(const Extent& extent, const Pieces& pieces, const float* in, const Taps3x3& kernel,
+              const Result& result, float* out, const ConvolutionWork& work) {
+  if (work.products == maskflownet::kFloat32)
+    winograd::convolve<V>(extent, pieces.tiles, in, kernel, result, out, work);
+  else
+    matrix::convolve<V>(extent, pieces.strips, in, kernel, result, out, work);
+}
+
+// Writes weight_gradient (outputs, inputs, 3, 3), given an input and the gradient of the output.
+template <class V>
+void convolution_weight_gradient(const Extent& extent, const Pieces& pieces, const float* in,
+                                 long in_channels, const float* out_gradient, long out_channels,
+                                 float* weight_gradient, const ConvolutionWork& work) {
+  matrix::convolution_weight_gradient<V>(extent, pieces.strips, in, in_channels, out_gradient,
+                                         out_channels, weight_gradient, work);
+}
+
+#else
+
+inline Products backward_products(Products forward) { return forward; }
+
+using Pieces = Tiles;
+using winograd::convolution_weight_gradient;
+using winograd::convolve;
+using winograd::gradients_room;
+using winograd::kernel_room;
+using winograd::pieces_room;
+using winograd::thread_room;
+
+#endif
+
+}  // namespace

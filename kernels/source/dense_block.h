@@ -89,7 +89,7 @@ struct BlockWork {
     convolution.kernel = arena.take(kernel_room(widest, s.widest_kernel(a)));
     convolution.threads =
         arena.take(omp_get_max_threads() * thread_room(s.extent, s.most_dilation, widest));
-    convolution.rounded = a.rounded;
+    convolution.products = a.products;
     head_weight = arena.take(s.heads * s.channels() * 9);
     head_bias = arena.take(s.padded_heads());
   }
@@ -253,6 +253,7 @@ struct BackwardWork {
     for (float*& gradient : context) gradient = arena.take(e.channel(s.widest_context));
     head_weight = arena.take(s.heads * s.channels() * 9);
     head_bias = arena.take(s.padded_heads());
+    shared.convolution.products = backward_products(a.products);
     shared.convolution.gradients =
         arena.take(gradients_room(e, s.most_dilation, s.widest_kernel(a)));
   }

@@ -62,7 +62,7 @@ maskflownet::DenseBlock dense_block_of(const Attributes& attributes, const Block
   a.height = in[0].shape[2];
   a.width = in[0].shape[3];
   a.slope = static_cast<float>(number(attributes, "slope", 0.1));
-  a.rounded = integer(attributes, "rounded", 0) != 0;
+  a.products = products_of(attributes);
   a.maps = form.maps;
   a.has_context = form.context;
   for (int i = 0; i < form.maps; ++i) {

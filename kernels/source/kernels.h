@@ -15,6 +15,11 @@ constexpr int kPyramidSkipped = 1;  // fine levels whose features nobody asks fo
 constexpr int kPyramidFeatures = kPyramidLevels - kPyramidSkipped;
 constexpr int kPyramidLayers = 3 * kPyramidLevels;
 
+// What a convolution multiplies where there is a matrix unit: float32, which are left to the vectors;
+// numbers split into two of 16 bits (errors of some 1e-5 of the largest value); or numbers rounded to
+// one. A gradient's way back is split where this is float32.
+enum Products : int { kFloat32, kSplit, kRounded };
+
 // Cost volume of two feature maps, activated (LeakyReLU `slope`):
 //   volume[n, (dy + m) * (2m + 1) + dx + m, y, x] =
 //       leaky(mean over c of features1[n, c, y, x] * features2[n, c, y + dy, x + dx])
@@ -88,7 +93,7 @@ struct DenseBlock {
   const float* mask_gradient;
   const float* feat_gradient;
   float* workspace;  // 64-byte aligned
-  bool rounded;      // products of numbers rounded to bf16, where the unit has such
+  Products products;
 };
 
 // The feature pyramids of two images: three 3x3 convolutions with LeakyReLU per level, the first of
@@ -105,7 +110,7 @@ struct Pyramid {
   const float* features_gradient[kPyramidImages][kPyramidFeatures];
   float* image_gradient[kPyramidImages];
   float* workspace;  // 64-byte aligned
-  bool rounded;      // as in DenseBlock
+  Products products;
 };
 
 struct Kernels {

@@ -6,8 +6,8 @@
 //
 //   a * b = high(a) * high(b) + high(a) * low(b) + low(a) * high(b),
 //
-// which leaves out 2^-18 of a product at most; with the rounding of `low`, the error of one is below
-// 2^-16. Numbers that are `rounded` are their high half alone.
+// which leaves out 2^-18 of a product at most; with the rounding of `low`, the error of one is
+// below 2^-16. Numbers that are `rounded` are their high half alone.
 //
 // What is multiplied is arranged by each thread for a strip of the image at a time:
 //
@@ -29,10 +29,10 @@ namespace {
 
 using Half = std::uint16_t;  // the upper half of a float32
 
-constexpr long kLine = 32;             // numbers in a row of a register
-constexpr long kRegisterRows = 16;             // rows of a register
+constexpr long kLine = 32;                       // numbers in a row of a register
+constexpr long kRegisterRows = 16;               // rows of a register
 constexpr long kSquare = kRegisterRows * kLine;  // numbers in a register
-constexpr long kStep = 2 * kRegisterRows;      // pixels that are multiplied at a time
+constexpr long kStep = 2 * kRegisterRows;        // pixels that are multiplied at a time
 constexpr int kKernelTaps = 9;
 // Pixels of a strip: with 64 input channels and 128 outputs, lines, kernel and sums take 1.2 MB.
 constexpr long kStripPixels = 1024;
@@ -103,9 +103,9 @@ struct SplitLine {
 
 // --- Strips -------------------------------------------------------------------------------------
 
-// How the images are divided. A dilated convolution is an ordinary one on every `dilation`-th row, so
-// a strip's rows are `dilation` apart; its pixels are counted row by row, each of `pitch` pixels: a
-// margin of `dilation` before and after those that are wanted.
+// How the images are divided. A dilated convolution is an ordinary one on every `dilation`-th row,
+// so a strip's rows are `dilation` apart; its pixels are counted row by row, each of `pitch`
+// pixels: a margin of `dilation` before and after those that are wanted.
 struct Strips {
   const Extent extent;
   const int dilation;
@@ -113,7 +113,7 @@ struct Strips {
   long across, down, phases;  // strips beside, above and between each other
   long count;
 
-  Strips(const Extent& extent, int dilation, float* = nullptr) : extent(extent), dilation(dilation) {
+  Strips(const Extent& extent, int dilation) : extent(extent), dilation(dilation) {
     across = (extent.width - 1) / most_columns(dilation) + 1;
     columns = (extent.width - 1) / across + 1;
     pitch = columns + 2 * dilation;
@@ -145,8 +145,6 @@ struct Strips {
   }
 };
 
-using Pieces = Strips;
-
 // One of them.
 struct Strip {
   const Strips& all;
@@ -161,8 +159,9 @@ struct Strip {
     image = index / strips.phases;
   }
 
-  // Calls visit(first pixel, pixels, place of the first one in a block, or -1 where the image has none)
-  // for runs of pixels, one after the other, from `margin` pixels before the strip to `margin` behind.
+  // Calls visit(first pixel, pixels, place of the first one in a block, or -1 where the image has
+  // none) for runs of pixels, one after the other, from `margin` pixels before the strip to
+  // `margin` behind.
   template <class Visit>
   void for_runs(long margin, Visit visit) const {
     const Extent& e = all.extent;
@@ -175,7 +174,8 @@ struct Strip {
         continue;
       }
       if (begin > 0) visit(first, begin, -1L);
-      visit(first + begin, end - begin, ((image * e.height + row) * e.width + left + begin) * kLane);
+      visit(first + begin, end - begin,
+            ((image * e.height + row) * e.width + left + begin) * kLane);
       if (end < width) visit(first + end, width - end, -1L);
     }
   }
@@ -184,7 +184,8 @@ struct Strip {
 // --- Convolution --------------------------------------------------------------------------------
 
 // The kernel, in the order in which it is read: for each group of one or two times 16 outputs, each
-// 32 channels and each tap, a register of pairs of channels per 16 outputs: high halves, low halves.
+// 32 channels and each tap, a register of pairs of channels per 16 outputs: high halves, low
+// halves.
 inline long group_squares(long outputs_left) { return outputs_left > kLane ? 2 : 1; }
 
 inline long squares_of_kernel(long C, bool split) {  // per 16 outputs
@@ -208,8 +209,9 @@ NOINLINE void arrange_kernel(const Taps3x3& k, Half* to) {
             valid > 0 ? static_cast<__mmask16>((1u << valid) - 1) : static_cast<__mmask16>(0);
         const __mmask16 even = c < k.inputs ? mask : 0, odd = c + 1 < k.inputs ? mask : 0;
         const float* from = k.data + o * k.output_stride + c * k.input_stride;
-        Half* place = to + o0 / kLane * own + line * kKernelTaps * group * (split ? 2 : 1) * kSquare +
-                      part * kSquare + row * kLine;
+        Half* place = to + o0 / kLane * own +
+                      line * kKernelTaps * group * (split ? 2 : 1) * kSquare + part * kSquare +
+                      row * kLine;
         for (int t = 0; t < kKernelTaps; ++t, place += group * (split ? 2 : 1) * kSquare) {
           const int tap = k.turned ? 8 - t : t;
           const __m512i index = _mm512_loadu_si512(lane);
@@ -218,8 +220,7 @@ NOINLINE void arrange_kernel(const Taps3x3& k, Half* to) {
           const Split other(
               _mm512_mask_i32gather_ps(none, odd, index, from + k.input_stride + tap, 4));
           _mm512_storeu_si512(place, interleave(one.high, other.high));
-          if (split)
-            _mm512_storeu_si512(place + group * kSquare, interleave(one.low, other.low));
+          if (split) _mm512_storeu_si512(place + group * kSquare, interleave(one.low, other.low));
         }
       }
     }
@@ -280,13 +281,14 @@ inline void fetch_lines(const Strip& strip, const float* in, long blocks, long p
   for (long piece = part * step; piece < least((part + 1) * step, pieces); ++piece) {
     const long row = strip.y + (piece % (all.rows + 2) - 1) * all.dilation;
     if (row < 0 || row >= e.height) continue;
-    const float* line = in + piece / (all.rows + 2) * e.plane() +
-                        (strip.image * e.height + row) * e.width * kLane;
+    const float* line =
+        in + piece / (all.rows + 2) * e.plane() + (strip.image * e.height + row) * e.width * kLane;
     fetch_part(line + begin * kLane, (end - begin) * kLane * sizeof(float), 0, 1);
   }
 }
 
-// sums (32 pixels, 32 outputs; or 16 of them) = or += lines times kernel, over all channels of `line`.
+// sums (32 pixels, 32 outputs; or 16 of them) = or += lines times kernel, over all channels of
+// `line`.
 template <bool split, int group>
 NOINLINE void multiply_lines(const Half* line, long count, long line_step, long low,
                              const long* tap, const Half* kernel, float* sums, bool first) {
@@ -346,8 +348,8 @@ NOINLINE void multiply_lines(const Half* line, long count, long line_step, long 
 
 // Writes 16 outputs of a strip, from channel o on.
 template <class V>
-NOINLINE void write_strip(const Strip& strip, const float* sums, long o, long outputs, const Result& result,
-                 float* out) {
+NOINLINE void write_strip(const Strip& strip, const float* sums, long o, long outputs,
+                          const Result& result, float* out) {
   V bias = V::zero();
   if (result.bias && o < outputs)
     bias = V::load_first(result.bias + o, static_cast<int>(least(V::width, outputs - o)));
@@ -365,8 +367,9 @@ NOINLINE void write_strip(const Strip& strip, const float* sums, long o, long ou
 }
 
 template <class V, bool split>
-void convolve(const Strips& strips, const float* in, const Taps3x3& kernel, const Result& result,
-              float* out, const ConvolutionWork& work, long thread_floats) {
+void convolve_strips(const Strips& strips, const float* in, const Taps3x3& kernel,
+                     const Result& result, float* out, const ConvolutionWork& work,
+                     long thread_floats) {
   const Extent& e = strips.extent;
   const long C = round_up(kernel.inputs, kLane), O = kernel.padded_outputs();
   const long all_lines = round_up(C, kLine) / kLine;
@@ -400,15 +403,20 @@ void convolve(const Strips& strips, const float* in, const Taps3x3& kernel, cons
           float* to = at_once ? sums : sums + o * pixels;
           for (long p = 0; p < pixels; p += kStep) {
             if (later > 0) {
-              const long part = p / kStep, parts = pixels / kStep, groups = (O - 1) / (2 * kLane) + 1;
-              const long bytes = later * kKernelTaps * group * (split ? 2 : 1) * kSquare * sizeof(Half);
-              fetch_part(own + count * kKernelTaps * group * (split ? 2 : 1) * kSquare, bytes, part, parts);
-              fetch_lines(strip, in + e.channel(next * kLine), least(2 * later, C / kLane - 2 * next),
-                          o / (2 * kLane) * parts + part, groups * parts);
+              const long part = p / kStep, parts = pixels / kStep,
+                         groups = (O - 1) / (2 * kLane) + 1;
+              const long bytes =
+                  later * kKernelTaps * group * (split ? 2 : 1) * kSquare * sizeof(Half);
+              fetch_part(own + count * kKernelTaps * group * (split ? 2 : 1) * kSquare, bytes, part,
+                         parts);
+              fetch_lines(strip, in + e.channel(next * kLine),
+                          least(2 * later, C / kLane - 2 * next), o / (2 * kLane) * parts + part,
+                          groups * parts);
             }
-            (group == 2 ? multiply_lines<split, 2> : multiply_lines<split, 1>)(
-                lines + p * kLine, count, line_step, count * line_step, tap, own,
-                to + p * 2 * kLane, first == 0);
+            (group == 2 ? multiply_lines<split, 2>
+                        : multiply_lines<split, 1>)(lines + p * kLine, count, line_step,
+                                                    count * line_step, tap, own, to + p * 2 * kLane,
+                                                    first == 0);
           }
           if (first + count < all_lines) continue;
           for (long part = 0; part < group; ++part)
@@ -436,8 +444,10 @@ inline void transpose(__m512* x) {  // 16 x 16
   }
   // x[4 i + k] holds rows 4 i to 4 i + 3 of columns k, k + 4, k + 8 and k + 12, 128 bits each.
   UNROLL for (int k = 0; k < 4; ++k) {
-    const __m512 ab = _mm512_shuffle_f32x4(x[k], x[k + 4], 0x88), cd = _mm512_shuffle_f32x4(x[k + 8], x[k + 12], 0x88);
-    const __m512 ef = _mm512_shuffle_f32x4(x[k], x[k + 4], 0xdd), gh = _mm512_shuffle_f32x4(x[k + 8], x[k + 12], 0xdd);
+    const __m512 ab = _mm512_shuffle_f32x4(x[k], x[k + 4], 0x88),
+                 cd = _mm512_shuffle_f32x4(x[k + 8], x[k + 12], 0x88);
+    const __m512 ef = _mm512_shuffle_f32x4(x[k], x[k + 4], 0xdd),
+                 gh = _mm512_shuffle_f32x4(x[k + 8], x[k + 12], 0xdd);
     y[k] = _mm512_shuffle_f32x4(ab, cd, 0x88);
     y[k + 4] = _mm512_shuffle_f32x4(ef, gh, 0x88);
     y[k + 8] = _mm512_shuffle_f32x4(ab, cd, 0xdd);
@@ -464,8 +474,8 @@ NOINLINE void arrange_gradients(const Strip& strip, const float* block, Half* to
       const long pixel = i * all.pitch + j;
       valid = least(kLane - pixel % kLane, columns - j);
       __m512 x[16];
-      UNROLL for (int p = 0; p < 16; ++p)
-        x[p] = p < valid ? _mm512_loadu_ps(pixels + (j + p) * kLane) : _mm512_setzero_ps();
+      UNROLL for (int p = 0; p < 16; ++p) x[p] =
+          p < valid ? _mm512_loadu_ps(pixels + (j + p) * kLane) : _mm512_setzero_ps();
       transpose(x);
       const __mmask16 mask = static_cast<__mmask16>((1u << valid) - 1);
       Half* place = to + pixel / kLine * square + pixel % kLine;
@@ -485,7 +495,8 @@ NOINLINE void arrange_gradients(const Strip& strip, const float* block, Half* to
 inline long pairs_floats(long lines) { return 2 * (lines / 2 + 1) * kLine; }
 
 // The pixels of a strip in pairs, for a block of 16 channels: pairs (0, 1), (2, 3), ..., then pairs
-// (1, 2), (3, 4), ..., so that pixels can be read from any one on; of each, high halves, low halves.
+// (1, 2), (3, 4), ..., so that pixels can be read from any one on; of each, high halves, low
+// halves.
 template <bool split>
 NOINLINE void arrange_pairs(const Strip& strip, const float* block, Half* to) {
   const Strips& all = strip.all;
@@ -508,7 +519,8 @@ NOINLINE void arrange_pairs(const Strip& strip, const float* block, Half* to) {
   for (long pixel = (all.rows + 2) * all.pitch; pixel < 2 * pairs; ++pixel) put(pixel, none);
 }
 
-// sums (2 x 2 registers of 16 outputs x 16 channels; without `group` == 2, of 16 outputs alone) = or
+// sums (2 x 2 registers of 16 outputs x 16 channels; without `group` == 2, of 16 outputs alone) =
+// or
 // += gradients times pairs, over all pixels of a strip.
 template <bool split, int group>
 NOINLINE void multiply_pairs(const Half* gradients, long gradients_step, const Half* pairs,
@@ -571,10 +583,9 @@ inline long gradient_parts(long C, long strips) {
 }
 
 template <class V, bool split>
-void convolution_weight_gradient(const Strips& strips, const float* in, long in_channels,
-                                 const float* out_gradient, long out_channels,
-                                 float* weight_gradient, const ConvolutionWork& work,
-                                 long thread_floats) {
+void strips_weight_gradient(const Strips& strips, const float* in, long in_channels,
+                            const float* out_gradient, long out_channels, float* weight_gradient,
+                            const ConvolutionWork& work, long thread_floats) {
   const Extent& e = strips.extent;
   const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
   const long lines = round_up(C, kLine) / kLine, pixels = strips.pixels();
@@ -614,10 +625,14 @@ void convolution_weight_gradient(const Strips& strips, const float* in, long in_
           for (long o = 0; o < O; o += 2 * kLane) {
             const Half* own = gradients + (index * O + o) / kLane * gradients_step;
             for (int t = 0; t < kKernelTaps; ++t)
-              (group_squares(O - o) == 2 ? multiply_pairs<split, 2> : multiply_pairs<split, 1>)(
-                  own, gradients_step, pairs + tap[t], block_step, low, pixels,
-                  sum + (o * kKernelTaps + t * group_squares(O - o) * kLane) * kLine,
-                  index == part * part_strips);
+              (group_squares(O - o) == 2
+                   ? multiply_pairs<split, 2>
+                   : multiply_pairs<split, 1>)(own, gradients_step, pairs + tap[t], block_step, low,
+                                               pixels,
+                                               sum + (o * kKernelTaps +
+                                                      t * group_squares(O - o) * kLane) *
+                                                         kLine,
+                                               index == part * part_strips);
           }
         }
       }
@@ -645,7 +660,7 @@ void convolution_weight_gradient(const Strips& strips, const float* in, long in_
 
 // --- What convolution.h promises ----------------------------------------------------------------
 
-inline long pieces_room(const Extent&, int) { return 0; }
+namespace matrix {
 
 inline long kernel_room(long C, long O) {
   return kKernelTaps * (round_up(C, kLine) + 4 * kLine * omp_get_max_threads()) * O;
@@ -677,7 +692,9 @@ template <class V>
 void convolve(const Extent& extent, const Strips& strips, const float* in, const Taps3x3& kernel,
               const Result& result, float* out, const ConvolutionWork& work) {
   const long O = kernel.padded_outputs(), floats = thread_room(extent, strips.dilation, O);
-  (work.rounded ? convolve<V, false> : convolve<V, true>)(strips, in, kernel, result, out, work, floats);
+  (work.products == maskflownet::kRounded
+       ? convolve_strips<V, false>
+       : convolve_strips<V, true>)(strips, in, kernel, result, out, work, floats);
 }
 
 template <class V>
@@ -685,8 +702,12 @@ void convolution_weight_gradient(const Extent& extent, const Strips& strips, con
                                  long in_channels, const float* out_gradient, long out_channels,
                                  float* weight_gradient, const ConvolutionWork& work) {
   const long O = round_up(out_channels, kLane), floats = thread_room(extent, strips.dilation, O);
-  (work.rounded ? convolution_weight_gradient<V, false> : convolution_weight_gradient<V, true>)(
-      strips, in, in_channels, out_gradient, out_channels, weight_gradient, work, floats);
+  (work.products == maskflownet::kRounded
+       ? strips_weight_gradient<V, false>
+       : strips_weight_gradient<V, true>)(strips, in, in_channels, out_gradient, out_channels,
+                                          weight_gradient, work, floats);
 }
+
+}  // namespace matrix
 
 }  // namespace

@@ -94,6 +94,10 @@ int integer(const Attributes& attributes, const char* name, int otherwise) {
   return static_cast<int>(number(attributes, name, otherwise));
 }
 
+maskflownet::Products products_of(const Attributes& attributes) {
+  return static_cast<maskflownet::Products>(integer(attributes, "products", maskflownet::kFloat32));
+}
+
 MXReturnValue all_float32(const Attributes&, std::vector<int>* inputs, std::vector<int>* outputs) {
   for (int& type : *inputs) type = mxnet::ext::kFloat32;
   for (int& type : *outputs) type = mxnet::ext::kFloat32;

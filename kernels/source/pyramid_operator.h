@@ -24,7 +24,7 @@ maskflownet::Pyramid pyramid_of(const Attributes& attributes, MXTensor* in, MXTe
   a.height = in[0].shape[2];
   a.width = in[0].shape[3];
   a.slope = static_cast<float>(number(attributes, "slope", 0.1));
-  a.rounded = integer(attributes, "rounded", 0) != 0;
+  a.products = products_of(attributes);
   for (int image = 0; image < kPyramidImages; ++image) {
     a.image[image] = in[image].data<float>();
     if (gradients) a.image_gradient[image] = gradients[image].data<float>();

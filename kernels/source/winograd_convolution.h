@@ -11,8 +11,6 @@
 
 namespace {
 
-using Pieces = Tiles;
-
 // The outputs of one tile and V::width channels, from the products at `products`[f * step].
 template <class V, bool added>
 NOINLINE void output_pixels(const float* products, long step, V bias, float slope, float* to,
@@ -65,6 +63,8 @@ void transform_output_tile(const Extent& extent, const int* tile, int dilation,
   }
 }
 
+namespace winograd {
+
 inline long pieces_room(const Extent& extent, int most_dilation) {
   return Tiles::size(extent, most_dilation);
 }
@@ -101,7 +101,8 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
       const long out_step = rows * O + kGap;
       for (long c = 0; c < C; c += kChannelBlock) {
         const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
-        transform_inputs<V>(extent, in + extent.channel(c), tile, dilation, count, K, inputs, in_step);
+        transform_inputs<V>(extent, in + extent.channel(c), tile, dilation, count, K, inputs,
+                            in_step);
         for (int f = 0; f < kFrequencies; ++f) {
           float* own = inputs + f * in_step;
           for (long i = count * K; i < rows * K; ++i) own[i] = 0;
@@ -117,9 +118,7 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
 }
 
 // Parts of the tiles that are summed apart, for as many threads as there are no blocks of channels.
-inline long weight_gradient_parts(long C) {
-  return (omp_get_max_threads() - 1) / (C / kLane) + 1;
-}
+inline long weight_gradient_parts(long C) { return (omp_get_max_threads() - 1) / (C / kLane) + 1; }
 
 template <class V>
 void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const float* in,
@@ -161,5 +160,7 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
     kernel_gradient<V>(sums, parts, block, out_channels, in_channels, weight_gradient);
   }
 }
+
+}  // namespace winograd
 
 }  // namespace

@@ -29,6 +29,8 @@ FEATURES = {
 }
 UNITS = tuple(FEATURES)
 
+FLOAT32, SPLIT, ROUNDED = range(3)  # products
+
 NO_ACCESS = 0  # PROT_NONE
 ASK_FOR_AMX = (158, 0x1023, 18)  # arch_prctl, ARCH_REQ_XCOMP_PERM, the registers' data
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -85,7 +87,7 @@ class DenseBlock(Structure):
         *((name, Floats) for name in ("flow", "mask", "feat", "activations")),
         *((f"{name}_gradient", Floats) for name in ("flow", "mask", "feat")),
         ("workspace", Floats),
-        ("rounded", c_bool),
+        ("products", c_int),
     )
 
 
@@ -100,7 +102,7 @@ class Pyramid(Structure):
         ("features_gradient", Floats * PYRAMID_FEATURES * IMAGES),
         ("image_gradient", Floats * IMAGES),
         ("workspace", Floats),
-        ("rounded", c_bool),
+        ("products", c_int),
     )
 
 
@@ -182,7 +184,8 @@ class Caller:
     outputs, and returns its outputs and the gradients of its inputs.
     """
 
-    def __init__(self, unit, at_end=True):
+    def __init__(self, unit, at_end=True, products=SPLIT):
+        self._products = products
         self._table = table(unit)
         self._memory = Memory(at_end)
 
@@ -230,6 +233,7 @@ class Caller:
         own = [self._memory.empty(*array.shape) for array in arrays]
         N, _, H, W = arrays[0].shape
         struct = DenseBlock(N, H, W, slope, len(form.maps), has_context=bool(form.context))
+        struct.products = self._products
         struct.dilation[:] = DILATIONS
         for i, channels in enumerate(form.maps):
             struct.map[i], struct.map_gradient[i] = pointer(arrays[i]), pointer(own[i])
@@ -253,7 +257,7 @@ class Caller:
     def pyramid(self, inputs, gradients, slope):
         arrays = list(map(self._memory.copy, inputs))
         own = [self._memory.empty(*array.shape) for array in arrays]
-        struct = Pyramid(*arrays[0].shape, slope)
+        struct = Pyramid(*arrays[0].shape, slope, products=self._products)
         for image in range(IMAGES):
             struct.image[image] = pointer(arrays[image])
             struct.image_gradient[image] = pointer(own[image])

@@ -4,6 +4,7 @@ No MXNet here: test_build.py runs this file against a build with sanitizers too.
 """
 
 import ctypes
+import itertools
 
 import kernel_reference as reference
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from kernel_reference import Form
-from kernel_tables import BUILT, LIBRARY, UNITS, Caller, table
+from kernel_tables import BUILT, FLOAT32, LIBRARY, ROUNDED, SPLIT, UNITS, Caller, table
 
 SANITIZED = LIBRARY != BUILT  # many times slower
 
@@ -62,8 +63,9 @@ def assert_derivatives(function, inputs, gradients, got, rng):
         assert abs((gradient * direction).sum() - derivative) <= allowed, index
 
 
-def test_each_unit_has_its_own_kernels():
-    one, other = (bytes(table(unit)) for unit in UNITS)
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(UNITS, 2)))
+def test_each_unit_has_its_own_kernels(one, other):
+    one, other = bytes(table(one)), bytes(table(other))
     assert all(one[at : at + 8] != other[at : at + 8] for at in range(0, len(one), 8))
 
 
@@ -290,6 +292,31 @@ def test_dense_block(unit, seed, form, N, H, W, at_end, linear):
 def test_dense_block_of_the_networks_widths(unit, size, rest):
     form = Form((25, 32, 5), (128, 128, 96, 64, 32), **rest)
     check_block(unit, 0, form, *size, slope=1)
+
+
+# --- The matrix unit ------------------------------------------------------------------------------
+
+
+def block_by(products):
+    """Return what a dense block as the networks have them gives on AMX, and its gradients."""
+    rng = np.random.default_rng(0)
+    form = Form((81, 32, 18), (128, 128, 96, 64, 32), mask=True, feat=16)
+    inputs = reference.random_block(rng, form, 1, 20, 70, clear=True)
+    gradients = [random(rng, *shape) for shape in form.output_shapes(1, 20, 70)]
+    outputs, own = Caller("amx", products=products).dense_block(inputs, gradients, form, 0.1)
+    return [*outputs, *own]
+
+
+@pytest.mark.parametrize(
+    ("products", "least", "most"), [(SPLIT, 1e-8, 3e-5), (ROUNDED, 1e-4, 3e-2)]
+)
+def test_products_are_as_exact_as_they_are_said_to_be(products, least, most):
+    """And are other products than those of float32."""
+    for got, wanted in zip(block_by(products), block_by(FLOAT32), strict=True):
+        scale = np.abs(wanted).max()
+        assert np.abs(got - wanted).max() <= most * scale
+    flow, wanted = block_by(products)[0], block_by(FLOAT32)[0]
+    assert np.abs(flow - wanted).max() >= least * np.abs(wanted).max()
 
 
 # --- Pyramid --------------------------------------------------------------------------------------
