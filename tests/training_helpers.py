@@ -104,6 +104,8 @@ class FakeLoader:
 class FakeSet:
     """Blank pairs to validate on; sends the process a signal when pair `signal_at` is read."""
 
+    color_order = "BGR"
+
     def __init__(self, pairs=3, signal_at=None):
         self.pairs, self.signal_at = pairs, signal_at
         self.read = 0

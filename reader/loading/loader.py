@@ -10,8 +10,9 @@ import numpy as np
 from maskflownet.config.errors import InputError
 from maskflownet.reader.datasets import FlowDataset
 from maskflownet.reader.loading.order import Order
-from maskflownet.reader.loading.readers import Readers, WaitBrokenOffError
+from maskflownet.reader.loading.readers import Readers
 from maskflownet.reader.loading.sampling import DRAWS, Sampler
+from maskflownet.reader.patience import WaitBrokenOffError
 from maskflownet.runtime import usable_cores
 
 logger = logging.getLogger(__name__)

@@ -9,13 +9,11 @@ ends too: nothing outlives the training process, however that ends.
 import atexit
 import contextlib
 import ctypes
-import logging
 import math
 import multiprocessing
 import os
 import signal
 import tempfile
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,21 +23,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from maskflownet.reader import patience
 from maskflownet.reader.loading.sampling import BadPair, Sampler
 from maskflownet.reader.sample import FlowSample
 
-logger = logging.getLogger(__name__)
-
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _M_TOP_PAD = -2  # in malloc.h
-
-LOOK_S = 0.5
-TOLD_AFTER_S = 60
-LEAVING_S = 5
-
-
-class WaitBrokenOffError(Exception):
-    """Somebody asked to stop while a reader was waited for."""
 
 
 class Outcome(NamedTuple):
@@ -166,17 +155,11 @@ class Readers:
         The end of a pipe tells of a death as does the sentinel, perhaps a little earlier.
         """
         sentinels = {other.process.sentinel: other for other in self._readers}
-        began, minutes = time.monotonic(), 0
-        while not (found := connection.wait([reader.pipe, *sentinels], LOOK_S)):
-            if is_stopped():
-                raise WaitBrokenOffError
-            if time.monotonic() - began > (minutes + 1) * TOLD_AFTER_S:
-                minutes += 1
-                logger.warning(
-                    "waiting since %d s for a reader (process %d)%s: see to the disk or "
-                    "network folder of the data",
-                    *(minutes * TOLD_AFTER_S, reader.process.pid, self._task_of(reader)),
-                )
+        own = patience.Patience(
+            lambda: f"a reader (process {reader.process.pid}){self._task_of(reader)}", is_stopped
+        )
+        while not (found := connection.wait([reader.pipe, *sentinels], patience.LOOK_S)):
+            own.look()
         for ready in found:
             if ready in sentinels:
                 raise self._death_of(sentinels[ready])
@@ -218,7 +201,8 @@ class Readers:
         for reader in self._readers:
             reader.process.kill()
         for reader in self._readers:
-            reader.process.join(LEAVING_S)  # one that hangs in the system's hands cannot be killed
+            # One that hangs in the system's hands cannot be killed.
+            reader.process.join(patience.LEAVING_S)
             reader.pipe.close()
         self._readers.clear()
         atexit.unregister(self.close)

@@ -140,7 +140,7 @@ def _predict_pairs(pipe, test_set, files, batch_size, resize):
     todo = [pair for pair, path in files.items() if not path.exists()]
     if done := len(files) - len(todo):
         logger.info("%s: %d of %d pairs are done already", test_set.name, done, len(files))
-    images = read_ahead(test_set.read, todo, ahead=batch_size)
+    images = read_ahead(test_set.read, todo, batch_size, lambda pair: pair.name)
     predictions = pipe.predict_pairs(images, batch_size, resize, wanted=("flow",))
     shown = progress(predictions, len(todo), test_set.name)
     for pair, prediction in zip(todo, shown, strict=True):

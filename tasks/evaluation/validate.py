@@ -102,7 +102,7 @@ def validate(
             keys = {index: (type(dataset), names[index]) for index in indices}
             scores = {index: known[key] for index, key in keys.items() if key in known}
             todo = [index for index in indices if index not in scores]
-            samples = read_ahead(dataset.__getitem__, todo, ahead=batch_size)
+            samples = read_ahead(dataset.__getitem__, todo, batch_size, names.__getitem__)
             new = progress(score(pipe, samples, batch_size, resize), len(todo), name)
             scores.update(zip(todo, new, strict=True))
             known.update((keys[index], one) for index, one in scores.items())

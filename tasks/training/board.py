@@ -3,13 +3,14 @@
 `tensorboard --logdir logs` shows them, of all runs beside each other.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from maskflownet.config.errors import InputError
 from maskflownet.output import error_map, flow_to_color, largest_length
-from maskflownet.reader.datasets import FlowDataset
+from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.pipe import Pipe
 
 SUFFIX = ".board"
@@ -21,7 +22,9 @@ class NoBoard:
     def scalars(self, row: dict[str, float]) -> None:
         """Leave it."""
 
-    def pictures(self, pipe: Pipe, dataset: FlowDataset, steps: int) -> None:
+    def pictures(
+        self, pipe: Pipe, samples: Iterable[FlowSample], color_order: str, steps: int
+    ) -> None:
         """Leave it."""
 
     def close(self) -> None:
@@ -54,24 +57,32 @@ class Board(NoBoard):
             if name != "steps":
                 self._writer.add_scalar(name, value, row["steps"])
 
-    def pictures(self, pipe: Pipe, dataset: FlowDataset, steps: int) -> None:
-        """Add pictures of a dataset's first pair: image 1, both flows, mask and error.
+    def pictures(
+        self, pipe: Pipe, samples: Iterable[FlowSample], color_order: str, steps: int
+    ) -> None:
+        """Add pictures of a pair: image 1, both flows, mask and error.
 
         Parameters
         ----------
         pipe : network.Pipeline
             What predicts.
-        dataset : FlowDataset
+        samples : iterable of FlowSample
+            The pair, or nothing where its reading was broken off.
+        color_order : {"BGR", "RGB"}
+            Of its images.
         steps : int
         """
-        sample = dataset[0]
+        for sample in samples:
+            self._show(pipe, sample, color_order, steps)
+
+    def _show(self, pipe, sample, color_order, steps):
         (prediction,) = pipe.predict_pairs(
             [(sample.image1, sample.image2)], wanted=("flow", "mask")
         )
         valid = sample.valid[..., 0] > 0
         truth = np.where(valid[..., None], sample.flow, np.float32(np.nan))
         longest = largest_length(truth)
-        image = sample.image1 if dataset.color_order == "RGB" else sample.image1[..., ::-1]
+        image = sample.image1 if color_order == "RGB" else sample.image1[..., ::-1]
         shown = {
             "image": image,
             "flow/true": flow_to_color(truth, longest)[..., ::-1],

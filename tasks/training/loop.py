@@ -272,7 +272,7 @@ class _Training:
         limit = self._data.config.validation_pairs
         spacing = math.ceil(len(dataset) / limit) if limit else 1
         own = range(0, len(dataset), spacing)[self._peers.rank :: self._peers.size]
-        with contextlib.closing(read_ahead(dataset.__getitem__, own, ahead=1)) as samples:
+        with self._reading(own) as samples:
             wanted = itertools.takewhile(lambda _: not self._is_broken_off(), samples)
             epe = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
         if not self._peers.total([self._is_broken_off()]).any():
@@ -280,8 +280,19 @@ class _Training:
             row = {"steps": self._steps, "val_epe": round(epe, 4)}
             self._log.row(row)
             self._board.scalars(row)
-            self._board.pictures(self._pipe, dataset, self._steps)
+            with self._reading([0]) as samples:
+                self._board.pictures(self._pipe, samples, dataset.color_order, self._steps)
             self._best.note(self._pipe, self._steps, epe)
+
+    def _reading(self, indices):
+        """Return a block within which pairs for validation are read; a stop ends the waiting."""
+        dataset = self._data.validation_set
+        samples = read_ahead(
+            *(dataset.__getitem__, indices, 1),
+            called=lambda index: dataset.names[index],
+            is_stopped=self._is_broken_off,
+        )
+        return contextlib.closing(samples)
 
     def _is_broken_off(self):
         return self._stop.exit_code is not None or self._peers.lost

@@ -8,7 +8,8 @@ import time
 import pytest
 from test_loader import Painted
 
-from maskflownet.reader.loading import Loader, readers
+from maskflownet.reader import patience
+from maskflownet.reader.loading import Loader
 
 CROP = (64, 64)
 
@@ -23,8 +24,8 @@ class Stuck(Painted):
 
 
 def stuck_loader(monkeypatch):
-    monkeypatch.setattr(readers, "LOOK_S", 0.05)
-    monkeypatch.setattr(readers, "TOLD_AFTER_S", 1)
+    monkeypatch.setattr(patience, "LOOK_S", 0.05)
+    monkeypatch.setattr(patience, "TOLD_AFTER_S", 1)
     return Loader(Stuck(8, size=CROP), 1, CROP, 0, workers=1)
 
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from maskflownet.reader import patience
 from maskflownet.reader.read_ahead import read_ahead
 
 
@@ -50,3 +51,39 @@ def test_stopping_early_leaves_no_thread():
     next(items)
     items.close()
     assert threading.active_count() == before
+
+
+# A read that never returns.
+
+
+@pytest.fixture(name="stuck")
+def fixture_stuck(monkeypatch):
+    """Give a `read` whose third key stands still until the test ends."""
+    for name, seconds in {"LOOK_S": 0.02, "TOLD_AFTER_S": 0.2, "LEAVING_S": 0.3}.items():
+        monkeypatch.setattr(patience, name, seconds)
+    end = threading.Event()
+
+    def read(key):
+        if key == 2:
+            end.wait(600)
+        return key
+
+    yield read
+    end.set()
+
+
+def test_a_stop_ends_the_wait_for_a_read_that_stands_still_which_is_told(stuck, caplog):
+    stopped = threading.Event()
+    threading.Timer(0.7, stopped.set).start()
+    items = read_ahead(stuck, range(9), 2, "pair {}".format, stopped.is_set)
+    assert list(items) == [0, 1] and stopped.is_set()
+    assert caplog.messages[0].startswith("waiting since 0 s for pair 2: see to the disk or network")
+    assert 1 < len(caplog.messages) < 5
+
+
+def test_an_iterator_whose_read_stands_still_can_be_closed(stuck):
+    items = read_ahead(stuck, range(9), 2)
+    assert [next(items), next(items)] == [0, 1]
+    began = time.monotonic()
+    items.close()
+    assert time.monotonic() - began < 5

@@ -62,25 +62,22 @@ class Pipe:
             yield Prediction(flow, np.full((*image1.shape[:2], 1), 0.5, np.float32), None)
 
 
-class Pairs:
-    color_order = "BGR"
+def pair():
+    from maskflownet.reader.sample import FlowSample
 
-    def __getitem__(self, index):
-        from maskflownet.reader.sample import FlowSample
-
-        image = np.full((8, 10, 3), (200, 100, 50), np.uint8)
-        flow = np.zeros((8, 10, 2), np.float32)
-        flow[..., 0] = 3
-        valid = np.full((8, 10, 1), 255, np.uint8)
-        valid[0] = 0
-        flow[0] = 9
-        return FlowSample(image, image, flow, valid)
+    image = np.full((8, 10, 3), (200, 100, 50), np.uint8)
+    flow = np.zeros((8, 10, 2), np.float32)
+    flow[..., 0] = 3
+    valid = np.full((8, 10, 1), 255, np.uint8)
+    valid[0] = 0
+    flow[0] = 9
+    return FlowSample(image, image, flow, valid)
 
 
 def test_pictures_are_in_the_right_colours_and_one_scale(tmp_path):
     board = Board(tmp_path, "run", 0)
     board.scalars({"steps": 4, "epe": 2.5})
-    board.pictures(Pipe(), Pairs(), 4)
+    board.pictures(Pipe(), [pair()], "BGR", 4)
     board.close()
     values = shown(tmp_path / "run.board")
     assert values["epe"] == {4: 2.5}
