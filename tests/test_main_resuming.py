@@ -25,6 +25,7 @@ from maskflownet.tasks.training import plan as planning
 
 REPOSITORY = Path(__file__).parents[1]
 SEED = 3
+KILLS = 20
 PATIENCE_S = 300
 
 
@@ -142,27 +143,42 @@ def test_a_closed_terminal_does_not_stop_what_was_started_by_nohup(root):
 
 
 @pytest.mark.long
-def test_a_program_that_is_killed_again_and_again_ends_as_if_never_killed(whole, root):
+def test_programs_that_are_killed_twenty_times_end_as_if_never_killed(whole):
+    """At random moments: while they start, train, validate or write, in run after run."""
     generator = np.random.default_rng(0)
+    kills = 0
+    while kills < KILLS:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            kills += kill_again_and_again(root, KILLS - kills, generator)
+            assert State(root, STEPS) == whole[1]
+            assert list(rows_of(root)) == list(range(1, STEPS + 1))
+            # Three checkpoints of two files, and the best weights with their note: no part of one.
+            assert len(list((root / "weights").iterdir())) == 3 * 2 + 2
+
+
+def kill_again_and_again(root, most, generator):
+    """Train to the end, up to so many processes killed at some moment; return how many were."""
     process = start_program(
         begin(root, "--seed", SEED, "--workers", 2, checkpoint_steps=1, validation_steps=2)
     )
     wait_for_step(process, root, 2)
     argv = ["MaskFlownet_S", "-c", only_run(root), "--root", str(root)]
-    kills = 0
-    while (done := newest_step(root)) < STEPS and kills < 8:
-        if kills:
-            process = start_program(argv)
-            wait_for_step(process, root, done + 1, starts=kills + 1)
-        time.sleep(generator.uniform(0, 1))
+    kills, longest_wait_s = 0, 2
+    while True:
+        time.sleep(generator.uniform(0, longest_wait_s))
+        kills += process.poll() is None
         process.kill()
         process.communicate()
-        kills += 1
-    assert kills > 3
+        if kills == most or (done := newest_step(root)) == STEPS:
+            break
+        starts = log_of(root).count("] start=") + 1
+        process, longest_wait_s = start_program(argv), 6
+        if generator.random() < 0.7:  # else it is killed while it starts, or soon after
+            wait_for_step(process, root, done + 1, starts)
+            longest_wait_s = 2
     assert main(argv) == 0
-    assert State(root, STEPS) == whole[1]
-    assert list(rows_of(root)) == list(range(1, STEPS + 1))
-    assert len(list((root / "weights").iterdir())) == 6
+    return kills
 
 
 def newest_step(root):

@@ -280,8 +280,8 @@ def test_data_that_fails_on_one_worker_does_not_cost_the_steps_made(root, start)
         root,
         """
         batches = Loader.batches
-        def failing(self, first_step):
-            for batch in batches(self, first_step):
+        def failing(self, *arguments):
+            for batch in batches(self, *arguments):
                 if batch.step == 4:
                     raise InputError("9 of 10 pairs cannot be used")
                 yield batch
