@@ -1,6 +1,7 @@
 """Predict the flow of your own images: pairs, folders and videos."""
 
 import argparse
+import difflib
 import math
 import sys
 from collections.abc import Sequence
@@ -82,10 +83,14 @@ def add_output_arguments(group: Any) -> None:
 
 def save_kinds(text: str) -> frozenset[str]:
     """Parse "flo,color"."""
-    kinds = frozenset(text.split(","))
-    if not kinds <= set(KINDS):
-        raise ValueError(text)
-    return kinds
+    for kind in (words := text.split(",")):
+        if kind not in KINDS:
+            close = difflib.get_close_matches(kind, KINDS, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise argparse.ArgumentTypeError(
+                f"{kind!r} in {text!r}: expected of {','.join(KINDS)}{meant}"
+            )
+    return frozenset(words)
 
 
 def name(text: str) -> str:
@@ -130,7 +135,6 @@ def above_zero(text: str) -> float:
 
 
 # argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
-save_kinds.__name__ = "list of " + ",".join(KINDS)
 above_zero.__name__ = "number above zero"
 name.__name__ = "name"
 seconds.__name__ = "time (such as 90, 1.5 or 1:30)"

@@ -17,7 +17,8 @@ OPSET, IR_VERSION = 20, 9
 INPUTS = ("image1", "image2")
 ABOUT_NETWORK = {
     "inputs": "image1, image2: float32 (batch, 3, height, width), values / 255 less the mean of "
-    f"each channel over both images of a pair; height and width multiples of {MULTIPLE}",
+    f"each channel (new images: BGR) over both images of a pair; height and width multiples of "
+    f"{MULTIPLE}",
     "outputs": "flow: float32 (batch, 2, height, width), (x, y) pixels from image1 to image2; "
     "mask, where the network has one: float32 (batch, 1, height, width), near 1 where a pixel of "
     "image1 is visible in image2, near 0 where it is occluded",

@@ -1,6 +1,7 @@
 """What the programs share: one-line errors with exit code 2, logging, argument types."""
 
 import argparse
+import difflib
 import logging
 import os
 import signal
@@ -17,15 +18,27 @@ from maskflownet.tasks.console import outliving_readers
 from maskflownet.tasks.signals import Stopped, on_request, stop
 
 MOST_THREADS = 1024
+_ALIKE = 0.7  # from where on, of 1, a flag may be meant by another word
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line that says where to read on."""
+    """An argument parser whose errors are one line that says what to write or where to read on."""
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        if message.startswith("unrecognized arguments: "):
+            message += self._suggestion(message.split()[2:])
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+    def _suggestion(self, words):
+        """Return words for the flags that may be meant by those that there are not."""
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        wrong = [word.partition("=")[0] for word in words if word.startswith("--")]
+        close = [
+            flag for word in wrong for flag in difflib.get_close_matches(word, flags, 1, _ALIKE)
+        ]
+        return f"; did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:

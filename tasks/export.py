@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from maskflownet.exporting import export
+from maskflownet.exporting import MXNET, ONNX, export, form_of
 from maskflownet.exporting.check import check
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,13 @@ def export_checkpoint(
     export(pipe, path, images, resize)
     size = sum(one.stat().st_size for one in _files(Path(path)))
     logger.info("%s: %s, %.1f MB", path, pipe.config.network.class_name, size / 1e6)
+    if form_of(path) in (ONNX, MXNET) and not images:
+        from maskflownet.exporting.model import ABOUT_NETWORK
+
+        logger.info(
+            "%s takes %s; an ONNX model with --export_images takes images as they are",
+            *(path, ABOUT_NETWORK["inputs"]),
+        )
     for one in check(pipe, path, images, resize) if checked else ():
         mask = "" if one.mask is None else f" and {one.mask:.7f} of the mask"
         logger.info(

@@ -137,6 +137,7 @@ def test_no_dataset_says_where_to_set_one(root, datasets, monkeypatch, capsys):
     monkeypatch.delenv("MASKFLOWNET_KITTI")
     line = error_of(capsys, arguments(root))
     assert "MASKFLOWNET_CHAIRS" in line and "config/paths.yaml" in line
+    assert "--dataset_cfg synthetic" in line
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,10 @@ def test_no_dataset_says_where_to_set_one(root, datasets, monkeypatch, capsys):
         (["MaskFlownet_S", "-c", S_RUN, "--predict", "--shard", "7"], "--shard has no effect"),
         (["MaskFlownet_S", "-c", S_RUN, "--predict", "--valid"], "expected one of them"),
         (["MaskFlownet_S", "--resize", "64,64"], "--resize has no effect"),
-        (["--no-such-flag"], "--help"),
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag (see main.py --help)"),
+        (["MaskFlownet_S", "--vaild"], "--vaild; did you mean --valid? (see main.py --help)"),
+        (["--data_cfg=chairs", "--seeed", "3"], "did you mean --dataset_cfg and --seed? (see"),
+        (["maskflownet_s", "-c", S_RUN, "--valid"], "did you mean MaskFlownet_S"),
     ],
 )
 def test_bad_arguments_end_in_one_line(root, datasets, capsys, argv, said):

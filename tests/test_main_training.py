@@ -119,6 +119,8 @@ def test_debug_tries_everything_and_leaves_nothing(root, capsys, config, given):
         *("steps=1", "steps=1", "steps=2", "steps=2", "steps=3", "steps=4", "steps=4")
     ]
     assert any("is the first stage" in line for line in lines) == bool(given)
+    # Nothing of a folder that goes, and the command line is not told to who has just typed it.
+    assert not [line for line in lines if "maskflownet-debug" in line or "clear_steps=" in line]
     (read,) = (line for line in lines if line.startswith("read "))
     assert read.count("synthetic/0/") == 2  # a whole batch
     assert sorted(root.rglob("*")) == sorted([*before, root / "tiny.yaml"])

@@ -221,7 +221,14 @@ def test_unreadable_frames(root, tmp_path, program):
 
 BAD = {
     "no input": ([], "expected one of --image_1 with --image_2, --folder, --pairs"),
-    "half a pair": (["--image_1", "{f8}"], "expected one of --image_1 with --image_2"),
+    "half a pair": (["--image_1", "{f8}"], "--image_2 is missing: --image_1 is one image of a"),
+    "another half": (["--image_2", "{f8}"], "--image_1 is missing: --image_2 is one image of a"),
+    "misspelled flag": (["--fodler", "{frames}"], "frames; did you mean --folder?"),
+    "misspelled kind": (
+        ["--folder", "{frames}", "--save", "mask,arows"],
+        "'arows' in 'mask,arows': expected of flo,kitti,npy,color,arrows,mask,warped; did you mean "
+        "arrows?",
+    ),
     "two inputs": (["--folder", "{frames}", "--video_filepath", "{video}"], "expected one of"),
     "missing image": (["--image_1", "{frames}/f1.png", "--image_2", "{f9}"], "frames/f1.png"),
     "text as image": (["--image_1", "{text}", "--image_2", "{f9}"], "text.png: expected"),

@@ -276,7 +276,10 @@ def set_root(roots: Sequence[str], paths: Paths) -> Path | None:
 
 
 def open_sets(
-    openers: Mapping[str, tuple[Sequence[str], Callable]], paths: Paths, purpose: str
+    openers: Mapping[str, tuple[Sequence[str], Callable]],
+    paths: Paths,
+    purpose: str,
+    remedy: str = "",
 ) -> tuple[dict, list[tuple[str, str]]]:
     """Return the sets that are there, and those that are left out.
 
@@ -289,6 +292,8 @@ def open_sets(
         Dataset names to root folders or None, as `config.load_paths` gives them.
     purpose : str
         What there is nothing for if no set is there, such as "test set to predict".
+    remedy : str
+        What else to do then, such as "or ...".
 
     Returns
     -------
@@ -323,5 +328,7 @@ def open_sets(
         skipped += [(name, reason) for name in unset]
     if not sets:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in skipped))
-        raise MissingDataError(f"there is no {purpose}: {reasons}")
+        raise MissingDataError(
+            "; ".join(filter(None, [f"there is no {purpose}: {reasons}", remedy]))
+        )
     return sets, skipped

@@ -130,7 +130,8 @@ def evaluation_sets(
         if entry.roots
         for name, one in _sets(entry, dataset_class(entry.name).evaluations)
     }
-    sets, skipped = open_sets(openers, paths, "dataset to evaluate on")
+    remedy = "or add --dataset_cfg synthetic, whose generated scenes need no folder"
+    sets, skipped = open_sets(openers, paths, "dataset to evaluate on", remedy)
     return list(sets.items()), skipped
 
 

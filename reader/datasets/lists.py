@@ -9,7 +9,13 @@ from typing import Any, ClassVar
 
 from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.reader.datasets import FlowDataset
-from maskflownet.reader.datasets.base import FileDataset, PairFiles, Paths, names_in
+from maskflownet.reader.datasets.base import (
+    FileDataset,
+    PairFiles,
+    Paths,
+    complete_pairs,
+    names_in,
+)
 from maskflownet.reader.flow_files import FLOW_SUFFIXES
 from maskflownet.reader.listing import is_image, natural_key, number_step, read_list
 
@@ -98,9 +104,12 @@ class ListDataset(OwnDataset):
     def __init__(self, list_files: Sequence[Path]):
         where = " and ".join(map(str, list_files))
         top = _common_folder(path.parent for path in list_files)
-        super().__init__(where, (files for path in list_files for files in _listed(path, top)))
-        if self.first_missing:
-            raise MissingDataError(f"{where}: {self.first_missing} is listed and missing")
+        listed = [pair for path in list_files for pair in _listed(path, top)]
+        _, missing = complete_pairs(files for _, files in listed)
+        if missing:
+            line = next(place for place, files in listed if missing in files.paths())
+            raise MissingDataError(f"{line}: {missing} is listed and missing")
+        super().__init__(where, (files for _, files in listed))
 
 
 def _common_folder(folders):
@@ -109,11 +118,15 @@ def _common_folder(folders):
 
 
 def _listed(list_file, top):
-    """Yield the files of the pairs that a list file names; pairs are named by file and line."""
+    """Yield place ("pairs.txt:3") and files of the pairs that a list file names.
+
+    Pairs are named by file and line.
+    """
     list_name = os.path.relpath(list_file, top)
     for number, words in read_list(list_file, (3, 4), "image1 image2 flow [valid]"):
         paths = (os.fspath(list_file.parent / word) for word in words)
-        yield PairFiles(f"{list_name}:{number} {words[0]}", *paths)
+        pair = PairFiles(f"{list_name}:{number} {words[0]}", *paths)
+        yield f"{list_file}:{number}", pair
 
 
 class FolderDataset(OwnDataset):

@@ -106,7 +106,12 @@ def _inputs(arguments):
     pair = (arguments.image_1, arguments.image_2)
     sequences = (arguments.folder, arguments.pairs, arguments.video_filepath)
     given = sum(source is not None for source in sequences) + (pair != (None, None))
-    if given != 1 or (None in pair and pair != (None, None)):
+    if given == 1 and pair.count(None) == 1:
+        missing, there = ("2", "1") if arguments.image_2 is None else ("1", "2")
+        raise InputError(
+            f"--image_{missing} is missing: --image_{there} is one image of a pair; name the other"
+        )
+    if given != 1:
         raise InputError(
             "expected one of --image_1 with --image_2, --folder, --pairs and --video_filepath"
         )

@@ -27,6 +27,7 @@ _FILE_SUFFIX = r"\.[a-z][a-z0-9]{1,4}"  # of whatever format, known or not
 VIDEO_KINDS = ("color", "arrows", "mask", "warped")
 # What other flags ask for.
 BACKWARD, CONSISTENT, ERROR = "_backward.flo", "_consistent.png", "_error.png"
+_OF_PAIRS = sorted([*ENDINGS.values(), BACKWARD, CONSISTENT], key=len, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,22 @@ class Files:
         """Return whether the network need not see a pair again."""
         return all(path.exists() for path in self.from_network(name))
 
+    def made(self, name: str) -> list[Path]:
+        """Return what this run makes of a pair, but for its comparison with the truth."""
+        consistent = [self.result(name, CONSISTENT)] if self.backward else []
+        saved = (self.saved(name, kind) for kind in self.save)
+        return [*self.from_network(name), *saved, *consistent]
+
     def misses_any(self, name: str) -> bool:
         """Return whether something of a pair's results is not there."""
-        paths = [*self.from_network(name), *(self.saved(name, kind) for kind in self.save)]
-        return not all(path.exists() for path in paths)
+        return not all(path.exists() for path in self.made(name))
+
+    def results_there(self) -> Iterator[tuple[str, Path]]:
+        """Yield a pair's name and the path of each result in the folder, of this run or another."""
+        for path in sorted(self.folder.glob("*")):
+            ending = next(filter(path.name.endswith, _OF_PAIRS), None)
+            if ending is not None:
+                yield path.name.removesuffix(ending), path
 
     def written(self, name: str) -> Iterator[Path]:
         """Yield every file that is written for a pair."""

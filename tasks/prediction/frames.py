@@ -42,6 +42,8 @@ class ImageFiles:
     paths : sequence of pathlib.Path
     apart : collection of int, optional
         The frames before which others are missing.
+    places : sequence of str, optional
+        Where each was named, such as "pairs.txt:3", for messages.
 
     Attributes
     ----------
@@ -62,9 +64,12 @@ class ImageFiles:
     pixel_aspect = Fraction(1)
     exact = True
 
-    def __init__(self, paths: Sequence[Path], apart: Collection[int] = ()):
+    def __init__(
+        self, paths: Sequence[Path], apart: Collection[int] = (), places: Sequence[str] = ()
+    ):
         self.paths = paths
         self._apart = apart
+        self._places = places
 
     def __len__(self):
         return len(self.paths)
@@ -89,10 +94,11 @@ class ImageFiles:
             try:
                 image = read_image(self.paths[index]) if wanted(index) else None
             except InputError as unreadable:
-                error = unreadable
+                where = f"{self._places[index]}: " if self._places else ""
+                error = InputError(f"{where}{unreadable}")
             return Frame(image, error, index in self._apart)
 
-        return read_ahead(read, range(len(self)), ahead)
+        return read_ahead(read, range(len(self)), ahead, self.__getitem__)
 
 
 class VideoFrames:

@@ -150,7 +150,9 @@ def listed_pairs(list_file: Path) -> Inputs:
     paths = [list_file.parent / word for line in lines for word in line.words]
     if not paths:
         raise InputError(f"{list_file}: expected a line `image1 image2` per pair, got none")
-    return Inputs(ImageFiles(paths), _names_of_pairs(paths).__getitem__, step=2)
+    places = [f"{list_file}:{line.number}" for line in lines for _ in line.words]
+    frames = ImageFiles(paths, places=places)
+    return Inputs(frames, _names_of_pairs(paths).__getitem__, step=2)
 
 
 def _names_of_pairs(paths):

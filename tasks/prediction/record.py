@@ -6,12 +6,15 @@ time of change of its two image files.
 
 import itertools
 import json
+import logging
 from pathlib import Path
 
 from maskflownet.config.errors import InputError
 from maskflownet.tasks.prediction.files import Files
 from maskflownet.tasks.prediction.inputs import Inputs
 from maskflownet.whole_file import whole_file
+
+logger = logging.getLogger(__name__)
 
 _REMEDY = "choose another OUTPUT, or add --overwrite to do all again"
 
@@ -52,6 +55,7 @@ def begin(files: Files, inputs: Inputs, settings: dict, overwrite: bool) -> None
         _remove(files, inputs)
     else:
         _refuse(foreign, inputs)
+    _report_left_over(files, inputs, pairs, old_pairs if same else None)
     record = {"settings": settings, "pairs": {**(old_pairs if same else {}), **pairs}}
     with whole_file(files.record) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -105,6 +109,27 @@ def _foreign_files(files, inputs, pairs, old_pairs):
         there = (path for path in files.of_any_run(name) if path not in own and path.is_file())
         foreign += [(number, path) for path in there]
     return foreign
+
+
+def _report_left_over(files, inputs, pairs, old_pairs):
+    """Say which results in the folder are not of this run, and will not be: nobody can see it."""
+    if files.one is not None or files.folder == files.work:
+        return
+    names = set(map(inputs.name, range(len(inputs))))
+
+    def is_left_over(name, path):
+        if name not in names:
+            return not inputs.single  # of those many may gather in a folder
+        is_own = old_pairs is not None and old_pairs.get(name) == pairs.get(name)
+        return not is_own and path not in files.made(name)
+
+    left = [path for name, path in files.results_there() if is_left_over(name, path)]
+    if left:
+        logger.warning(
+            "%s: %d files of other images or settings stay there beside those of this run, such "
+            "as %s",
+            *(files.folder, len(left), left[0].name),
+        )
 
 
 def _refuse(foreign, inputs):

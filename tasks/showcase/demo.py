@@ -120,6 +120,10 @@ def demo(folder: Path) -> int:
     checkpoint = newest(folder)
     legacy = folder / "weights" / f"{LEGACY_RUN}_{checkpoint.steps}.params"
     write_legacy(checkpoint, legacy)
+    logger.info(
+        "-c %s is what run %s has learned, its arrays named as in the released checkpoints: %s",
+        *(LEGACY_RUN, checkpoint.run, legacy),
+    )
     common = [CONFIG, "-c", LEGACY_RUN, *root]
     run("main.py", *common, "--valid", "--dataset_cfg", str(folder / "pairs.yaml"))
     pairs = str(folder / "pairs" / "images.txt")

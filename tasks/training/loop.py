@@ -82,7 +82,8 @@ def _train(pipe, plan, data, log):
     host = socket.gethostname()
     batch = plan.record.batch * peers.size
     log.line(f"start={plan.start}, train={pairs}, val={held_out}, host={host}, batch={batch}")
-    log.line(plan.said)
+    if plan.said:
+        log.line(plan.said)
     shown = plan.board and not peers.rank
     board = Board(plan.root / "logs", plan.run, plan.start) if shown else NoBoard()
     with (

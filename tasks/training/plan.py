@@ -61,7 +61,7 @@ class RunPlan:
     start : int
         How many steps of the schedule are behind it.
     said : str
-        The command line, as the log's second line holds it.
+        The command line, as the log's second line holds it; there is none where it is empty.
     """
 
     config: Config
@@ -164,6 +164,7 @@ def debug_plan(plan: RunPlan, root: Path, checkpoint: Checkpoint | None = None) 
         root=root,
         run="debug",
         start=start,
+        said="",
     )
 
 

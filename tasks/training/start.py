@@ -52,6 +52,8 @@ def _start(arguments):
         )
         return 0
     pipe, plan, data = begin(plan)
+    if plan.place.rank == 0:
+        logger.info("run %s: log and curves in %s", plan.run, plan.root / "logs")
     code = 1
     try:
         code = train(pipe, plan, data)
@@ -127,7 +129,6 @@ def open_run(plan: RunPlan) -> RunPlan:
         lock_run(plan.root / "logs" / f"{plan.run}.log").close()
     plan = dataclasses.replace(plan, run=plan.run or new_run(plan.root))
     write_record(plan.record, record_path(plan.root, plan.run))
-    logger.info("run %s: log and curves in %s", plan.run, plan.root / "logs")
     return plan
 
 

@@ -96,8 +96,12 @@ def test_folders_with_frames_of_one_name(tmp_path):
         ("\udcff\n", InputError, r"l\.txt: expected a text file with a pair per line"),
         ("a b c d e\n", InputError, r"l\.txt:1: expected image1 image2 flow .*got 5 paths"),
         ("'a b c\n", InputError, r"l\.txt:1: a quote is not closed"),
-        ("a.png b.png f.flo\n", MissingDataError, r"l\.txt: no complete pair.*a\.png is missing"),
-        ("{line}\nb.png b.png f.flo\n", MissingDataError, r"l\.txt: .*/b\.png is listed and miss"),
+        ("a.png b.png f.flo\n", MissingDataError, r"l\.txt:1: .*/a\.png is listed and miss"),
+        (
+            "{line}\nb.png b.png f.flo\n",
+            MissingDataError,
+            r"l\.txt:2: .*/b\.png is listed and miss",
+        ),
         ("# nothing\n", MissingDataError, r"l\.txt: no complete pair of images with flow$"),
     ],
 )

@@ -43,7 +43,12 @@ def test_export_of_mxnets_own_form(checkpoint, tmp_path, capsys):
     assert main(["MaskFlownet_S", "-c", checkpoint, "--export", str(folder)]) == 0
     names = ["MaskFlownet_S-0000.params", "MaskFlownet_S-symbol.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
-    assert f"{folder}: MaskFlownet_S, 42." in capsys.readouterr().out
+    written, takes = capsys.readouterr().out.splitlines()[-2:]
+    assert written.startswith(f"{folder}: MaskFlownet_S, 42.")
+    assert takes.startswith(
+        f"{folder} takes image1, image2: float32 (batch, 3, height, width), val"
+    )
+    assert "height and width multiples of 64" in takes and "--export_images" in takes
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What cannot be read is left out, what was stopped goes on, and nothing else is mixed in."""
 
 import dataclasses
+import re
 import shutil
 
 import cv2
@@ -78,10 +79,12 @@ def test_a_pair_is_strict(frames, out):
         run(FakePipe(), Job(pair, files_in(out)))
 
 
-def test_listed_pairs_that_cannot_be_read_are_left_out(frames, out, tmp_path):
+def test_listed_pairs_that_cannot_be_read_are_left_out(frames, out, tmp_path, caplog):
     lines = ["frames/frame_8.png frames/frame_12.png", "frames/nope.png frames/frame_9.png"]
     (tmp_path / "list.txt").write_text("\n".join([*lines, "frames/frame_9.png frames/frame_8.png"]))
     assert run(FakePipe(), Job(listed_pairs(tmp_path / "list.txt"), files_in(out))) == 1
+    missing = f"{tmp_path}/list.txt:2: {frames / 'nope.png'}: "
+    assert [line for line in caplog.messages if line.startswith(f"left out: {missing}")]
     assert flow_numbers(out) == {"frame_8": (8, 12), "frame_9": (9, 8)}
 
 
@@ -288,6 +291,44 @@ def test_another_stride_or_video_is_not_mixed_in(tmp_path, frames, out):
     again = Job(video_frames(source, 1), files_in(out), overwrite=True)
     assert run(FakePipe(), again) == 0
     assert len(flow_numbers(out)) == 5
+
+
+LEFT_OVER = r"{}: (\d+) files of other images or settings stay there .* such as (\S+)$"
+
+
+def left_over(caplog, out):
+    """Return number and name in the one line that tells of results that are not of the run."""
+    said = [re.search(LEFT_OVER.format(out), message) for message in caplog.messages]
+    caplog.clear()
+    return [match.groups() for match in said if match]
+
+
+@pytest.mark.parametrize("source", ["folder", "video"])
+def test_results_of_another_stride_that_stay_are_told(tmp_path, frames, out, caplog, source):
+    film = video_of(tmp_path / "in.mp4", range(1, 6))
+
+    def with_stride(stride, *save, **more):
+        inputs = folder_frames(frames, stride) if source == "folder" else video_frames(film, stride)
+        assert run(FakePipe(), Job(inputs, files_in(out, *save), **more)) == 0
+        return left_over(caplog, out)
+
+    assert with_stride(1, "color", "arrows") == []
+    assert with_stride(1, "color") == []  # its arrows are of the same images and settings
+    again = with_stride(2, "color", overwrite=True)
+    # The last pair's two pictures, and the arrows of the others.
+    first = {"folder": "frame_10_arrows.png", "video": "000000_arrows.png"}[source]
+    assert again == [("5", first)]
+    assert len(list(out.glob("*_color.png"))) == 4
+
+
+def test_single_pairs_that_gather_in_a_folder_are_not_left_over(frames, out, caplog):
+    for first in (8, 9):
+        pair = one_pair(frames / f"frame_{first}.png", frames / "frame_10.png")
+        assert run(FakePipe(), Job(pair, files_in(out))) == 0
+    assert left_over(caplog, out) == []
+    pair = one_pair(frames / "frame_8.png", frames / "frame_11.png")
+    assert run(FakePipe(), Job(pair, files_in(out, "flo"))) == 0
+    assert left_over(caplog, out) == [("1", "frame_8_color.png")]
 
 
 def test_flow_that_others_made_is_not_taken_for_ours(frames, out):
