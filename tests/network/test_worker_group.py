@@ -1,6 +1,7 @@
 """What workers tell each other, over a store that is none; and what a step makes of it."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
@@ -96,6 +97,20 @@ def test_waiting_ends_some_day(monkeypatch, never):
     monkeypatch.setattr(worker_group, "PATIENCE_S", 0.3)
     with pytest.raises(PeersLostError, match=r"not heard of for 0\.3 s"):
         Peers().wait_for(lambda: never.wait(10))
+
+
+def test_time_in_which_this_process_was_stopped_is_not_waited(monkeypatch):
+    monkeypatch.setattr(worker_group, "PATIENCE_S", 0.5)
+    wait, answered = worker_group.futures.wait, threading.Event()
+
+    def stopped_after(*arguments):
+        result = wait(*arguments)
+        time.sleep(1)
+        answered.set()
+        return result
+
+    monkeypatch.setattr(worker_group.futures, "wait", stopped_after)
+    assert Peers().wait_for(lambda: answered.wait(30)) is True
 
 
 def test_an_exchange_does_not_wait_for_those_who_are_lost(monkeypatch, never):
