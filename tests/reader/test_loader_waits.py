@@ -2,7 +2,6 @@
 
 import errno
 import os
-import threading
 import time
 
 import pytest
@@ -31,13 +30,14 @@ def stuck_loader(monkeypatch):
 
 def test_waiting_for_a_worker_that_stands_still_is_told_and_heeds_a_stop(monkeypatch, caplog):
     loader = stuck_loader(monkeypatch)
-    stopped = threading.Event()
-    threading.Timer(4, stopped.set).start()
-    batches = list(loader.batches(is_stopped=stopped.is_set))  # without an end but for the stop
-    assert stopped.is_set() and len(batches) < 8
-    told = [message for message in caplog.messages if message.startswith("waiting since")]
-    assert told[0].startswith("waiting since 1 s for a reader (process ")
-    assert " while it had to read " in told[0]
+
+    def told():
+        return [message for message in caplog.messages if message.startswith("waiting since")]
+
+    batches = list(loader.batches(is_stopped=lambda: bool(told())))  # else without an end
+    assert len(batches) < 8
+    assert told()[0].startswith("waiting since 1 s for a reader (process ")
+    assert " while it had to read " in told()[0]
 
 
 def test_without_room_for_shared_memory_there_is_one_line(monkeypatch):
