@@ -97,24 +97,50 @@ void for_depth_and_space(const Extent& e, long first, long channels, Visit visit
   }
 }
 
+// gradient *= the activation's derivative, for 16 channels from `place` on and some pixels; returns
+// the gradient's sum over them. Without `activated` it is left as it is.
+template <class V>
+inline void activation_gradient_part(float* gradient, const float* activated, long pixels,
+                                     float slope, V* sums) {
+  for (long i = 0; i < kLane / V::width; ++i) sums[i] = V::zero();
+  for (long p = 0; p < pixels * kLane; p += kLane)
+    for (long i = 0; i < kLane / V::width; ++i) {
+      float* own = gradient + p + i * V::width;
+      V g = V::load(own);
+      if (activated) {
+        g = where_positive(V::load(activated + p + i * V::width), g, g * V::all(slope));
+        g.store(own);
+      }
+      sums[i] = sums[i] + g;
+    }
+}
+
 // gradient *= the activation's derivative from block `activated_from` on, where `activated` holds
 // the outputs; sums[c] = the gradient's sum over all pixels, for all channels.
 template <class V>
 void activation_gradient(const Extent& e, float* gradient, const float* activated, long channels,
                          long activated_from, float slope, float* sums) {
-#pragma omp parallel for schedule(static)
-  for (long c = 0; c < channels; c += V::width) {
-    const long place = e.channel(c);
-    V sum = V::zero();
-    for (long p = place; p < place + e.plane(); p += kLane) {
-      V g = V::load(gradient + p);
-      if (c >= activated_from) {
-        g = where_positive(V::load(activated + p), g, g * V::all(slope));
-        g.store(gradient + p);
+  constexpr long kParts = 8;  // of the pixels: a fine level has one block of channels alone
+  const long part_pixels = (e.pixels() - 1) / kParts + 1;
+  for (long c0 = 0; c0 < channels; c0 += kLane * kParts) {  // so many blocks at a time
+    const long blocks = least(kParts, (channels - c0 - 1) / kLane + 1);
+    float parts[kParts][kParts][kLane];
+#pragma omp parallel for schedule(static) collapse(2)
+    for (long b = 0; b < blocks; ++b)
+      for (long part = 0; part < kParts; ++part) {
+        const long c = c0 + b * kLane, first = least(part * part_pixels, e.pixels());
+        const long place = e.channel(c) + first * kLane;
+        V sum[kLane / V::width];
+        activation_gradient_part<V>(gradient + place,
+                                    c >= activated_from ? activated + place : nullptr,
+                                    least(part_pixels, e.pixels() - first), slope, sum);
+        for (long i = 0; i < kLane / V::width; ++i) sum[i].store(parts[b][part] + i * V::width);
       }
-      sum = sum + g;
+    for (long i = 0; i < least(blocks * kLane, channels - c0); ++i) {
+      float sum = 0;
+      for (long part = 0; part < kParts; ++part) sum += parts[i / kLane][part][i % kLane];
+      sums[c0 + i] = sum;
     }
-    sum.store_first(sums + c, static_cast<int>(least(V::width, channels - c)));
   }
 }
 
