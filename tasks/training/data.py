@@ -81,14 +81,19 @@ def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
         )
     if config.dataset == "synthetic":  # whose size stands in the config
         return
-    sizes, error = [], None
-    for index in range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT)):
+
+    def size_or_error(index):
         try:
-            sizes.append(training_set[index].image1.shape[:2])
-        except InputError as unreadable:  # if it is not the only one, named when its turn comes
-            error = unreadable
-    if error is not None and not sizes:
-        raise error
+            return training_set[index].image1.shape[:2]
+        except InputError as error:  # if it is not the only one, named when its turn comes
+            return error
+
+    looked_at = range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT))
+    reading = read_ahead(size_or_error, looked_at, 1, lambda index: training_set.names[index])
+    found = list(reading)
+    sizes = [size for size in found if not isinstance(size, InputError)]
+    if not sizes:
+        raise found[-1]
     too_small = [size for size in sizes if size[0] < crop[0] or size[1] < crop[1]]
     if not too_small:
         return

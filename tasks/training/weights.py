@@ -5,6 +5,7 @@ import random
 from importlib.util import find_spec
 
 from maskflownet.network import Peers, Pipeline, get_pipeline, held_network
+from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.tasks.training.data import TrainingData
 from maskflownet.tasks.training.origin import Origin
 from maskflownet.tasks.training.plan import RunPlan
@@ -108,7 +109,9 @@ def load_weights(pipe: Pipeline, origin: Origin) -> bool:
 def scale_start(pipe: Pipeline, data: TrainingData) -> None:
     """Scale what starts from nothing by what it makes of the first training pairs."""
     count = min(START_PAIRS, len(data.training_set))
-    samples = [data.training_set[index] for index in range(count)]
+    dataset = data.training_set
+    reading = read_ahead(dataset.__getitem__, range(count), 1, lambda index: dataset.names[index])
+    samples = list(reading)
     height, width = data.config.orig_shape
     images1, images2 = (
         [image[:height, :width] for image in images]

@@ -1,5 +1,7 @@
 """A run's batches: augmented by their own step's draws, and closed whatever ends the block."""
 
+import time
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from training_helpers import FakeLoader, fake_run, plan_of
 
 from maskflownet.augmentation import Augmentation
 from maskflownet.config import InputError, MissingDataError
+from maskflownet.reader import patience
+from maskflownet.reader.datasets.lists import ListDataset
 from maskflownet.reader.flow_files import write_flo
 from maskflownet.reader.images import write_image
 from maskflownet.tasks.training.data import augmented_batches, open_data
@@ -91,6 +95,20 @@ def test_a_missing_validation_part_is_told_and_training_goes_on(tmp_path, monkey
     assert len(data.training_set) == 1 and data.validation_set is None
     (message,) = caplog.messages
     assert message.startswith("nothing is validated: ") and str(tmp_path) in message
+
+
+def test_waiting_for_the_first_pairs_is_told(tmp_path, monkeypatch, caplog):
+    for name, seconds in {"LOOK_S": 0.02, "TOLD_AFTER_S": 0.2}.items():
+        monkeypatch.setattr(patience, name, seconds)
+    plan, read = own_data(tmp_path, train_list="pairs.txt"), ListDataset.__getitem__
+
+    def late(*arguments):
+        time.sleep(0.5)
+        return read(*arguments)
+
+    monkeypatch.setattr(ListDataset, "__getitem__", late)
+    assert len(open_data(plan).training_set) == 1
+    assert caplog.messages[0].startswith("waiting since 0 s for pairs.txt:1 0_1.png: see to the ")
 
 
 def test_the_plan_reaches_the_loader(tmp_path):
