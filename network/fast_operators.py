@@ -109,6 +109,10 @@ class FastSteps(PlainSteps):
         bias = _value(F, layer.bias, features)
         return F.broadcast_add(deformed, F.reshape(bias, (1, -1, 1, 1)))
 
+    def trade_off(self, F: Operators, matched: Array, mask: Array, term: Array) -> Array:
+        """Do all of it in one pass, and its gradients in another."""
+        return F.maskflownet_trade_off(matched, mask, term, slope=LEAKY_SLOPE)
+
     def decode_level(
         self, F: Operators, network: Any, level: int, maps: list[Array]
     ) -> LevelOutput:

@@ -110,17 +110,25 @@ class MaskFlownet_S(PyramidNetwork):
             )
             if matching.mask:
                 mask_up = self.steps.upsample(F, out.mask, 2)  # (N, 1, h, w), before its sigmoid
-                matched = F.broadcast_mul(matched, F.sigmoid(mask_up))
-            if matching.tradeoff:
-                matched = matched + getattr(self, f"conv{level}f")(feat)
-            if matching.activation:
-                matched = leaky(F, matched)
+            term = getattr(self, f"conv{level}f")(feat) if matching.tradeoff else None
+            if matching.mask and matching.tradeoff and matching.activation:
+                matched = self.steps.trade_off(F, matched, mask_up, term)
+            else:
+                matched = self._part_of_trade_off(F, matched, mask_up, term)
             volume = self.cost_volume(F, level, compared, matched)  # (N, 81, h, w)
             maps = [volume, features1[level], feat, flow_up]
             out = self.steps.decode_level(F, self, level, maps)
             flows[level] = flow_up + out.flow  # (N, 2, h, w)
         # The finest level has no mask head: its mask is the one of level 3, enlarged.
         return flows, mask_up
+
+    def _part_of_trade_off(self, F, matched, mask, term):
+        """Return what is left of `steps.trade_off` in a variant that lacks a part of it."""
+        if self.matching.mask:
+            matched = F.broadcast_mul(matched, F.sigmoid(mask))
+        if self.matching.tradeoff:
+            matched = matched + term
+        return leaky(F, matched) if self.matching.activation else matched
 
     def first_stage(self, F: Operators, image1: Array, image2: Array) -> FirstStage:
         """Run the network as the first stage of the cascade and return a `FirstStage`."""

@@ -53,6 +53,13 @@ class PlainSteps:
         """Run a `DeformableConv` with its flow (N, 2, h, w) in pixels of the level."""
         return layer(features, flow_yx)
 
+    def trade_off(self, F: Operators, matched: Array, mask: Array, term: Array) -> Array:
+        """Dim `matched` (N, C, h, w) by the mask (N, 1, h, w), and add the trade-off term.
+
+        The mask is given before its sigmoid; LeakyReLU follows (the paper's equation 4).
+        """
+        return layers.leaky(F, F.broadcast_mul(matched, F.sigmoid(mask)) + term)
+
     def decode_level(
         self, F: Operators, network: Any, level: int, maps: list[Array]
     ) -> LevelOutput:

@@ -58,6 +58,21 @@ struct TiedWarp {
   float* weight_gradient;  // likewise
 };
 
+// The end of the matching module: result = leaky(matched * sigmoid(mask) + term).
+struct TradeOff {
+  long batch, channels, height, width;
+  float slope;
+  const float* matched;  // (N, C, H, W)
+  const float* mask;     // (N, 1, H, W)
+  const float* term;     // (N, C, H, W)
+  float* result;         // (N, C, H, W); read by the backward pass
+  // Backward pass alone:
+  const float* result_gradient;
+  float* matched_gradient;
+  float* mask_gradient;
+  float* term_gradient;
+};
+
 struct Layer {
   const float* weight;  // (O, C, 3, 3); for the up-convolution (C, O, 4, 4)
   const float* bias;    // (O)
@@ -120,6 +135,8 @@ struct Kernels {
   std::size_t (*tied_warp_workspace)(const TiedWarp&, bool backward);
   void (*tied_warp_forward)(const TiedWarp&, float* workspace);
   void (*tied_warp_backward)(const TiedWarp&, float* workspace);
+  void (*trade_off_forward)(const TradeOff&);
+  void (*trade_off_backward)(const TradeOff&);
   std::size_t (*dense_block_activations)(const DenseBlock&);
   std::size_t (*dense_block_workspace)(const DenseBlock&, bool backward);
   void (*dense_block_forward)(const DenseBlock&);

@@ -8,6 +8,7 @@
 #include "dense_block_operator.h"
 #include "pyramid_operator.h"
 #include "tied_warp_operator.h"
+#include "trade_off_operator.h"
 
 // "amx", "avx512", "avx2", or "" if this processor has neither: then the library cannot be used.
 extern "C" const char* maskflownet_vector_unit() { return choose_unit(); }

@@ -99,6 +99,13 @@ inline Avx2 where_positive(Avx2 x, Avx2 a, Avx2 b) {
   return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
 }
 
+// Keeps a product from being rounded together with the sum that follows, as a compiler may choose to.
+template <class V>
+inline V rounded_alone(V product) {
+  asm("" : "+v"(product.v));
+  return product;
+}
+
 inline void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
 template <class V>

@@ -73,6 +73,10 @@ def sample(image, y, x):
     return ((1 - dy) * upper + dy * lower) * inside
 
 
+def trade_off(matched, mask, term, slope):
+    return leaky(matched / (1 + np.exp(-mask)) + term, slope)
+
+
 def deformable_convolution(features, flow, weight):
     """Return the 3x3 deformable convolution whose taps share the offset `flow` (y, x)."""
     H, W = features.shape[2:]

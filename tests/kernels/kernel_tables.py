@@ -64,6 +64,15 @@ class TiedWarp(Structure):
     )
 
 
+class TradeOff(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("batch", "channels", "height", "width")),
+        ("slope", c_float),
+        *((name, Floats) for name in ("matched", "mask", "term", "result")),
+        *((f"{name}_gradient", Floats) for name in ("result", "matched", "mask", "term")),
+    )
+
+
 class Layer(Structure):
     _fields_ = (
         *((name, Floats) for name in ("weight", "bias", "weight_gradient", "bias_gradient")),
@@ -112,6 +121,8 @@ def _table_fields():
         run = ctypes.CFUNCTYPE(None, POINTER(struct), Floats)
         yield from ((f"{name}_workspace", size), (f"{name}_forward", run))
         yield f"{name}_backward", run
+    for way in ("forward", "backward"):
+        yield f"trade_off_{way}", ctypes.CFUNCTYPE(None, POINTER(TradeOff))
     for name, struct in (("dense_block", DenseBlock), ("pyramid", Pyramid)):
         run = ctypes.CFUNCTYPE(None, POINTER(struct))
         yield f"{name}_activations", ctypes.CFUNCTYPE(c_size_t, POINTER(struct))
@@ -226,6 +237,21 @@ class Caller:
         self._fill(struct, result_gradient=gradient)
         self._fill(struct, **{f"{n}_gradient": a for n, a in zip(names, own, strict=True)})
         self._run("tied_warp", struct, True)
+        return [result], own
+
+    def trade_off(self, inputs, gradients, slope):
+        arrays = list(map(self._memory.copy, inputs))
+        own = [self._memory.empty(*array.shape) for array in arrays]
+        result, gradient = (self._memory.copy(gradients[0]) for _ in "12")
+        result[...] = np.nan
+        struct = TradeOff(*arrays[0].shape, slope)
+        self._fill(struct, result=result, result_gradient=gradient)
+        for name, array, array_gradient in zip(
+            ("matched", "mask", "term"), arrays, own, strict=True
+        ):
+            self._fill(struct, **{name: array, f"{name}_gradient": array_gradient})
+        self._table.trade_off_forward(byref(struct))
+        self._table.trade_off_backward(byref(struct))
         return [result], own
 
     def dense_block(self, inputs, gradients, form, slope):

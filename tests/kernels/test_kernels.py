@@ -246,6 +246,35 @@ def test_features_that_are_not_numbers_stay_where_they_are(unit):
     assert np.isnan(result[0, :, :2, :2]).all() and np.isfinite(result[0, :, 2:]).all()
 
 
+# --- Trade-off ------------------------------------------------------------------------------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, st.booleans())
+def test_trade_off(unit, seed, N, C, H, W, at_end):
+    rng = np.random.default_rng(seed)
+    inputs = [random(rng, N, C, H, W), 3 * random(rng, N, 1, H, W), random(rng, N, C, H, W)]
+    # Far enough from zero, where LeakyReLU turns.
+    inputs[2] += np.sign(inputs[2]) * 40
+    gradients = [random(rng, N, C, H, W)]
+    outputs, own = Caller(unit, at_end).trade_off(inputs, gradients, 0.1)
+
+    def function(arrays):
+        return [reference.trade_off(*arrays, 0.1)]
+
+    assert_close(outputs[0], function([array.astype(np.float64) for array in inputs])[0])
+    assert_derivatives(function, inputs, gradients, own, rng)
+
+
+@pytest.mark.parametrize(("mask", "visible"), [(200, 1), (-200, 0), (np.inf, 1), (-np.inf, 0)])
+def test_trade_off_of_a_mask_that_is_sure(unit, mask, visible):
+    one = np.ones((1, 3, 20, 30), np.float32)
+    inputs = [5 * one, np.full((1, 1, 20, 30), mask, np.float32), -one]
+    (result,), own = Caller(unit).trade_off(inputs, [one], 0.1)
+    assert (result == (4 if visible else np.float32(-0.1))).all()
+    assert (own[0] == visible).all() and (own[1] == 0).all()
+
+
 # --- Dense block ----------------------------------------------------------------------------------
 
 sixteens = st.integers(1, 6).map(lambda n: 16 * n)

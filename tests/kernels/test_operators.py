@@ -137,6 +137,25 @@ def test_tied_warp_almost_at_whole_pixels(tiny):
     np.testing.assert_allclose(*outputs, atol=1e-4)
 
 
+# --- Trade-off ------------------------------------------------------------------------------------
+
+
+def plain_trade_off(matched, mask, term):
+    return leaky(mx.nd.broadcast_mul(matched, mx.nd.sigmoid(mask)) + term, 0.1)
+
+
+def fast_trade_off(matched, mask, term):
+    return mx.nd.maskflownet_trade_off(matched, mask, term, slope=0.1)
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides)
+def test_trade_off(seed, N, C, H, W):
+    rng = np.random.default_rng(seed)
+    inputs = random(rng, N, C, H, W), random(rng, N, 1, H, W), random(rng, N, C, H, W)
+    assert_equal(fast_trade_off, plain_trade_off, inputs, seed)
+
+
 # --- Dense block ----------------------------------------------------------------------------------
 
 
