@@ -56,6 +56,7 @@ test-gpu-wheel: $(VENV)/ready .venv-gpu/ready ## try MXNet for GPUs without a GP
 benchmark: kernels ## measure the networks' speed and memory for docs/speed.md (10 minutes)
 	@$(RUN) -m maskflownet.benchmark.network
 	@$(RUN) -m maskflownet.benchmark.network --isa avx2 --cases "forward 448x1024"
+	@$(RUN) -m maskflownet.benchmark.network --precision bf16 --cases "forward 448x1024" "train 1x320x448"
 	@$(RUN) -m maskflownet.benchmark.growth
 	@$(RUN) -m maskflownet.benchmark.peers
 

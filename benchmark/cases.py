@@ -11,6 +11,7 @@ from maskflownet import runtime  # noqa: F401  (before MXNet)
 
 # isort: split
 import mxnet as mx
+import numpy as np
 
 from maskflownet.benchmark.quiet import warnings_alone
 from maskflownet.config import load_config
@@ -66,23 +67,33 @@ CASES = (
 
 
 def make_pipeline(network: str, kernels: str):
-    """Return a pipeline with random weights, the same for both kernels."""
+    """Return a pipeline with random weights, the same for all kernels.
+
+    `kernels` are those of `get_pipeline`, or "bf16" for the fast ones in that precision.
+    """
     mx.random.seed(0)
     config = load_config(NETWORKS[network])
-    return get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config, kernels=kernels)
+    settings = {"precision": "bf16"} if kernels == "bf16" else {"kernels": kernels}
+    return get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config, **settings)
 
 
-def runner(case: Case, kernels: str) -> Runner:
+OWN = ("auto", "builtin", "bf16")  # sides that are the project's
+
+
+def runner(case: Case, side: str) -> Runner:
     """Return what runs a case once; the last of its work is done when it returns.
 
-    Of a prediction it returns the flow, float32 (H, W, 2).
+    Of a prediction it returns the flow, float32 (H, W, 2), of a training step its loss.
     """
+    pipe = make_pipeline(case.network, side if side in OWN else "builtin")
     if case.what == "exported":
-        from maskflownet.benchmark.exported_case import OWN, exported_runner
+        from maskflownet.benchmark.exported_case import exported_runner
 
-        pipe = make_pipeline(case.network, kernels if kernels in OWN else "builtin")
-        return exported_runner(pipe, case, kernels)
-    pipe = make_pipeline(case.network, kernels)
+        return exported_runner(pipe, case, side)
+    if side == "torch":
+        from maskflownet.benchmark import torch_case
+
+        return torch_case.training_runner(pipe, training_arrays(case))
     makers = {"forward": _forward, "predict": _predict, "train": _train}
     return makers[case.what](pipe, case)
 
@@ -109,20 +120,28 @@ def _flows(pipe, pairs):
     return [prediction.flow for prediction in pipe.predict_pairs(pairs, wanted=("flow",))]
 
 
+def training_arrays(case: Case) -> list[np.ndarray]:
+    """Return what a case trains on: image1, image2 and flow, float32 (N, C, H, W)."""
+    samples = [generate(0, number, case.size_hw) for number in range(case.batch)]
+    return [
+        np.stack([getattr(sample, part) for sample in samples])
+        .transpose(0, 3, 1, 2)
+        .astype(np.float32, order="C")
+        for part in ("image1", "image2", "flow")
+    ]
+
+
 def _train(pipe, case):
     if case.network == "cascade":
         pipe.fix_head()
-    samples = [generate(0, number, case.size_hw) for number in range(case.batch)]
-    arrays = [
-        mx.nd.array([getattr(sample, part) for sample in samples]).transpose((0, 3, 1, 2)).asnumpy()
-        for part in ("image1", "image2", "flow")
-    ]
+    arrays = training_arrays(case)
 
     def run():
         step = pipe.train_batch(*arrays, geo_aug=lambda *same: same, color_aug=lambda *same: same)
         mx.nd.waitall()
         if not step["updated"]:
             raise ArithmeticError(f"{case.name}: a training step was not finite")
+        return step["loss"]
 
     return run
 

@@ -1,4 +1,4 @@
-"""An exported network beside the project's own paths, each from two images to flow and mask."""
+"""A network in other runtimes beside the project's own paths, from two images to flow and mask."""
 
 import os
 import tempfile
@@ -15,9 +15,8 @@ from maskflownet.exporting import export
 from maskflownet.network.images import FINEST_STRIDE
 from maskflownet.network.layers import flip_axes, upsample
 
-OWN = ("auto", "builtin")
+ONNXRUNTIME = "onnxruntime"
 OPENVINO = {"openvino f32": "f32", "openvino bf16": "bf16"}
-PEERS = ("onnxruntime", *OPENVINO)
 
 
 def exported_runner(pipe, case, side: str) -> Callable:
@@ -28,12 +27,16 @@ def exported_runner(pipe, case, side: str) -> Callable:
     pipe : network.Pipeline
     case : benchmark.cases.Case
     side : str
-        One of OWN, whose operators the pipeline has already, or of PEERS.
+        ONNXRUNTIME, one of OPENVINO, "torch", or that of the project that the pipeline is of.
     """
     rng = np.random.default_rng(0)
     shape = (case.batch, 3, *case.size_hw)
     images = [rng.uniform(-0.5, 0.5, shape).astype(np.float32) for _ in "12"]
-    if side in OWN:
+    if side == "torch":
+        from maskflownet.benchmark import torch_case
+
+        return torch_case.forward_runner(pipe, images)
+    if side not in (ONNXRUNTIME, *OPENVINO):
         return _own(pipe, images)
     threads = int(os.environ["OMP_NUM_THREADS"])
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from typing import Any
 from maskflownet.benchmark.report import (
     DEFAULT,
     FOLDER,
+    NAMES,
     SIDES,
     Report,
     folder_line,
     ratio_text,
     shares_line,
+    sides_of,
 )
 from maskflownet.benchmark.side_process import side_by_itself
 from maskflownet.config.errors import InputError
@@ -35,7 +37,7 @@ logger = logging.getLogger(__name__)
 BUDGET_S = 8.0  # of a case; what takes longer is measured in fewer rounds, but in FEWEST
 FEWEST = 3
 WARM_UPS = 3  # until the memory that is used again and again is there
-AGREEMENT_PX = 1e-3
+AGREEMENT_PX = {"auto": 1e-3, "bf16": 1.0}  # of fresh weights' flow, whose last bits say little
 
 
 def require_fast() -> None:
@@ -51,8 +53,17 @@ def require_fast() -> None:
         raise InputError("nothing to compare: the fast operators cannot run, see above")
 
 
-def choose(texts: list[str]) -> list:
+def has_bf16() -> bool:
+    """Return whether `precision="bf16"` runs here, where the fast operators do."""
+    from maskflownet.kernels import vector_unit
+
+    return vector_unit() == "amx"
+
+
+def choose(texts: list[str], among: Sequence | None = None) -> list:
     """Return the cases whose names hold one of these texts; all of them without any.
+
+    They are `among` those, by default what this benchmark measures.
 
     Raises
     ------
@@ -61,11 +72,12 @@ def choose(texts: list[str]) -> list:
     """
     from maskflownet.benchmark.cases import CASES
 
+    among = CASES if among is None else among
     for text in texts:
-        if not any(text in case.name for case in CASES):
-            names = ", ".join(case.name for case in CASES)
+        if not any(text in case.name for case in among):
+            names = ", ".join(case.name for case in among)
             raise InputError(f"--cases {text}: expected a part of one of: {names}")
-    return [case for case in CASES if not texts or any(text in case.name for text in texts)]
+    return [case for case in among if not texts or any(text in case.name for text in texts)]
 
 
 def measure_rounds(runners: dict, rounds: int) -> dict[str, list[float]]:
@@ -87,16 +99,16 @@ def measure_rounds(runners: dict, rounds: int) -> dict[str, list[float]]:
 
 
 @contextmanager
-def runners_of(case) -> Iterator[dict]:
-    """Give what is compared in a case, by the names of the sides."""
+def runners_of(case, sides: tuple[str, str] = SIDES) -> Iterator[dict]:
+    """Give what is compared in a case, by the names of the sides; a folder has its own."""
     if case.what == "folder":
         from maskflownet.benchmark.cases import folder_runners
 
         with folder_runners(case) as runners:
             yield dict(zip(FOLDER, runners, strict=True))
     else:
-        with ExitStack() as sides:
-            yield {side: sides.enter_context(side_by_itself(case, side)) for side in SIDES}
+        with ExitStack() as stack:
+            yield {side: stack.enter_context(side_by_itself(case, side)) for side in sides}
 
 
 def check_agreement(case, runners: dict) -> float:
@@ -107,43 +119,45 @@ def check_agreement(case, runners: dict) -> float:
     ArithmeticError
         They differ, so that a comparison of their speed means nothing.
     """
-    flow, other = (runners[side](True) for side in SIDES)
+    flow, other = (run(True) for run in runners.values())
     difference = float(abs(flow - other).max())
-    if not difference < AGREEMENT_PX:
+    if not difference < AGREEMENT_PX[list(runners)[1]]:
         raise ArithmeticError(f"{case.name}: both sides' flow differs by {difference} px")
     return difference
 
 
-def measure_case(case, rounds: int, profile: bool) -> dict:
+def measure_case(case, rounds: int, profile: bool, sides: tuple[str, str] = SIDES) -> dict:
     """Return a case's figures, as they stand in the JSON."""
     from maskflownet.benchmark.cases import PAIRS
     from maskflownet.benchmark.isolated_case import measure_alone
 
-    with runners_of(case) as runners:
+    with runners_of(case, sides) as runners:
         figures: dict[str, Any] = {"seconds": measure_rounds(runners, rounds)}
         if case.what == "predict":
             figures["difference_px"] = check_agreement(case, runners)
     if case.what == "folder":
         return {"pairs": PAIRS, **figures}
     if case.what != "forward" or profile:
-        alone = {side: measure_alone(case, side, profile) for side in SIDES}
-        figures["peak_mb"] = {side: round(alone[side].peak_mb) for side in SIDES}
+        alone = {side: measure_alone(case, side, profile) for side in sides}
+        figures["peak_mb"] = {side: round(alone[side].peak_mb) for side in sides}
         if profile:
-            figures["shares"] = {side: alone[side].shares for side in SIDES}
+            figures["shares"] = {side: alone[side].shares for side in sides}
     return figures
 
 
-def summary(case, figures: dict) -> Iterator[str]:
+def summary(case, sides: tuple[str, str], figures: dict) -> Iterator[str]:
     """Yield lines that tell a case's figures."""
     seconds = figures["seconds"]
     if case.what == "folder":
         yield folder_line(case.name, figures)
         return
+    slow, fast = sides
     line = (
-        f"{case.name}: {ratio_text(seconds, *SIDES)} times as fast in {len(seconds['auto'])} rounds"
+        f"{case.name}: {NAMES[fast]} is {ratio_text(seconds, *sides)} times as fast as "
+        f"{NAMES[slow]} in {len(seconds[fast])} rounds"
     )
     if peaks := figures.get("peak_mb"):
-        line += f", {peaks['auto']:.0f} MB instead of {peaks['builtin']:.0f}"
+        line += f", {peaks[fast]:.0f} MB instead of {peaks[slow]:.0f}"
     yield f"{line}; load {os.getloadavg()[0]:.1f}"
     for side, shares in figures.get("shares", {}).items():
         yield f"  {side}: {shares_line(shares)}"
@@ -171,6 +185,12 @@ def make_parser():
     add("--cases", metavar="TEXT", nargs="+", default=[], help="those whose names hold such a text")
     add("--rounds", metavar="N", type=positive, default=9, help="of a case, at most")
     add("--isa", choices=("native", "avx2"), default="native", help="limit both sides to AVX2")
+    add(
+        "--precision",
+        choices=("float32", "bf16"),
+        default="float32",
+        help="bf16: compare the fast operators in that precision with themselves in float32",
+    )
     add("--profile", action="store_true", help="each operator's share of the time too")
     add("--threads", metavar="N", type=positive, help="by default one per physical core")
     add(
@@ -185,7 +205,11 @@ def make_parser():
 
 def main(argv=None) -> int:
     """Measure, and write figures and tables after each case."""
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    rounded = arguments.precision == "bf16"
+    if rounded and (arguments.against or arguments.isa != "native"):
+        parser.error("argument --precision bf16: expected neither --against nor --isa beside it")
     set_threads(arguments.threads)
     if arguments.isa == "avx2":
         os.environ["DNNL_MAX_CPU_ISA"] = "AVX2"  # before MXNet is imported
@@ -195,11 +219,19 @@ def main(argv=None) -> int:
         if arguments.against:
             compare_builds(choose(arguments.cases), arguments.against, arguments.rounds)
             return
+        cases = choose(arguments.cases)
+        if rounded and not has_bf16():
+            logger.info("precision bf16 is left out: this processor has no AMX, or no operators")
+            return
+        section = "bf16" if rounded else arguments.isa
+        sides = sides_of(section)
         report = Report(arguments.json)
-        for case in choose(arguments.cases):
-            figures = measure_case(case, arguments.rounds, arguments.profile)
-            report.add(arguments.isa, case.name, figures)
-            for line in summary(case, figures):
+        for case in cases:
+            if rounded and case.what == "folder":
+                continue
+            figures = measure_case(case, arguments.rounds, arguments.profile, sides)
+            report.add(section, case.name, figures)
+            for line in summary(case, sides, figures):
                 logger.info("%s", line)
 
     return run_program("python -m maskflownet.benchmark.network", body)

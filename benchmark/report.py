@@ -17,8 +17,17 @@ BEGIN, END = "<!-- figures: written by `make benchmark` -->", "<!-- end of figur
 SECTIONS = {
     "native": "",
     "avx2": "Both sides limited to AVX2 (`--isa avx2`), all but plain's OpenBLAS:",
-    "peers": "An exported network in other runtimes, in times of the fast path's time "
-    "(`python -m maskflownet.benchmark.peers`):",
+    "bf16": "The fast path in bf16 (`--precision bf16`) beside itself in float32:",
+    "peers": "Others, in times of the fast path's time (`python -m maskflownet.benchmark.peers`):",
+}
+NAMES = {
+    "builtin": "plain",
+    "auto": "fast",
+    "bf16": "fast, bf16",
+    "onnxruntime": "ONNX Runtime",
+    "openvino f32": "OpenVINO, f32",
+    "openvino bf16": "OpenVINO, bf16",
+    "torch": "PyTorch, eager",
 }
 SHOWN_SHARES = 6  # operators of a profile
 
@@ -89,21 +98,37 @@ class Report:
             line
             for name, title in SECTIONS.items()
             if name in self._sections
-            for line in (peer_tables if name == "peers" else tables)(title, **self._sections[name])
+            for line in _section_lines(name, title, self._sections[name])
         ]
         return "\n".join([before + begin, *lines, end + after])
 
 
-def tables(title: str, machine: dict, figures: dict) -> Iterator[str]:
+def _section_lines(name, title, section):
+    if name == "peers":
+        return peer_tables(title, **section)
+    return tables(title, **section, sides=sides_of(name))
+
+
+SIDES = ("builtin", "auto")  # the slower one first
+
+
+def sides_of(section: str) -> tuple[str, str]:
+    """Return what a section compares, the slower one first."""
+    return ("auto", "bf16") if section == "bf16" else SIDES
+
+
+def tables(
+    title: str, machine: dict, figures: dict, sides: tuple[str, str] = SIDES
+) -> Iterator[str]:
     """Yield the lines of a section's tables, as Markdown."""
     yield from ("", *([title, ""] if title else []))
     yield from (_machine_line(machine), "")
-    compared = {name: case for name, case in figures.items() if "builtin" in case["seconds"]}
+    compared = {name: case for name, case in figures.items() if sides[0] in case["seconds"]}
     if compared:
-        yield _row("", "plain", "fast", "plain / fast", "plain, MB", "fast, MB", "fast / plain")
+        yield _header(NAMES[sides[0]], NAMES[sides[1]].removeprefix("fast, "))
         yield _row("---", *("---:" for _ in range(6)))
         for name, case in compared.items():
-            yield _row(name, *_cells(case))
+            yield _row(name, *_cells(case, sides))
         yield ""
     for name, case in figures.items():
         if name not in compared:
@@ -113,41 +138,66 @@ def tables(title: str, machine: dict, figures: dict) -> Iterator[str]:
             yield from (f"{name}, {kernels}: {shares_line(shares)}", "")
 
 
-def _machine_line(machine):
+def _machine_line(machine, figures=()):
+    """Return the line that tells a machine, and the versions that stand in the figures."""
     processor, threads, mxnet = machine["processor"], machine["threads"], machine["mxnet"]
-    return f"{processor}, {threads} thread{'s' * (threads != '1')}, MXNet {mxnet}."
+    line = f"{processor}, {threads} thread{'s' * (threads != '1')}, MXNet {mxnet}"
+    versions = {}
+    for name in figures:
+        versions.update(figures[name].get("versions", {}))
+    return ", ".join([line, *(f"{name} {version}" for name, version in versions.items())]) + "."
 
 
 def peer_tables(title: str, machine: dict, figures: dict) -> Iterator[str]:
-    """Yield the lines of the peers' table, as Markdown."""
-    yield from ("", title, "", _machine_line(machine), "")
-    sides = list(next(iter(figures.values()))["seconds"])
-    others = [side for side in sides if side != "auto"]
-    names = {"builtin": "plain MXNet"}
-    yield _row("", "fast", *(names.get(side, side) for side in others))
-    yield _row("---", *("---:" for _ in sides))
-    for name, case in figures.items():
-        fast = f"{1000 * statistics.median(case['seconds']['auto']):.0f} ms"
-        yield _row(name, fast, *(ratio_text(case["seconds"], side, "auto") for side in others))
-    yield ""
-    for name, case in figures.items():
-        differences = (f"{side} {case['difference_px'][side]:.5f}" for side in others)
-        yield f"{name}, largest difference of flow in px: {', '.join(differences)}."
+    """Yield the lines of the peers' tables, as Markdown: predictions, then training steps."""
+    yield from ("", title, "", _machine_line(machine, figures), "")
+    for kind, words in DIFFERENCES.items():
+        compared = {name: case for name, case in figures.items() if kind in case}
+        if compared:
+            yield from _peer_table(compared)
+            for name, case in compared.items():
+                differences = (
+                    f"{NAMES[side]} {value:.2g}"
+                    for side, value in case[kind].items()
+                    if side != "auto"
+                )
+                yield f"{name}, {words}: {'; '.join(differences)}."
+            yield ""
+
+
+DIFFERENCES = {
+    "difference_px": "largest difference of flow in px",
+    "difference_loss": "relative difference of the first step's loss",
+}
+
+
+def _peer_table(compared):
+    measured = [case["seconds"] for case in compared.values()]
+    others = [side for side in NAMES if side != "auto" and any(side in one for one in measured)]
+    yield _row("", "fast", *(NAMES[side] for side in others))
+    yield _row("---", *("---:" for _ in ["auto", *others]))
+    for name, case in compared.items():
+        seconds = case["seconds"]
+        ratios = (ratio_text(seconds, side, "auto") if side in seconds else "" for side in others)
+        yield _row(name, f"{1000 * statistics.median(seconds['auto']):.0f} ms", *ratios)
     yield ""
 
 
-def _cells(case):
-    yield from (f"{1000 * statistics.median(case['seconds'][side]):.0f} ms" for side in SIDES)
-    yield ratio_text(case["seconds"], *SIDES)
+def _header(slow, fast):
+    return _row(
+        *("", slow, fast, f"{slow} / {fast}", f"{slow}, MB", f"{fast}, MB", f"{fast} / {slow}")
+    )
+
+
+def _cells(case, sides):
+    yield from (f"{1000 * statistics.median(case['seconds'][side]):.0f} ms" for side in sides)
+    yield ratio_text(case["seconds"], *sides)
     peaks = case.get("peak_mb")
     if not peaks:
         yield from ("", "", "")
         return
-    yield from (f"{peaks[side]:.0f}" for side in SIDES)
-    yield f"{peaks['auto'] / peaks['builtin']:.2f}"
-
-
-SIDES = ("builtin", "auto")
+    yield from (f"{peaks[side]:.0f}" for side in sides)
+    yield f"{peaks[sides[1]] / peaks[sides[0]]:.2f}"
 
 
 def ratio_text(seconds: dict[str, list[float]], side: str, other: str) -> str:

@@ -58,6 +58,21 @@ def test_tables_show_medians_ratios_and_memory():
     assert "0.90 (0.85 to 0.95) of it" in lines[8]
 
 
+def test_the_table_of_bf16_has_its_own_sides():
+    figures = {
+        "S train 1x64x64": {
+            "seconds": {"auto": [1.0], "bf16": [0.5]},
+            "peak_mb": {"auto": 400, "bf16": 300},
+        }
+    }
+    lines = list(tables("", MACHINE, figures, report.sides_of("bf16")))
+    assert lines[3:6] == [
+        "|  | fast | bf16 | fast / bf16 | fast, MB | bf16, MB | bf16 / fast |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| S train 1x64x64 | 1000 ms | 500 ms | 2.00 (2.00 to 2.00) | 400 | 300 | 0.75 |",
+    ]
+
+
 def test_the_largest_shares_are_shown_first():
     shares = {f"operator{number}": share for number, share in enumerate([0.4, 0.2, *8 * [0.05]])}
     assert shares_line(shares).startswith("operator0 40 %, operator1 20 %, operator2 5 %")
@@ -152,7 +167,7 @@ def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
     flow = np.zeros((2, 2, 2), np.float32)
     runners = {"builtin": lambda wanted=0: flow, "auto": lambda wanted=0: flow + 2e-4}
     monkeypatch.setattr(isolated_case, "measure_alone", measure)
-    monkeypatch.setattr(network, "runners_of", lambda case: nullcontext(runners))
+    monkeypatch.setattr(network, "runners_of", lambda case, sides: nullcontext(runners))
     case = Case("S", "predict", (64, 64))
     figures = network.measure_case(case, rounds=2, profile=True)
     assert asked == [(case, "builtin", True), (case, "auto", True)]
@@ -194,7 +209,15 @@ def test_both_sides_of_a_prediction_agree(fast, name):
         flow = runners["auto"](True)
         assert flow.shape == (64, 128, 2)
         assert 0.01 < abs(flow).max() < 200
-        assert network.check_agreement(case, runners) < network.AGREEMENT_PX
+        assert network.check_agreement(case, runners) < 1e-3
+
+
+def test_bf16_agrees_within_its_own_bound(fast):
+    if not network.has_bf16():
+        pytest.skip("this processor has no AMX, or the fast operators are not built for it")
+    case = Case("S", "predict", (64, 128))
+    with network.runners_of(case, ("auto", "bf16")) as runners:
+        assert 1e-3 < network.check_agreement(case, runners) < network.AGREEMENT_PX["bf16"]
 
 
 def test_a_forward_pass_is_over_when_its_run_returns(monkeypatch):
@@ -237,7 +260,7 @@ def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, tmp_path, caplog)
 
 def test_a_folders_figures_say_how_many_pairs_it_has(monkeypatch):
     sides = dict.fromkeys(report.FOLDER, lambda: None)
-    monkeypatch.setattr(network, "runners_of", lambda case: nullcontext(sides))
+    monkeypatch.setattr(network, "runners_of", lambda case, own: nullcontext(sides))
     figures = network.measure_case(Case("S", "folder", (64, 64)), rounds=2, profile=False)
     assert figures["pairs"] == cases.PAIRS and set(figures) == {"pairs", "seconds"}
     assert {side: len(rounds) for side, rounds in figures["seconds"].items()} == {
@@ -375,9 +398,44 @@ def test_the_programs_flags_are_heeded(fast, tmp_path, monkeypatch, known_machin
     path = tmp_path / "speed.json"
     flags = ["--cases", "S train 1x", "--rounds", "4", "--isa", "avx2", "--threads", "3"]
     assert network.main(["--json", str(path), *flags, "--profile"]) == 0
-    assert asked == [(Case("S", "train", (320, 448), 1), 4, True)]
+    assert asked == [(Case("S", "train", (320, 448), 1), 4, True, ("builtin", "auto"))]
     assert list(Report(path).section("avx2")) == ["S train 1x320x448"]
     assert (os.environ["DNNL_MAX_CPU_ISA"], os.environ["OMP_NUM_THREADS"]) == ("AVX2", "3")
+
+
+def test_bf16_has_a_section_of_its_own(fast, tmp_path, monkeypatch, known_machine, capsys):
+    asked = []
+
+    def measure(case, rounds, profile, sides):
+        asked.append((case.name, sides))
+        return {"seconds": {"auto": [1.0], "bf16": [0.5]}}
+
+    monkeypatch.setattr(network, "measure_case", measure)
+    monkeypatch.setattr(network, "has_bf16", lambda: True)
+    path = tmp_path / "speed.json"
+    flags = ["--json", str(path), "--precision", "bf16"]
+    assert network.main([*flags, "--cases", "S forward 448", "folder"]) == 0
+    assert asked == [("S forward 448x1024", ("auto", "bf16"))]
+    assert list(Report(path).section("bf16")) == ["S forward 448x1024"]
+    assert "in bf16 (`--precision bf16`) beside" in path.with_suffix(".md").read_text()
+    assert "fast, bf16 is 2.00 (2.00 to 2.00) times as fast as fast in" in capsys.readouterr().out
+
+
+def test_without_amx_bf16_is_left_out_in_a_line(fast, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(network, "has_bf16", lambda: False)
+    path = tmp_path / "speed.json"
+    assert network.main(["--json", str(path), "--precision", "bf16"]) == 0
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("\n") == 1
+    assert "precision bf16 is left out: " in said.out + said.err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("flags", [["--isa", "avx2"], ["--against", "."]])
+def test_bf16_is_not_combined(flags, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        network.main(["--precision", "bf16", *flags])
+    assert "expected neither --against nor --isa beside it" in capsys.readouterr().err
 
 
 def test_growth_leaves_out_the_plain_graph_of_large_images_and_draws_the_rest(
