@@ -73,8 +73,8 @@ def make_pipeline(network: str, kernels: str):
     """
     mx.random.seed(0)
     config = load_config(NETWORKS[network])
-    settings = {"precision": "bf16"} if kernels == "bf16" else {"kernels": kernels}
-    return get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config, **settings)
+    settings = ("auto", "bf16") if kernels == "bf16" else (kernels, "float32")
+    return get_pipeline("MaskFlownet", [mx.cpu()], config, None, *settings)
 
 
 OWN = ("auto", "builtin", "bf16")  # sides that are the project's

@@ -62,7 +62,7 @@ def cases_here(sides: list[str]) -> list:
 
     cases = [Case(network, "exported", size_hw) for network, size_hw in CASES]
     if "torch" in sides:
-        return cases + [Case(network, "train", *measured) for network, *measured in TRAINED]
+        return cases + [Case(network, "train", size, batch) for network, size, batch in TRAINED]
     logger.info("training steps are left out: PyTorch is not installed")
     return cases
 
