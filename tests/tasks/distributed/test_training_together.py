@@ -37,16 +37,16 @@ def start():
 # Equal to one process.
 
 
-def train_alone(root, start, steps):
+def train_alone(root, start, steps, *flags):
     """Train one process with the batch of two workers; return its weights."""
-    alone = Together(root, start, steps, more=["--batch", 4])
+    alone = Together(root, start, steps, more=["--batch", 4, *flags])
     assert main(alone.argv()) == 0
     return alone, arrays_of(alone.checkpoint(steps).path)
 
 
-def assert_equal_to_one_process(training, alone, weights, start, steps):
+def assert_equal_to_one_process(training, alone, weights, start, steps, apart=1e-3):
     own = arrays_of(training.checkpoint(steps).path)
-    assert distance(own, weights) < 1e-3 * distance(weights, arrays_of(start))
+    assert distance(own, weights) < apart * distance(weights, arrays_of(start))
     for column in ("epe", "loss", "val_epe"):
         wanted = rows_of(alone.root, column)
         assert list(rows_of(training.root, column)) == list(wanted)
@@ -92,11 +92,16 @@ def test_ten_of_ten_runs_from_nothing_take_their_steps(root, beginning):
 @pytest.mark.long
 @pytest.mark.parametrize("kernels", ["auto", "builtin"])
 def test_gradients_that_workers_add_up_from_parts_are_those_of_the_batch(root, start, kernels):
-    alone, weights = train_alone(root / "one", start, 4)
-    more = ["--micro_batch", 1, "--kernels", kernels]
-    training = Together(root / "two workers", start, 4, more=more).launch()
+    """Of the same kernels; parts round otherwise, and Adam's steps magnify that.
+
+    One process with parts of one pair is 0.3 % (auto) and 0.5 % (builtin) from one with the whole
+    batch: of each hundred thousand weights one has a gradient near zero and steps the other way.
+    """
+    flags = ["--kernels", kernels]
+    alone, weights = train_alone(root / "one", start, 4, *flags)
+    training = Together(root / "two", start, 4, more=["--micro_batch", 1, *flags]).launch()
     assert training.wait()[::2] == (0, "")
-    assert_equal_to_one_process(training, alone, weights, start, 4)
+    assert_equal_to_one_process(training, alone, weights, start, 4, apart=0.02)
 
 
 # Stopped, killed, continued.
