@@ -90,7 +90,7 @@ clean: ## remove environments, caches and the demo's output; weights, logs and f
 # --- The choice of a Python -----------------------------------------------------------------------
 
 # It has to run: pyenv leaves a shim on PATH for every version, and those of inactive ones fail.
-SERVES := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+SERVES := import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 15))
 
 # A shell script that prints the Python to use: $PYTHON if it is set; else the newest that PATH
 # holds. If there is none it says so in one line and fails.
@@ -108,7 +108,7 @@ if [ -n "$$PYTHON" ]; then
     try "$$PYTHON"
 else
     IFS=:
-    for name in python3.13 python3.12 python3.11 python3.10 python3; do
+    for name in python3.14 python3.13 python3.12 python3.11 python3.10 python3; do
         for folder in $$PATH; do try "$$folder/$$name"; done
     done
 fi
@@ -117,10 +117,10 @@ if [ -n "$$bare" ]; then
     echo "$$bare cannot make virtual environments: install its venv module" \
         "(Debian and Ubuntu: apt-get install $$package, as root)" >&2
 elif [ -n "$$PYTHON" ]; then
-    echo "PYTHON=$$PYTHON does not run or is not Python 3.10 to 3.13: name one that is," \
+    echo "PYTHON=$$PYTHON does not run or is not Python 3.10 to 3.14: name one that is," \
         "or leave PYTHON out to have one looked for" >&2
 else
-    echo "Python 3.10 to 3.13 is needed and none was found: get one (apt-get install" \
+    echo "Python 3.10 to 3.14 is needed and none was found: get one (apt-get install" \
         "python3.13-venv where the system has it, else pyenv, conda or uv python install 3.13)," \
         "or name yours: make PYTHON=/path/to/python3.13" >&2
 fi

@@ -99,10 +99,10 @@ def chosen(project, *arguments, path="bin"):
 
 
 def test_newest_python_comes_first(project):
-    for version in (10, 13, 12):
+    for version in (10, 14, 12):
         add_python(project, f"python3.{version}", f"3, {version}")
     add_python(project, "python3", "3, 10")
-    assert chosen(project) == str(project / "bin" / "python3.13")
+    assert chosen(project) == str(project / "bin" / "python3.14")
 
 
 def test_python3_is_taken_where_no_version_is_named(project):
@@ -110,7 +110,7 @@ def test_python3_is_taken_where_no_version_is_named(project):
     assert chosen(project) == str(project / "bin" / "python3")
 
 
-@pytest.mark.parametrize("unfit", ["3, 9", "3, 14", "2, 7"])
+@pytest.mark.parametrize("unfit", ["3, 9", "3, 15", "2, 7"])
 def test_newest_fit_python_is_found_beside_an_unfit_python3(project, unfit):
     add_python(project, "python3", unfit)
     add_python(project, "python3.10", "3, 10")
@@ -143,24 +143,24 @@ def test_only_python_lacks_venv(project):
     assert "apt-get install python3.10-venv" in complaint(make(project, "venv"))
 
 
-@pytest.mark.parametrize("versions", [[], ["3, 14"], ["3, 9"]])
+@pytest.mark.parametrize("versions", [[], ["3, 15"], ["3, 9"]])
 def test_no_fit_python(project, versions):
     for version in versions:
         add_python(project, "python3", version)
     line = complaint(make(project, "venv"))
-    assert "3.10 to 3.13" in line
+    assert "3.10 to 3.14" in line
     assert "make PYTHON=" in line
     assert not (project / ".venv").exists()
 
 
-@pytest.mark.parametrize("version", ["3, 14", None])
+@pytest.mark.parametrize("version", ["3, 15", None])
 def test_unfit_python_that_was_named(project, version):
     add_python(project, "python3")
     if version:
         add_python(project, "mine", version)
     line = complaint(make(project, "venv", "PYTHON=mine"))
     assert "PYTHON=mine" in line
-    assert "3.10 to 3.13" in line
+    assert "3.10 to 3.14" in line
 
 
 # --- The environment ------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_environment_whose_python_is_gone_is_made_anew(made):
 
 
 def test_environment_of_an_unfit_python_is_made_anew(made):
-    add_python(made, "python", "3, 14", folder=".venv/bin")
+    add_python(made, "python", "3, 15", folder=".venv/bin")
     assert make(made, "venv").returncode == 0
     assert purposes(made) == ["venv", "pip", "mxnet"]
 

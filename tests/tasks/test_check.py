@@ -176,6 +176,13 @@ def test_what_was_tried_is_what_the_sets_of_packages_hold():
         assert ends == [min(held[package]), max(held[package])]
 
 
+def test_pythons_that_were_tried_are_those_that_make_takes():
+    bounds = re.search(r"\((\d+, \d+)\) <= .* < \((\d+), (\d+)\)", (ROOT / "Makefile").read_text())
+    oldest, major, next_minor = bounds.groups()
+    newest = f"{major}.{int(next_minor) - 1}"
+    assert module.TRIED["Python"] == (oldest.replace(", ", "."), newest)
+
+
 def test_each_gpu_and_whether_mxnet_runs_on_it(tmp_path, driver, monkeypatch, caplog):
     monkeypatch.setattr(devices, "cuda_library_files", lambda: {"libcudart.so.11.0": "somewhere"})
     gpus = Gpu("NVIDIA A10", (8, 6)), Gpu("NVIDIA H200", (9, 0))
