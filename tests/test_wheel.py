@@ -63,7 +63,9 @@ def scripts(wheel, tmp_path_factory):
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index"]
     subprocess.run([*pip, "--no-deps", wheel], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    # As a folder of packages, whose own .pth files count: setuptools lends distutils by one.
+    add = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    (packages / "needed.pth").write_text(add)
     return environment / "bin"
 
 
