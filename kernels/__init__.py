@@ -97,8 +97,8 @@ def check_precision(precision: str, fast: bool) -> bool:
 
 
 def vector_unit() -> str:
-    """Return what the loaded library computes with: "amx", "avx512" or "avx2"; "" for nothing."""
-    return _answer(load_library().maskflownet_vector_unit)
+    """Return what the loaded library computes with: "amx", "avx512" or "avx2"."""
+    return _answer(load_library().maskflownet_unit_in_use)
 
 
 @functools.cache  # once
@@ -118,7 +118,7 @@ def _obstacle():
         library = load_library()
         if _answer(library.maskflownet_sources) != build.hash_of_sources():
             return f"the fast ones were built from other sources: {HOW_TO_BUILD} builds them anew"
-        if not vector_unit():
+        if not _answer(library.maskflownet_vector_unit):
             return "the fast ones need a processor with AVX2 and FMA, or AVX-512"
         mx.library.load(str(LIBRARY), verbose=False)
     except (OSError, AttributeError, mx.base.MXNetError) as error:

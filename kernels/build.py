@@ -87,11 +87,12 @@ def build(library: Path, compiler: str | None = None) -> None:
     compiler = compiler or os.environ.get("CXX") or "g++"
     _check_machine(compiler)
     with _alone(library.parent):
-        stamp = library.with_suffix(".sources")
-        wanted = hash_of_sources()
+        stamp = library.with_suffix(".made_of")
+        units = known_units(compiler)
+        wanted = " ".join((hash_of_sources(), *units))
         if library.exists() and stamp.exists() and stamp.read_text() == wanted:
             return
-        names = (*known_units(compiler), "operators", "lib_api")
+        names = (*units, "operators", "lib_api")
         objects = compile_objects(names, library.parent, compiler)
         with whole_file(library) as part:
             _run([compiler, "-shared", "-fopenmp", *map(str, objects), "-o", str(part)])
@@ -109,13 +110,17 @@ def _check_machine(compiler):
 
 def known_units(compiler: str) -> list[str]:
     """Return the keys of UNITS that a compiler can compile for."""
-    return [unit for unit in UNITS if unit != NEWEST or _compiles(compiler, UNITS[unit])]
+    return [unit for unit in UNITS if unit != NEWEST or _compiles(compiler, UNITS[unit], NEWEST)]
 
 
-def _compiles(compiler, flags=()):
-    """Return whether a compiler makes a program of C++17 with OpenMP, given these flags."""
+def _compiles(compiler, flags=(), unit="trial"):
+    """Return whether a compiler makes a small program, by default of C++17 with OpenMP.
+
+    That of a unit has its instructions: an assembler may be older than its compiler.
+    """
+    trial = KERNELS / ("trial.cc" if unit == "trial" else f"trial_{unit}.cc")
     with contextlib.suppress(OSError, CannotBuildError):
-        _run([compiler, *LANGUAGE, *flags, str(KERNELS / "trial.cc"), "-o", os.devnull])
+        _run([compiler, *LANGUAGE, *flags, str(trial), "-o", os.devnull])
         return True
     return False
 

@@ -41,6 +41,9 @@ constexpr long kFewLines = 5;
 // ... else so many.
 constexpr long kLinesTogether = 2;
 
+// The functions that load registers are never inlined: GCC does not know that they read memory, so what
+// was written for them must be written when they are called.
+
 // --- Registers ----------------------------------------------------------------------------------
 
 // All eight registers of this thread, 16 rows of 64 bytes each, for the life of this.
@@ -55,6 +58,7 @@ struct MatrixRegisters {
       form.row_bytes[i] = 64;
       form.rows[i] = kRegisterRows;
     }
+    asm volatile("" ::: "memory");  // GCC takes it to read the first bytes of `form` alone
     _tile_loadconfig(&form);
   }
   ~MatrixRegisters() { _tile_release(); }

@@ -348,6 +348,22 @@ def test_products_are_as_exact_as_they_are_said_to_be(products, least, most):
     assert np.abs(flow - wanted).max() >= least * np.abs(wanted).max()
 
 
+@pytest.mark.parametrize("size", [(2, 1, 65), (1, 33, 130), (1, 5, 257), (2, 40, 3)])
+@pytest.mark.parametrize(("products", "most"), [(SPLIT, 1e-4), (ROUNDED, 5e-2)])
+def test_strips_of_wide_and_of_narrow_images(size, products, most):
+    """Several beside each other, also with margins of many pixels, or wider than the image."""
+    rng = np.random.default_rng(0)
+    form = Form((19, 7), (32, 16, 48, 16, 16), True, context=(24, 16, 40, 16, 33, 16, 2))
+    inputs = reference.random_block(rng, form, *size)
+    gradients = [random(rng, *shape) for shape in form.output_shapes(*size)]
+    blocks = (
+        Caller("amx", products=products).dense_block(inputs, gradients, form, 1),
+        Caller("avx512").dense_block(inputs, gradients, form, 1),
+    )
+    for got, wanted in zip(*([*outputs, *own] for outputs, own in blocks), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=most * np.abs(wanted).max())
+
+
 # --- Pyramid --------------------------------------------------------------------------------------
 
 
