@@ -108,7 +108,7 @@ if [ -n "$$PYTHON" ]; then
     try "$$PYTHON"
 else
     IFS=:
-    for name in python3.14 python3.13 python3.12 python3.11 python3.10 python3; do
+    for name in python3.13 python3.12 python3.11 python3.10 python3.14 python3; do
         for folder in $$PATH; do try "$$folder/$$name"; done
     done
 fi

@@ -165,8 +165,8 @@ class TrainingStep:
         return [parameter for parameter in parameters if parameter.grad_req != "null"]
 
     def _gradients_are_finite(self):
-        # Sums of squares are ten times faster to be had than MXNet's own test of every value. Beyond
-        # float32 Adam's second moments would be infinite, and stay so.
+        # Sums of squares are ten times faster to be had than MXNet's own test of every value.
+        # Beyond float32 Adam's second moments would be infinite, and stay so.
         return all((squares < MOST_SQUARES).all() for squares in self._squares(self._ctx))
 
     def _squares(self, contexts):

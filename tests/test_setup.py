@@ -98,10 +98,15 @@ def chosen(project, *arguments, path="bin"):
     return python
 
 
-def test_newest_python_comes_first(project):
+def test_newest_python_of_those_tried_as_a_whole_comes_first(project):
     for version in (10, 14, 12):
         add_python(project, f"python3.{version}", f"3, {version}")
     add_python(project, "python3", "3, 10")
+    assert chosen(project) == str(project / "bin" / "python3.12")
+
+
+def test_a_python_tried_in_part_serves_where_it_is_the_only_one(project):
+    add_python(project, "python3.14", "3, 14")
     assert chosen(project) == str(project / "bin" / "python3.14")
 
 
