@@ -145,6 +145,8 @@ def test_a_schedule_longer_than_a_day_at_the_measured_speed(
 
 def test_the_validation_pairs_are_spread_and_so_many(tmp_path):
     class Numbered:
+        color_order = "RGB"
+
         def __init__(self):
             self.seen = []
 
