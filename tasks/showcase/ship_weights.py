@@ -1,8 +1,9 @@
 """The weights that come with the project, made again: `make weights` (days on two cores).
 
 It trains the course config/scenes/ as `make train-demo` trains its own, in the folder
-scenes_training/, and then writes weights/scenes-S_STEPS.params in float16. It can be stopped at any
-time: the same command goes on where it was. weights/README.md has the figures.
+scenes_training/, and then writes the mean of what its last parts ended in as float16,
+weights/scenes-S_STEPS.params. It can be stopped at any time: the same command goes on where it was.
+weights/README.md has the figures.
 """
 
 import logging
@@ -21,6 +22,7 @@ from maskflownet.whole_file import whole_file
 logger = logging.getLogger(__name__)
 
 COURSE = "scenes"
+AVERAGED = 3  # parts; each begins with a high rate and ends with a low one
 
 
 def make_parser() -> OneLineParser:
@@ -42,31 +44,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ship(folder: Path, weights: Path) -> None:
-    """Train the course and write its last weights."""
-    checkpoint, curve = train_course(COURSE, folder)
+    """Train the course and write the mean of the weights that its last parts ended in."""
+    ends, curve = train_course(COURSE, folder)
     logger.info("held-out scenes: %.2f px", curve[-1][1])
     steps = sum(last_step(f"{COURSE}/{part}") for part in parts_of(COURSE))
     path = weights / f"{RUN}_{steps}{SUFFIX}"
-    write_half(checkpoint.path, path)
+    write_half([checkpoint.path for checkpoint in ends[-AVERAGED:]], path)
     logger.info("%s", path)
 
 
-def write_half(source: Path, path: Path) -> None:
-    """Write a checkpoint's arrays again as float16, whole or not at all.
+def write_half(sources: Sequence[Path], path: Path) -> None:
+    """Write the mean of checkpoints' arrays as float16, whole or not at all.
 
     Parameters
     ----------
-    source : pathlib.Path
-        A parameter file of either network.
+    sources : sequence of pathlib.Path
+        Parameter files of one network.
     path : pathlib.Path
         What to write; the loader makes float32 of it again.
     """
-    pipe = load(source)
+    sums: dict = {}
+    for source in sources:
+        pipe = load(source)
+        for name, one in pipe.network._collect_params_with_prefix().items():
+            own = one.data(pipe.ctx[0])
+            sums[name] = sums[name] + own if name in sums else own.copy()
 
     from mxnet import nd
 
-    parameters = pipe.network._collect_params_with_prefix()
-    half = {name: one.data(pipe.ctx[0]).astype("float16") for name, one in parameters.items()}
+    half = {name: (one / len(sources)).astype("float16") for name, one in sums.items()}
     with whole_file(path) as part:
         nd.save(str(part), half)
 

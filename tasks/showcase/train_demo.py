@@ -68,7 +68,7 @@ def parts_of(course: str) -> list[str]:
     return sorted(path.stem for path in (CONFIG_DIR / course).glob("*.yaml"))
 
 
-def train_course(course: str, folder: Path) -> tuple[Checkpoint, list[tuple[int, float]]]:
+def train_course(course: str, folder: Path) -> tuple[list[Checkpoint], list[tuple[int, float]]]:
     """Train what is not trained yet, one part after the other, and draw the curve after each.
 
     Parameters
@@ -80,8 +80,8 @@ def train_course(course: str, folder: Path) -> tuple[Checkpoint, list[tuple[int,
 
     Returns
     -------
-    checkpoint : Checkpoint
-        The last part's last.
+    ends : list of Checkpoint
+        Each part's last.
     curve : list of (int, float)
         Steps from the first part's first on, and the EPE in pixels on that part's held-out scenes.
     """
@@ -90,15 +90,16 @@ def train_course(course: str, folder: Path) -> tuple[Checkpoint, list[tuple[int,
     references = reference_errors(held_out)
     for name, error in references.items():
         logger.info("held-out scenes, %s: %.2f px", name, error)
-    begin, curve = [], []
+    begin, curve, ends = [], [], []
     for part in parts:
         command = [NETWORK, "--dataset_cfg", f"{course}/{part}"]
         checkpoint = programs.train(command, folder / part, last_step(f"{course}/{part}"), begin)
         begin = ["-c", str(checkpoint.path), "--clear_steps"]
+        ends.append(checkpoint)
         log = folder / part / "logs" / f"{checkpoint.run}.csv"
         curve += points(log, before=curve[-1][0] if curve else 0)
         write_curve(curve, references, folder)
-    return checkpoint, curve
+    return ends, curve
 
 
 def last_step(dataset_config: str) -> int:

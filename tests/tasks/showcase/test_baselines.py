@@ -2,6 +2,7 @@
 
 import logging
 
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -49,7 +50,7 @@ def test_half_a_file_gives_nearly_the_same_flow(root, scenes, caplog):
     caplog.set_level(logging.INFO)
     pipe = get_pipeline("MaskFlownet", devices([]), load_config("MaskFlownet_S"))
     pipe.save(root / "whole_1")
-    ship_weights.write_half(root / "whole_1.params", root / "half_1.params")
+    ship_weights.write_half([root / "whole_1.params"], root / "half_1.params")
     sizes = [(root / f"{name}_1.params").stat().st_size for name in ("half", "whole")]
     assert sizes[0] < 0.51 * sizes[1]
     images = scenes[0].image1, scenes[0].image2
@@ -58,6 +59,17 @@ def test_half_a_file_gives_nearly_the_same_flow(root, scenes, caplog):
         for name in ("half", "whole")
     ]
     assert np.abs(flows[0] - flows[1]).max() < 0.01 * np.abs(flows[1]).max()
+
+
+def test_several_files_become_their_mean(root):
+    paths = [root / f"{name}_1.params" for name in ("one", "other", "mean")]
+    for path in paths[:2]:
+        pipe = get_pipeline("MaskFlownet", devices([]), load_config("MaskFlownet_S"))
+        pipe.save(path.with_suffix(""))
+    ship_weights.write_half(paths[:2], paths[2])
+    one, other, mean = (mx.nd.load(str(path))["conv1a.0.weight"].asnumpy() for path in paths)
+    np.testing.assert_allclose(mean, (one + other) / 2, rtol=2e-3, atol=1e-6)
+    assert np.abs(one - other).max() > 0.01
 
 
 def test_the_recipe_is_complete():
