@@ -106,19 +106,6 @@ def test_mmflows_dialect_in_mxnets_own_form_but_not_of_images(name, tmp_path, mo
         maskflownet.export(pipe, tmp_path / "a.onnx", images=True)
 
 
-@pytest.mark.parametrize(("largest", "agrees"), [(20, False), (90, False), (264, True)])
-def test_what_long_flow_may_be_off_by_goes_with_its_length(largest, agrees, monkeypatch):
-    one = checking.Difference("mxnet", 0.002, None, largest)
-    monkeypatch.setattr(checking, "form_of", lambda path: checking.MXNET)
-    monkeypatch.setattr(checking, "_mxnet_runners", lambda path, pipe: [("mxnet", None)])
-    monkeypatch.setattr(checking, "_difference", lambda *_: one)
-    if agrees:
-        assert check(None, "folder") == [one]
-    else:
-        with pytest.raises(InputError, match=r"off by 0\.0020 px: expected at most 0\.001 px"):
-            check(None, "folder")
-
-
 PLAIN_MXNET = """
 import sys
 import numpy as np
