@@ -27,18 +27,8 @@ TASKS = {
     "valid": _NETWORK | {"resize", "precision", "dataset_cfg", "shard", "debug"},
     "predict": _NETWORK | {"resize", "precision"},
     "train": _NETWORK
-    | {
-        "precision",
-        "dataset_cfg",
-        "shard",
-        "debug",
-        "clear_steps",
-        "seed",
-        "micro_batch",
-        "workers",
-        "kvstore",
-    }
-    | {"tensorboard"},
+    | {"dataset_cfg", "shard", "debug", "clear_steps", "seed", "micro_batch", "workers", "kvstore"}
+    | {"precision", "tensorboard"},
 }
 
 

@@ -109,8 +109,17 @@ class FastSteps(PlainSteps):
         bias = _value(F, layer.bias, features)
         return F.broadcast_add(deformed, F.reshape(bias, (1, -1, 1, 1)))
 
-    def trade_off(self, F: Operators, matched: Array, mask: Array, term: Array) -> Array:
-        """Do all of it in one pass, and its gradients in another."""
+    def trade_off(
+        self,
+        F: Operators,
+        matched: Array,
+        mask: Array | None,
+        term: Array | None,
+        activated: bool,
+    ) -> Array:
+        """Do all of it in one pass, and its gradients in another; parts of it as they are."""
+        if mask is None or term is None or not activated:
+            return super().trade_off(F, matched, mask, term, activated)
         return F.maskflownet_trade_off(matched, mask, term, slope=LEAKY_SLOPE)
 
     def decode_level(

@@ -6,7 +6,6 @@ from maskflownet.config import NetworkConfig
 from maskflownet.config.matching import MATCHINGS
 from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
-from maskflownet.network.layers import leaky
 from maskflownet.network.matching import WAYS, make_level_convs
 
 MAX_DISPLACEMENT = 4
@@ -111,24 +110,13 @@ class MaskFlownet_S(PyramidNetwork):
             if matching.mask:
                 mask_up = self.steps.upsample(F, out.mask, 2)  # (N, 1, h, w), before its sigmoid
             term = getattr(self, f"conv{level}f")(feat) if matching.tradeoff else None
-            if matching.mask and matching.tradeoff and matching.activation:
-                matched = self.steps.trade_off(F, matched, mask_up, term)
-            else:
-                matched = self._part_of_trade_off(F, matched, mask_up, term)
+            matched = self.steps.trade_off(F, matched, mask_up, term, matching.activation)
             volume = self.cost_volume(F, level, compared, matched)  # (N, 81, h, w)
             maps = [volume, features1[level], feat, flow_up]
             out = self.steps.decode_level(F, self, level, maps)
             flows[level] = flow_up + out.flow  # (N, 2, h, w)
         # The finest level has no mask head: its mask is the one of level 3, enlarged.
         return flows, mask_up
-
-    def _part_of_trade_off(self, F, matched, mask, term):
-        """Return what is left of `steps.trade_off` in a variant that lacks a part of it."""
-        if self.matching.mask:
-            matched = F.broadcast_mul(matched, F.sigmoid(mask))
-        if self.matching.tradeoff:
-            matched = matched + term
-        return leaky(F, matched) if self.matching.activation else matched
 
     def first_stage(self, F: Operators, image1: Array, image2: Array) -> FirstStage:
         """Run the network as the first stage of the cascade and return a `FirstStage`."""

@@ -53,12 +53,24 @@ class PlainSteps:
         """Run a `DeformableConv` with its flow (N, 2, h, w) in pixels of the level."""
         return layer(features, flow_yx)
 
-    def trade_off(self, F: Operators, matched: Array, mask: Array, term: Array) -> Array:
+    def trade_off(
+        self,
+        F: Operators,
+        matched: Array,
+        mask: Array | None,
+        term: Array | None,
+        activated: bool,
+    ) -> Array:
         """Dim `matched` (N, C, h, w) by the mask (N, 1, h, w), and add the trade-off term.
 
-        The mask is given before its sigmoid; LeakyReLU follows (the paper's equation 4).
+        The mask is given before its sigmoid; LeakyReLU follows (the paper's equation 4). Variants
+        of the network lack one of these or another.
         """
-        return layers.leaky(F, F.broadcast_mul(matched, F.sigmoid(mask)) + term)
+        if mask is not None:
+            matched = F.broadcast_mul(matched, F.sigmoid(mask))
+        if term is not None:
+            matched = matched + term
+        return layers.leaky(F, matched) if activated else matched
 
     def decode_level(
         self, F: Operators, network: Any, level: int, maps: list[Array]

@@ -88,7 +88,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("float32", "bf16"),
         default="float32",
-        help="what convolutions multiply: bf16 is up to twice as fast on processors with AMX, and "
+        help="what convolutions multiply: bf16 is 1.6 times as fast on processors with AMX, and "
         "flow differs by hundredths of a pixel (default: float32)",
     )
     add(

@@ -1,7 +1,26 @@
-"""What Linux tells of the processes that a test has started."""
+"""The processes that a test starts: what Linux tells of them, and what a fresh one prints."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def printed_numbers(code, folder=ROOT):
+    """Run code in a fresh interpreter, in a folder; return the numbers that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return [float(number) for number in done.stdout.split()]
 
 
 def group_of(pid):

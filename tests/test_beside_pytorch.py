@@ -1,13 +1,10 @@
 """PyTorch 2 in the same process, where it is installed: either may be imported first."""
 
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from processes import printed_numbers
 
-ROOT = Path(__file__).resolve().parents[1]
 FIRST = {
     "PyTorch": "import torch\nfrom maskflownet import runtime\nimport mxnet as mx\n",
     "MXNet": "from maskflownet import runtime\nimport mxnet as mx\nimport torch\n",
@@ -39,16 +36,7 @@ print(*tensors.flow.mean(axis=(0, 1)))
 
 
 def numbers(first, torch):
-    """Run the work in a fresh interpreter; return the numbers that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", first + f"TORCH = {torch}\n" + WORK],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return [float(number) for number in done.stdout.split()]
+    return printed_numbers(first + f"TORCH = {torch}\n" + WORK)
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")

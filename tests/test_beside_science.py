@@ -1,14 +1,10 @@
 """scikit-image, pandas and matplotlib in the same process, imported before MXNet or after it."""
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from processes import printed_numbers
 
-ROOT = Path(__file__).resolve().parents[1]
 MXNET = "from maskflownet import runtime\nimport mxnet as mx\n"
 OTHERS = """
 import matplotlib
@@ -71,17 +67,7 @@ print(*predicted().mean(axis=(0, 1)))
 
 
 def numbers(first, others, folder):
-    """Run the work in a fresh interpreter; return the numbers that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", first + f"OTHERS = {others}\n" + WORK],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return [float(number) for number in done.stdout.split()]
+    return printed_numbers(first + f"OTHERS = {others}\n" + WORK, folder)
 
 
 @pytest.mark.skipif(find_spec("skimage") is None, reason="scikit-image is not installed")

@@ -2,6 +2,9 @@
 // MXNet's `adam_update` makes of each. Memory is what it waits for, so it needs no vector unit beyond
 // that of all x86-64 processors, whose products and sums are rounded one by one as MXNet's are.
 
+//
+// And what is asked of all gradients before: their sums of squares.
+
 #pragma once
 
 #include <emmintrin.h>

@@ -1,9 +1,9 @@
 // A 3x3 convolution and its kernel's gradient, by Winograd's algorithm or with the processor's
 // matrix unit where this is compiled for one.
 //
-// In training in float32, the forward pass is by Winograd's algorithm still: where an activation is near zero,
-// an error of 1e-5 is enough to put it on LeakyReLU's other side, and its gradient is another then.
-// What is on its way back meets no such turn.
+// In training in float32, the forward pass is by Winograd's algorithm still: where an activation is
+// near zero, an error of 1e-5 is enough to put it on LeakyReLU's other side, and its gradient is
+// another then. What is on its way back meets no such turn.
 
 #pragma once
 

@@ -13,7 +13,8 @@
 //
 // - forward, a "line" is one pixel's 32 channels: 64 bytes. The nine taps of a 3x3 convolution are
 //   nine places to begin reading the same lines, 16 pixels at a time;
-// - for a kernel's gradient, which sums over pixels, the pixels of one channel lie side by side.
+// - for a kernel's gradient, which sums over pixels, the gradient's pixels lie side by side, output by
+//   output, and the input's in pairs, twice: from an even pixel on and from an odd one.
 
 #pragma once
 
@@ -41,8 +42,8 @@ constexpr long kFewLines = 5;
 // ... else so many.
 constexpr long kLinesTogether = 2;
 
-// The functions that load registers are never inlined: GCC does not know that they read memory, so what
-// was written for them must be written when they are called.
+// The functions that load registers are never inlined: GCC does not know that they read memory, so
+// what was written for them must be written when they are called.
 
 // --- Registers ----------------------------------------------------------------------------------
 
