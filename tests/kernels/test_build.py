@@ -108,6 +108,9 @@ def test_a_compiler_that_knows_no_amx_builds_the_rest(tmp_path):
     build(tmp_path / "build" / "library.so", compiler)
     assert "avx512.o" in (tmp_path / "all").read_text()
     assert not (tmp_path / "build" / "amx.o").exists()
+    # Once there is a newer one, it builds what is missing.
+    build(tmp_path / "build" / "library.so", compiler_that(tmp_path, 'echo made > "$out"'))
+    assert (tmp_path / "build" / "amx.o").exists()
 
 
 @pytest.mark.parametrize(
