@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # The oldest and the newest versions that the tests run with (constraints*.txt).
 TRIED = {
-    "Python": ("3.10", "3.13"),
+    "Python": ("3.10", "3.14"),
     "NumPy": ("1.23.5", "2.5.5"),
     "OpenCV": ("4.11.0", "5.0.0"),
 }

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -108,6 +109,8 @@ def run_program(program: str, body: Callable[[], int | None]) -> int:
     (`tasks.signals`) ends it after what is open has been tidied up, in the exit code that shells
     report: 130 for Ctrl-C. That nobody reads its output any more does not end it.
     """
+    # Its own lock is one between processes, for which Python 3.14 starts a helper that SIGHUP ends.
+    tqdm.set_lock(threading.RLock())
     with outliving_readers(), on_request(stop, is_last=True):
         logging.basicConfig(
             level=logging.INFO, format="%(message)s", handlers=[_Lines()], force=True

@@ -28,6 +28,7 @@ from maskflownet.whole_file import whole_file
 
 MAX_BYTES = 1 << 30  # six times the moments of the larger network; what is larger is no such file
 MAX_UPDATES = 1 << 31
+PROTOCOL = 4  # of pickle: from Python 3.4 on; 3.14's own choice is one that MXNet 1.5 cannot read
 FLOAT32 = 0  # as MXNet numbers types
 # What the optimizer in a file of ours has beside Adam's own: which weights the moments belong to.
 OF_WEIGHTS = "maskflownet_weights_crc32"
@@ -63,8 +64,10 @@ def save_trainer_states(trainer: Any, path: str | os.PathLike) -> None:
     optimizer = trainer.optimizer
     setattr(optimizer, OF_WEIGHTS, _fingerprint(trainer._params))
     try:
+        updater = _updaters(trainer)[0]
         with whole_file(path) as part:
-            trainer.save_states(str(part))
+            # As Trainer.save_states, but there the version of Python decides on the protocol.
+            part.write_bytes(pickle.dumps((updater.states, updater.optimizer), PROTOCOL))
     finally:
         delattr(optimizer, OF_WEIGHTS)
 

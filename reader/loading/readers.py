@@ -254,10 +254,14 @@ def _signals_held_back():
 
     They often go to a whole group of processes. The training process decides then what to do, and
     may need the readers a little longer. Not even the start of a reader is disturbed this way.
+
+    Nor is Python's resource tracker, which all of them share: it ignores the first two by itself,
+    but SIGHUP would end it, and Python would say on stderr that it died.
     """
-    resource_tracker.ensure_running()  # when first started it lets the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
+        resource_tracker.ensure_running()  # when first started it lets some through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -16,8 +16,9 @@ from maskflownet.network import get_pipeline
 
 PIXELS = 1e-3
 # Of the norm of a parameter's gradient. Between the two choices rounding turns some of LeakyReLU's
-# derivatives: MXNet's own gradients change by as much if the images are 1.00001 times as bright.
+# derivatives, on each processor others.
 RELATIVE = {"same operators": 1e-4, "others": 2e-2}
+BRIGHTER = 1.00001  # so far the images of a test may be apart whose gradients show what that does
 CPU, TWO = [mx.cpu()], [mx.cpu(0), mx.cpu(1)]
 NAMES = ("MaskFlownet_S", "MaskFlownet")
 QUICK = ("ablation/sym-conv", "ablation/cascade-single")
@@ -54,10 +55,10 @@ def assert_same_predictions(one, other):
         np.testing.assert_allclose(got.warped, wanted.warped, atol=1e-3)
 
 
-def run_backward(network, times=1, count=2):
+def run_backward(network, times=1, count=2, brightness=1.0):
     """Run forward and backward with fixed images and a fixed gradient; return the predictions."""
     rng = np.random.default_rng(0)
-    pair = [mx.nd.array(rng.random((count, 3, 64, 64)) - 0.5) for _ in "12"]
+    pair = [mx.nd.array(brightness * (rng.random((count, 3, 64, 64)) - 0.5)) for _ in "12"]
     for _ in range(times):
         with mx.autograd.record():
             predictions = network(*pair)[0]
@@ -75,12 +76,15 @@ def gradients(network, divisor=1):
     }
 
 
-def assert_same_gradients(got, wanted, operators="same operators"):
+def assert_same_gradients(got, wanted, operators="same operators", alike=None):
+    """Compare gradients; `alike` may differ from those wanted by rounding, which is allowed too."""
     assert got.keys() == wanted.keys()
     norms = {name: np.linalg.norm(gradient) for name, gradient in wanted.items()}
     floor = 1e-4 * max(norms.values())
     for name, gradient in wanted.items():
         allowed = RELATIVE[operators] * (norms[name] + floor)
+        if alike is not None:
+            allowed = max(allowed, 3 * np.linalg.norm(alike[name] - gradient))
         assert np.linalg.norm(got[name] - gradient) <= allowed, name
 
 
@@ -125,7 +129,10 @@ def test_gradients_are_the_same_with_other_widths_and_no_bias_too(changes):
     assert_same_predictions(one, other)
     for pipe in (one, other):
         run_backward(pipe.network)
-    assert_same_gradients(gradients(one.network), gradients(other.network), "others")
+    wanted = gradients(other.network)
+    run_backward(other.network, brightness=BRIGHTER)
+    alike = gradients(other.network)
+    assert_same_gradients(gradients(one.network), wanted, "others", alike)
 
 
 @pytest.mark.parametrize("wanted", [("flow",), ("mask",), ("warped",), ("mask", "flow")])

@@ -226,6 +226,7 @@ def assert_flow_and_mask(flow, valid, says):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # in the readers above
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # likewise
 def test_damaged_files(tmp_path, suffix, traced_memory, decoded_pixels):
     make, read, says = FORMATS[suffix]
     rng = np.random.default_rng(list(suffix.encode()))

@@ -150,3 +150,17 @@ def test_peak_memory_does_not_grow_with_the_dataset(start):
     small, large = peaks
     assert len(small) == len(large) == 3
     assert max(b - a for a, b in zip(small, large, strict=True)) < 30_000, peaks
+
+
+def test_no_stop_of_the_group_reaches_the_helpers(start):
+    """Python's resource tracker neither: it would be said on stderr that it died."""
+    program = start(BEGIN)
+    assert program.stdout.readline() == "begun\n"
+    readers = {int(pid) for pid in program.stdout.readline().split()}
+    others = set(members(program.pid)) - readers - {program.pid}
+    assert len(readers) == 2 and len(others) == 1
+    for pid in readers | others:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(pid, number)
+    time.sleep(0.5)
+    assert readers | others <= set(members(program.pid))
