@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from maskflownet import runtime  # noqa: F401  (before MXNet)
+from maskflownet.config.layout import FINEST_STRIDE
 
 # isort: split
 import mxnet as mx
 import numpy as np
 
 from maskflownet.exporting import export
-from maskflownet.network.images import FINEST_STRIDE
 from maskflownet.network.layers import flip_axes, upsample
 
 ONNXRUNTIME = "onnxruntime"

@@ -6,10 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from maskflownet.benchmark import torch_twin
-from maskflownet.network.base import STRIDES
-from maskflownet.network.images import FINEST_STRIDE
-from maskflownet.network.loss import EPSILON
+from maskflownet.config.layout import FINEST_STRIDE
+from maskflownet.torch_training import networks
+from maskflownet.torch_training.loss import training_loss
 
 
 def twin_of(pipe) -> torch.nn.Module:
@@ -21,7 +20,7 @@ def twin_of(pipe) -> torch.nn.Module:
         Of a network as the paper has it: `matching: deform`, 16 channels of up-sampled features.
     """
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    network = getattr(torch_twin, pipe.config.network.class_name)()
+    network = getattr(networks, pipe.config.network.class_name)()
     parameters = pipe.network._collect_params_with_prefix()
     arrays = {
         name: torch.tensor(parameter.data().asnumpy()) for name, parameter in parameters.items()
@@ -41,8 +40,8 @@ def forward_runner(pipe, images: list[np.ndarray]) -> Callable:
     def run():
         with torch.inference_mode():
             flows, mask = network(*tensors)
-            torch_twin.upsample(mask, FINEST_STRIDE)  # made as the exported file makes it
-            return torch_twin.upsample(flows[-1], FINEST_STRIDE).flip(1).numpy()
+            networks.upsample(mask, FINEST_STRIDE)  # made as the exported file makes it
+            return networks.upsample(flows[-1], FINEST_STRIDE).flip(1).numpy()
 
     return run
 
@@ -66,31 +65,11 @@ def training_runner(pipe, arrays: list[np.ndarray]) -> Callable:
 
     def run():
         image1, image2, flow = map(torch.from_numpy, arrays)
-        loss = training_loss(network, image1, image2, flow, pipe.config.network.mw)
+        weights = pipe.config.network.mw
+        loss = training_loss(network, image1 / 255, image2 / 255, flow, weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         return loss.item()
 
     return run
-
-
-def training_loss(network, image1, image2, flow, weights) -> torch.Tensor:
-    """Return the loss of `network.loss.MultiscaleLoss`, its mean over the batch.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-    image1, image2, flow : torch.Tensor
-        As for `training_runner`.
-    weights : sequence of float
-        For levels 6 to 2.
-    """
-    images = image1 / 255, image2 / 255
-    mean = sum(image.mean((2, 3), keepdim=True) for image in images) / 2
-    flows, _ = network(*(image - mean for image in images))
-    total = 0.0
-    for stride, weight, prediction in zip(STRIDES.values(), weights, flows, strict=True):
-        difference = torch_twin.upsample(prediction, stride) - flow.flip(1)
-        total = total + weight * (difference.square().sum(1) + EPSILON).sqrt().mean()
-    return total

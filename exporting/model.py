@@ -3,12 +3,12 @@
 import os
 
 from maskflownet.config.errors import InputError
+from maskflownet.config.layout import FINEST_STRIDE
 from maskflownet.exporting import images
 from maskflownet.exporting.graph import Graph, Value
 from maskflownet.exporting.operators import Operators
 from maskflownet.exporting.steps import OnnxSteps
 from maskflownet.exporting.tracing import Traced
-from maskflownet.network.images import FINEST_STRIDE
 from maskflownet.network.network_size import MULTIPLE
 from maskflownet.whole_file import whole_file
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mxnet as mx
 
-from maskflownet.network.images import FINEST_STRIDE
+from maskflownet.config.layout import FINEST_STRIDE
 from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.whole_file import whole_file
 

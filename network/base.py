@@ -10,17 +10,18 @@ from typing import Any
 from mxnet.gluon import nn
 
 from maskflownet.config import NetworkConfig
+from maskflownet.config.layout import (
+    CONTEXT_LAYERS,
+    DENSE_CHANNELS,
+    FLOW_UNIT,
+    LEVELS,
+    PYRAMID_CHANNELS,
+    STRIDES,
+)
 from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.dialects import DIALECTS
 from maskflownet.network.layers import DeformableConv, conv, head, up_conv, warp
 from maskflownet.network.plain_operators import PlainSteps
-
-PYRAMID_CHANNELS = {1: 16, 2: 32, 3: 64, 4: 96, 5: 128, 6: 196}
-LEVELS = (6, 5, 4, 3, 2)  # of the decoder, coarse to fine
-STRIDES = {level: 2**level for level in LEVELS}
-DENSE_CHANNELS = (128, 128, 96, 64, 32)
-CONTEXT_LAYERS = ((128, 1), (128, 2), (128, 4), (96, 8), (64, 16), (32, 1))  # channels, dilation
-FLOW_UNIT = 20  # the networks' flow is in units of this many pixels
 
 
 class PyramidNetwork(nn.HybridBlock):
@@ -168,8 +169,3 @@ class PyramidNetwork(nn.HybridBlock):
         It is empty for None, that is, without a mask.
         """
         return [] if mask is None else [F.sigmoid(mask)]
-
-
-def dense_width(in_channels: dict[int, int]) -> dict[int, int]:
-    """Return {level: channels after the dense block}, given {level: channels before it}."""
-    return {level: width + sum(DENSE_CHANNELS) for level, width in in_channels.items()}

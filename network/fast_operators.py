@@ -9,14 +9,14 @@ from typing import Any
 
 import mxnet as mx
 
-from maskflownet.network.arrays import Array, Levels, Operators
-from maskflownet.network.base import (
+from maskflownet.config.layout import (
     CONTEXT_LAYERS,
     DENSE_CHANNELS,
+    LEAKY_SLOPE,
     LEVELS,
     PYRAMID_CHANNELS,
 )
-from maskflownet.network.layers import LEAKY_SLOPE
+from maskflownet.network.arrays import Array, Levels, Operators
 from maskflownet.network.plain_operators import LevelOutput, PlainSteps
 
 

@@ -12,8 +12,6 @@ from maskflownet.network.arrays import Array
 from maskflownet.network.network_size import NetworkSize
 from maskflownet.reader.arrays import as_image
 
-FINEST_STRIDE = 4  # of the finest prediction
-
 
 class Pair(NamedTuple):
     """Two uint8 (H, W, 3) images and the size at which the network shall see them."""

@@ -10,9 +10,9 @@ from mxnet import init
 from mxnet.gluon import nn
 from mxnet.symbol import Symbol
 
+from maskflownet.config.layout import LEAKY_SLOPE
 from maskflownet.network.arrays import Array, Operators
 
-LEAKY_SLOPE = 0.1
 KERNEL_TAPS = 9  # of a 3x3 kernel
 
 

@@ -5,11 +5,10 @@ from typing import Any
 
 from mxnet.gluon import nn
 
+from maskflownet.config.layout import EPSILON, FLOW_UNIT, LEVELS, STRIDES
 from maskflownet.network.arrays import Array, Operators
-from maskflownet.network.base import FLOW_UNIT, LEVELS, STRIDES
 from maskflownet.network.layers import upsample
 
-EPSILON = 1e-8
 TINY = 1e-30  # below which a squared length counts as zero, whose root has a gradient of zero
 
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from maskflownet.config import NetworkConfig
+from maskflownet.config.layout import LEVELS, PYRAMID_CHANNELS, dense_width
 from maskflownet.network.arrays import Array, Levels, Operators
-from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
+from maskflownet.network.base import PyramidNetwork
 from maskflownet.network.layers import leaky
 from maskflownet.network.maskflownet_s import FirstStage, MaskFlownet_S
 

@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 from maskflownet.config import NetworkConfig
+from maskflownet.config.layout import LEVELS, PYRAMID_CHANNELS, dense_width
 from maskflownet.config.matching import MATCHINGS
 from maskflownet.network.arrays import Array, Levels, Operators
-from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork, dense_width
+from maskflownet.network.base import PyramidNetwork
 from maskflownet.network.matching import WAYS, make_level_convs
 
 MAX_DISPLACEMENT = 4

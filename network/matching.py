@@ -6,8 +6,9 @@ attributes of the network, so that their names do not depend on this module, and
 its own; `WAYS` holds one of each.
 """
 
+from maskflownet.config.layout import LEVELS, PYRAMID_CHANNELS
 from maskflownet.network.arrays import Array, Operators
-from maskflownet.network.base import LEVELS, PYRAMID_CHANNELS, PyramidNetwork
+from maskflownet.network.base import PyramidNetwork
 from maskflownet.network.layers import conv
 
 # At level 6 there is no flow yet: features are compared as they are.

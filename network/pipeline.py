@@ -14,19 +14,14 @@ from mxnet import gluon
 from maskflownet import metrics
 from maskflownet.config import Config
 from maskflownet.config.errors import InputError
+from maskflownet.config.layout import FINEST_STRIDE
 from maskflownet.config.network_size import check_network_size
 from maskflownet.kernels import check_precision, use_fast
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
-from maskflownet.network.images import (
-    FINEST_STRIDE,
-    checked_pair,
-    network_inputs,
-    to_device,
-    to_numpy,
-)
+from maskflownet.network.images import checked_pair, network_inputs, to_device, to_numpy
 from maskflownet.network.layers import flip_axes, upsample, warp
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet

@@ -8,8 +8,9 @@ import numpy as np
 from mxnet import autograd
 
 from maskflownet.config.errors import InputError
+from maskflownet.config.layout import FINEST_STRIDE
 from maskflownet.network.fused_adam import FusedAdam, sums_of_squares
-from maskflownet.network.images import FINEST_STRIDE, centralise
+from maskflownet.network.images import centralise
 from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.network.loss import EndpointError
 from maskflownet.network.worker_group import Peers

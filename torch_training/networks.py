@@ -1,8 +1,10 @@
-"""Both networks once more, in PyTorch: what `benchmark.peers` measures the project beside.
+"""Both networks once more, in PyTorch, to train them there and to measure the project beside.
 
 The graph is that of `network/`, in the operators that PyTorch has, and takes the same parameters by
 the same (structured) names. Where PyTorch allows a faster way than the plain one, it goes that way:
-a deformable convolution is an ordinary one and one warp, a cost volume has its own gradients.
+a deformable convolution is an ordinary one and one warp, a cost volume has its own gradients. Under
+torch.autocast only convolutions are rounded; flows, masks, warps, cost volumes and what reads flows
+and masks off features stay float32.
 """
 
 from typing import Any
@@ -11,19 +13,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskflownet.network.base import (
+from maskflownet.config.layout import (
     CONTEXT_LAYERS,
     DENSE_CHANNELS,
     FLOW_UNIT,
+    LEAKY_SLOPE,
     LEVELS,
     PYRAMID_CHANNELS,
     STRIDES,
     dense_width,
 )
-from maskflownet.network.layers import LEAKY_SLOPE
+from maskflownet.torch_training.cost_volume import CostVolume
 
 UPFEAT_CHANNELS = 16
 OUTSIDE = -9  # a place from which nothing of an image is seen
+MULTIPLE = 8  # of channels that the tensor cores of a GPU take in
 
 Features = dict[int, Tensor]
 
@@ -43,10 +47,12 @@ def upsample(x: Tensor, factor: int) -> Tensor:
     """
 
     def weights(size):  # (size * factor, size)
-        places = (torch.arange(size * factor) / factor).clamp(max=size - 1)
-        return (1 - (places[:, None] - torch.arange(size)).abs()).clamp(min=0)
+        places = (torch.arange(size * factor, device=x.device) / factor).clamp(max=size - 1)
+        distances = places[:, None] - torch.arange(size, device=x.device)
+        return (1 - distances.abs()).clamp(min=0)
 
-    return weights(x.shape[2]) @ x @ weights(x.shape[3]).T
+    with torch.autocast(x.device.type, enabled=False):  # products: their gradients add nothing up
+        return weights(x.shape[2]) @ x.float() @ weights(x.shape[3]).T
 
 
 def sample(x: Tensor, places_y: Tensor, places_x: Tensor) -> Tensor:
@@ -58,50 +64,14 @@ def sample(x: Tensor, places_y: Tensor, places_x: Tensor) -> Tensor:
 
 def places(flow_yx: Tensor) -> tuple[Tensor, Tensor]:
     """Return the y and the x, (N, H, W) each, that each pixel's flow (N, 2, H, W) leads to."""
-    height, width = flow_yx.shape[2:]
-    return torch.arange(height)[:, None] + flow_yx[:, 0], torch.arange(width) + flow_yx[:, 1]
-
-
-def displaced(x: Tensor, reach: int) -> list[Tensor]:
-    """Return x (N, H, W, C) moved by each displacement up to `reach` per axis, zeros moved in."""
-    height, width = x.shape[1:3]
-    padded = F.pad(x, (0, 0, reach, reach, reach, reach))
-    steps = range(2 * reach + 1)
-    return [padded[:, dy : dy + height, dx : dx + width] for dy in steps for dx in steps]
-
-
-class Correlation(torch.autograd.Function):
-    """Mean products of features at p and at p + d; maps are (N, H, W, C), volumes (N, H, W, D).
-
-    With gradients of its own: for PyTorch's it would keep the 81 products.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features1: Tensor, features2: Tensor, reach: int) -> Tensor:
-        """Return the volume for all D = (2 * reach + 1) ** 2 displacements."""
-        ctx.reach = reach
-        ctx.save_for_backward(features1, features2)
-        return torch.stack([(features1 * at).mean(3) for at in displaced(features2, reach)], dim=3)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Return the gradients of both maps, given that of the volume."""
-        features1, features2 = ctx.saved_tensors
-        gradient = gradients[0].contiguous() / features1.shape[3]
-        first, second = torch.zeros_like(features1), torch.zeros_like(features2)
-        for index, at in enumerate(displaced(features2, ctx.reach)):
-            first += gradient[..., index, None] * at
-        # Back from p + d to p: displaced by the opposite, which is the same place from the end.
-        moved = zip(displaced(gradient, ctx.reach), displaced(features1, ctx.reach), strict=True)
-        for index, (weight, at) in enumerate(moved):
-            second += weight[..., -1 - index, None] * at
-        return first, second, None
+    rows, columns = (torch.arange(size, device=flow_yx.device) for size in flow_yx.shape[2:])
+    return rows[:, None] + flow_yx[:, 0], columns + flow_yx[:, 1]
 
 
 def cost_volume(features1: Tensor, features2: Tensor, reach: int) -> Tensor:
     """Return the activated cost volume (N, D, H, W) of two maps (N, C, H, W)."""
-    maps = [features.permute(0, 2, 3, 1).contiguous() for features in (features1, features2)]
-    return leaky(Correlation.apply(*maps, reach).permute(0, 3, 1, 2))
+    maps = [one.float().permute(0, 2, 3, 1).contiguous() for one in (features1, features2)]
+    return leaky(CostVolume.apply(*maps, reach).permute(0, 3, 1, 2))
 
 
 class DeformableConv(nn.Module):
@@ -123,9 +93,9 @@ class DeformableConv(nn.Module):
         """Return (N, C, H, W), given such features and their flow (N, 2, H, W) in pixels."""
         y, x_places = places(flow_yx)
         if not self.exact:
-            convolved = F.conv2d(x, self.weight, padding=2)
+            convolved = F.conv2d(x, self.weight, padding=2).float().contiguous()
             return sample(convolved, y + 1, x_places + 1) + self.bias[:, None, None]
-        total = self.bias[:, None, None]
+        total, x = self.bias[:, None, None], x.float().contiguous()
         for tap in range(9):
             tap_y = _as_mxnet(y + tap // 3 - 1, x.shape[2])
             tap_x = _as_mxnet(x_places + tap % 3 - 1, x.shape[3])
@@ -140,18 +110,52 @@ def _as_mxnet(place, size):
     return torch.where(outside, torch.full_like(place, OUTSIDE), place.clamp(max=size - 1))
 
 
+# The layers, which take in more channels than they have weights for: the rest are zeros.
+
+
+class Conv(nn.Conv2d):
+    """A convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C_out, H', W')."""
+        return self._conv_forward(x, _widened(self.weight, x, 1), self.bias)
+
+
+class UpConv(nn.ConvTranspose2d):
+    """A transposed convolution, 4x4 with stride 2."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Return (N, C_out, 2 H, 2 W)."""
+        return F.conv_transpose2d(x, _widened(self.weight, x, 0), self.bias, 2, 1)
+
+
+class Head(Conv):
+    """A plain 3x3 convolution that reads a flow or a mask off features; always in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C_out, H, W), float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def _widened(weight, x, axis):
+    """Return weights with zeros for channels of x beyond their own."""
+    more = x.shape[1] - weight.shape[axis]
+    return F.pad(weight, (0, 0) * 2 + (0, 0) * (1 - axis) + (0, more)) if more else weight
+
+
 # The networks.
 
 
 def conv(in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Return a 3x3 convolution with LeakyReLU."""
-    layer = nn.Conv2d(in_channels, channels, 3, stride, padding=dilation, dilation=dilation)
+    layer = Conv(in_channels, channels, 3, stride, padding=dilation, dilation=dilation)
     return nn.Sequential(layer, nn.LeakyReLU(LEAKY_SLOPE, inplace=True))
 
 
-def head(in_channels: int, channels: int) -> nn.Conv2d:
-    """Return a plain 3x3 convolution."""
-    return nn.Conv2d(in_channels, channels, 3, padding=1)
+def head(in_channels: int, channels: int) -> Head:
+    """Return what reads a flow or a mask off features."""
+    return Head(in_channels, channels, 3, padding=1)
 
 
 class PyramidNetwork(nn.Module):
@@ -175,7 +179,7 @@ class PyramidNetwork(nn.Module):
                 before += channels
             setattr(self, f"pred_flow{level}", head(width[level], 2))
             if level > 2:
-                up = nn.ConvTranspose2d(width[level], UPFEAT_CHANNELS, 4, 2, 1)
+                up = UpConv(width[level], UPFEAT_CHANNELS, 4, 2, 1)
                 up_conv = nn.Sequential(up, nn.LeakyReLU(LEAKY_SLOPE, inplace=True))
                 setattr(self, f"upfeat{level - 1}", up_conv)
         before = width[2]
@@ -199,9 +203,30 @@ class PyramidNetwork(nn.Module):
         first, second = ({level: both[level][index] for level in both} for index in (0, 1))
         return first, second
 
+    def estimate(self, image1: Tensor, image2: Tensor) -> tuple[Features, Features]:
+        """Return {level: flow}, (y, x) in units of 20 pixels, and {level: mask before its sigmoid}.
+
+        Images are as for `forward`.
+        """
+        raise NotImplementedError
+
+    def forward(self, image1: Tensor, image2: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the flows of levels 6 to 2 in pixels, (y, x) order, and the mask of level 2.
+
+        Images are (N, 3, H, W), centred; H and W multiples of 64.
+        """
+        flows, masks = self.estimate(image1, image2)
+        return [flows[level] * FLOW_UNIT for level in LEVELS], torch.sigmoid(masks[2])
+
     def dense_block(self, level: int, maps: list[Tensor]) -> Tensor:
         """Run a level's five convolutions, each one's output put in front of its input."""
-        x = torch.cat(maps, dim=1)
+        kind = maps[0].dtype
+        if torch.is_autocast_enabled(maps[0].device.type):
+            kind = torch.get_autocast_dtype(maps[0].device.type)
+        if maps[0].is_cuda:
+            more = -sum(one.shape[1] for one in maps) % MULTIPLE
+            maps = [*maps, maps[0].new_zeros(len(maps[0]), more, *maps[0].shape[2:])]
+        x = torch.cat([one.to(kind) for one in maps], dim=1)
         for index in range(len(DENSE_CHANNELS)):
             x = torch.cat((getattr(self, f"conv{level}_{index}")(x), x), dim=1)
         return x
@@ -234,31 +259,31 @@ class MaskFlownet_S(PyramidNetwork):
         for level in LEVELS[1:]:
             channels = PYRAMID_CHANNELS[level]
             setattr(self, f"deform{level}", DeformableConv(channels))
-            setattr(self, f"conv{level}f", nn.Sequential(head(UPFEAT_CHANNELS, channels)))
+            setattr(
+                self, f"conv{level}f", nn.Sequential(Conv(UPFEAT_CHANNELS, channels, 3, padding=1))
+            )
 
-    def decode(self, features1: Features, features2: Features) -> tuple[Features, Tensor]:
-        """Return {level: flow}, (y, x) in units of 20 pixels, and the mask before its sigmoid."""
+    def decode(self, features1: Features, features2: Features) -> tuple[Features, Features]:
+        """Return {level: flow}, (y, x) in units of 20 pixels, and {level: mask before its sigmoid}.
+
+        The mask of level 2 is that of level 3, enlarged.
+        """
         x = self.dense_block(6, [cost_volume(features1[6], features2[6], 4)])
-        flows, mask = {6: self.step(6, x)}, self.pred_mask6(x)
+        flows, masks = {6: self.step(6, x)}, {6: self.pred_mask6(x)}
         for level in LEVELS[1:]:
             feat = self.layer("upfeat", level)(x)
-            flow, mask = upsample(flows[level + 1], 2), upsample(mask, 2)
+            flow, mask = upsample(flows[level + 1], 2), upsample(masks[level + 1], 2)
             matched = self.deform(level, features2[level], flow) * torch.sigmoid(mask)
             matched = leaky(matched + getattr(self, f"conv{level}f")(feat))
             volume = cost_volume(features1[level], matched, 4)
             x = self.dense_block(level, [volume, features1[level], feat, flow])
             flows[level] = flow + self.step(level, x)
-            if level > 2:
-                mask = self.layer("pred_mask", level)(x)
-        return flows, mask
+            masks[level] = self.layer("pred_mask", level)(x) if level > 2 else mask
+        return flows, masks
 
-    def forward(self, image1: Tensor, image2: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the flows of levels 6 to 2 in pixels, (y, x) order, and the mask.
-
-        Images are (N, 3, H, W), centred; H and W multiples of 64.
-        """
-        flows, mask = self.decode(*self.pyramids(image1, image2, "abc"))
-        return [flows[level] * FLOW_UNIT for level in LEVELS], torch.sigmoid(mask)
+    def estimate(self, image1: Tensor, image2: Tensor) -> tuple[Features, Features]:
+        """Return flows and masks; see the base class."""
+        return self.decode(*self.pyramids(image1, image2, "abc"))
 
 
 class MaskFlownet(PyramidNetwork):
@@ -283,13 +308,13 @@ class MaskFlownet(PyramidNetwork):
         nothing = torch.zeros_like(channel)
         return torch.cat((image1, nothing), dim=1), torch.cat((warped, channel), dim=1)
 
-    def forward(self, image1: Tensor, image2: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return what `MaskFlownet_S.forward` does; the mask is the first stage's."""
+    def estimate(self, image1: Tensor, image2: Tensor) -> tuple[Features, Features]:
+        """Return the flows, and the first stage's masks; see the base class."""
         features1, features2 = self.MaskFlownet_S.pyramids(image1, image2, "abc")
-        first, mask = self.MaskFlownet_S.decode(features1, features2)
+        first, masks = self.MaskFlownet_S.decode(features1, features2)
         # Parity: as the released cascades; see `network.dialects`.
         second = {**features2, 2: features1[2], 3: features1[3]}
-        images = self.second_images(image1, image2, first[2], mask)
+        images = self.second_images(image1, image2, first[2], masks[2])
         features3, features4 = self.pyramids(*images, "xyz")
         flows = {}
         for level in LEVELS:
@@ -306,4 +331,4 @@ class MaskFlownet(PyramidNetwork):
                 maps = [features1[level], feat, *volumes, flow, first[level]]
                 x = self.dense_block(level, maps)
             flows[level] = flow + self.step(level, x)
-        return [flows[level] * FLOW_UNIT for level in LEVELS], torch.sigmoid(mask)
+        return flows, masks

@@ -11,10 +11,10 @@ from golden import DATA, golden_parameters
 from maskflownet.config import load_config
 from maskflownet.config.errors import InputError
 from maskflownet.config.files import names_in_config
+from maskflownet.config.layout import PYRAMID_CHANNELS
 from maskflownet.config.matching import MATCHINGS
 from maskflownet.config.network import PYRAMIDS as PYRAMID_NAMES
 from maskflownet.network import get_pipeline
-from maskflownet.network.base import PYRAMID_CHANNELS
 from maskflownet.network.files.parameters import load_parameters
 from maskflownet.network.files.variant import network_keys
 from maskflownet.network.layers import leaky, warp

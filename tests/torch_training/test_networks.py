@@ -14,7 +14,9 @@ from maskflownet.network.loss import MultiscaleLoss
 
 torch = pytest.importorskip("torch")
 
-from maskflownet.benchmark import torch_case, torch_twin  # noqa: E402  (where there is PyTorch)
+from maskflownet.benchmark import torch_case  # noqa: E402  (where there is PyTorch)
+from maskflownet.torch_training import networks  # noqa: E402
+from maskflownet.torch_training.loss import training_loss  # noqa: E402
 
 SIZE = (64, 128)
 
@@ -23,7 +25,7 @@ SIZE = (64, 128)
 def exact(monkeypatch):
     """MXNet's rule at the border of deformable convolutions."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setattr(torch_twin.DeformableConv, "exact", True)
+    monkeypatch.setattr(networks.DeformableConv, "exact", True)
 
 
 @pytest.fixture(params=["S", "cascade"])
@@ -57,11 +59,11 @@ def test_flows_and_mask_are_equal(exact, pipe):
 
 def test_the_faster_way_differs_at_the_border_alone(monkeypatch, exact):
     torch.manual_seed(0)
-    layer = torch_twin.DeformableConv(4)
+    layer = networks.DeformableConv(4)
     torch.nn.init.normal_(layer.weight)
     x, flow = torch.randn(2, 4, 16, 20), torch.randn(2, 2, 16, 20).clamp(-3, 3)
     wanted, still = layer(x, flow), layer(x, 0 * flow)
-    monkeypatch.setattr(torch_twin.DeformableConv, "exact", False)
+    monkeypatch.setattr(networks.DeformableConv, "exact", False)
     inner = (..., slice(5, -5), slice(5, -5))
     difference = abs(layer(x, flow) - wanted)
     assert difference[inner].max() < 1e-3 < difference.max()
@@ -79,7 +81,8 @@ def test_loss_and_gradients_are_equal(exact, pipe):
         loss = MultiscaleLoss(weights)(flip_axes(mx.nd, flow), valid, *predictions).mean()
     loss.backward()
     twin = torch_case.twin_of(pipe)
-    other = torch_case.training_loss(twin, *map(torch.from_numpy, arrays), weights)
+    first, second, truth = map(torch.from_numpy, arrays)
+    other = training_loss(twin, first / 255, second / 255, truth, weights)
     other.backward()
     assert other.item() == pytest.approx(loss.asscalar(), rel=1e-5)
     gradients = {name: one.grad for name, one in twin.named_parameters() if one.requires_grad}

@@ -1,0 +1,106 @@
+"""Training steps that outlive a bad batch."""
+
+import logging
+import math
+from typing import Any
+
+import torch
+
+from maskflownet.torch_training.loss import centred, flow_loss, mask_loss
+from maskflownet.torch_training.networks import PyramidNetwork
+from maskflownet.torch_training.scenes import Pairs
+
+logger = logging.getLogger(__name__)
+
+FARTHEST = 400  # pixels; a larger motion counts as unknown
+LARGEST_STEP = 4  # times the usual length of the gradient; a longer one is scaled down to it
+MEMORY = 0.99  # of the usual length, from step to step
+LOST = 2.0  # times the lowest loss, relative to the motion: then the training has gone astray
+
+
+class Steps:
+    """Takes steps of Adam, and goes back to the last good weights when the loss is lost.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of `torch_training.networks`.
+    weights : sequence of float
+        Of the losses of levels 6 to 2.
+    mask_weight : float
+        Of what the masks learn from the scenes' own occlusions; 0 is the paper's training.
+    rounds : bool
+        Whether convolutions are rounded to bfloat16.
+    """
+
+    def __init__(self, network: PyramidNetwork, weights, mask_weight: float, rounds: bool):
+        self._network = network
+        self._weights, self._mask_weight = weights, mask_weight
+        self._rounds = rounds
+        self._trained = [one for one in network.parameters() if one.requires_grad]
+        self._device = self._trained[0].device
+        self.optimizer = torch.optim.Adam(self._trained, fused=self._device.type == "cuda")
+        self._usual = torch.tensor(math.inf, device=self._device)  # length of the gradient
+        self._lowest = math.inf
+        self._good: dict[str, Any] | None = None
+        self.rate_factor = 1.0
+
+    def rounded(self) -> torch.autocast:
+        """Return the context in which the network runs."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._rounds)
+
+    def take(self, pairs: Pairs, rate: float) -> torch.Tensor:
+        """Take a step; return (loss, EPE, mean motion), the latter two in pixels, on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * self.rate_factor
+        known = (pairs.flow.norm(dim=1) < FARTHEST).float()
+        with self.rounded():
+            flows, masks = self._network.estimate(*centred(pairs.image1, pairs.image2))
+        loss = flow_loss(flows, pairs.flow, known, self._weights)
+        with torch.no_grad():
+            error = flow_loss(flows, pairs.flow, known, (0, 0, 0, 0, 1))
+        total = loss
+        if self._mask_weight:
+            total = total + self._mask_weight * mask_loss(masks, pairs.occluded)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self._shorten()
+        self.optimizer.step()
+        motion = (pairs.flow.norm(dim=1) * known).sum() / known.sum().clamp(min=1)
+        return torch.stack((loss.detach(), error, motion))
+
+    def _shorten(self):
+        """Scale a gradient down that is much longer than usual; nothing here waits for a GPU."""
+        gradients = [one.grad for one in self._trained if one.grad is not None]
+        length = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        most = LARGEST_STEP * self._usual
+        factor = (most / length.clamp(min=1e-12)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factor)
+        mean = MEMORY * self._usual + (1 - MEMORY) * torch.minimum(length, most)
+        self._usual = torch.where(self._usual.isinf(), length, mean)
+
+    def look_back(self, loss: float, motion: float) -> bool:
+        """Keep the weights if all went well over the last steps, else go back to those kept.
+
+        Parameters
+        ----------
+        loss, motion : float
+            Their means over the last steps.
+
+        Returns
+        -------
+        bool
+            Whether all went well. Else the rate is halved from here on.
+        """
+        relative = loss / max(motion, 1e-6)
+        if math.isfinite(relative) and relative < LOST * self._lowest:
+            self._lowest = min(self._lowest, relative)
+            self._good = {name: one.clone() for name, one in self._network.state_dict().items()}
+            return True
+        if self._good is not None:
+            self._network.load_state_dict(self._good)
+        self.optimizer.state.clear()
+        self._usual.fill_(math.inf)
+        self.rate_factor /= 2
+        return False

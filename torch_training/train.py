@@ -1,0 +1,210 @@
+"""Train a network on generated scenes with PyTorch, for a number of minutes.
+
+For GPUs that MXNet cannot run on; docs/gpu.md says how. Needs PyTorch, NumPy, OpenCV and PyYAML, no
+MXNet. What it writes is a checkpoint like any other: `python main.py --valid -c OUT.params`.
+"""
+
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+
+from maskflownet.config.errors import InputError
+from maskflownet.tasks.command_line import OneLineParser, run_program, size_hw, some_path
+from maskflownet.torch_training import networks
+from maskflownet.torch_training.figures import figures
+from maskflownet.torch_training.params_file import read_params, write_params
+from maskflownet.torch_training.scenes import Pairs, Scenes
+from maskflownet.torch_training.start import initialise, waken
+from maskflownet.torch_training.steps import Steps
+
+logger = logging.getLogger(__name__)
+
+LEVEL_WEIGHTS = (0.005, 0.01, 0.02, 0.08, 0.32)  # of levels 6 to 2: the paper's
+LOG_EVERY = 100  # steps
+HELD_OUT_SEED = 10**6
+MULTIPLE = 64
+
+
+def make_parser() -> OneLineParser:
+    """Return the command line's parser."""
+    parser = OneLineParser(
+        prog="python -m maskflownet.torch_training.train", description=__doc__.split("\n")[0]
+    )
+    add = parser.add_argument
+    add("out", metavar="OUT.params", type=some_path, help="where the weights go")
+    add("--minutes", type=float, default=10, help="of training, all in all (default: 10)")
+    add("--network", choices=("MaskFlownet_S", "MaskFlownet"), default="MaskFlownet_S")
+    add("--start", metavar="FILE.params", type=some_path, help="weights to go on from")
+    first = "a trained MaskFlownet_S: the frozen first stage of a MaskFlownet"
+    add("--first_stage", metavar="FILE.params", type=some_path, help=first)
+    add("--photographs", metavar="FOLDER", type=some_path, help="pictures to use as textures too")
+    add("--batch", type=int, default=32, help="pairs per step (default: 32)")
+    add("--size", metavar="H,W", type=size_hw, default=(320, 448), help="default: 320,448")
+    add("--rate", type=float, default=3e-4, help="the highest; it falls to none (default: 3e-4)")
+    add("--warm_up", type=int, default=200, help="steps in which the rate grows (default: 200)")
+    growth = "the scenes' motion at first; it is whole after a fifth of the time (default: 1)"
+    add("--first_motion", type=float, default=1, help=growth)
+    mask = "of what the masks learn from the scenes' occlusions; 0: nothing, as in the paper"
+    add("--mask_weight", type=float, default=0, help=mask)
+    add("--exact", action="store_true", help="MXNet's rule at borders, which is slower")
+    add("--float32", action="store_true", help="no rounding of convolutions to bfloat16")
+    add("--every", metavar="MINUTES", type=float, default=2, help="between figures (default: 2)")
+    add("--textures", type=int, default=768, help="how many to make (default: 768)")
+    add("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    arguments = make_parser().parse_args(argv)
+    return run_program("torch_training.train", lambda: train(arguments))
+
+
+def train(arguments) -> None:
+    """Train as the command line says."""
+    begun = time.monotonic()
+    _check(arguments)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(arguments.seed)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = not arguments.float32
+    network = _network(arguments).to(device, memory_format=torch.channels_last)
+    held_out = _held_out(arguments, device)
+    scenes = _scenes(arguments, device, arguments.seed)
+    if arguments.start is None:
+        waken(network, scenes.batch(arguments.batch, arguments.first_motion))
+    rounds = not arguments.float32
+    steps = Steps(network, LEVEL_WEIGHTS, arguments.mask_weight, rounds)
+    _Run(arguments, network, steps, scenes, held_out, begun).to_the_end()
+
+
+def _check(arguments):
+    """Raise InputError unless the arguments make sense."""
+    for name in ("batch", "textures", "minutes"):
+        if getattr(arguments, name) <= 0:
+            raise InputError(f"--{name}: expected more than 0, got {getattr(arguments, name)}")
+    if any(side % MULTIPLE for side in arguments.size):
+        raise InputError(f"--size: expected multiples of {MULTIPLE}, such as 320,448")
+    if arguments.network == "MaskFlownet" and not (arguments.start or arguments.first_stage):
+        raise InputError("--network MaskFlownet: name a trained first stage with --first_stage")
+    if arguments.network == "MaskFlownet" and arguments.mask_weight:
+        raise InputError("--mask_weight: the mask is of the first stage, which is frozen")
+
+
+def _network(arguments):
+    network = initialise(getattr(networks, arguments.network)())
+    if arguments.start:
+        _fill(network, arguments.start)
+    elif arguments.first_stage:
+        _fill(network.MaskFlownet_S, arguments.first_stage)
+    for module in network.modules():
+        if isinstance(module, networks.DeformableConv):
+            module.exact = arguments.exact
+    return network
+
+
+def _fill(network, path):
+    arrays = {name: torch.tensor(array) for name, array in read_params(path).items()}
+    try:
+        network.load_state_dict(arrays)
+    except RuntimeError as error:
+        name = type(network).__name__
+        raise InputError(f"{path}: expected the parameters of a {name}, all of them") from error
+
+
+def _scenes(arguments, device, seed, most=1 << 30):
+    count = min(arguments.textures, most)
+    return Scenes(device, arguments.size, count, 4 * count, arguments.photographs, seed)
+
+
+def _held_out(arguments, device):
+    """Return four batches of other scenes, of fewer textures."""
+    scenes = _scenes(arguments, device, HELD_OUT_SEED, most=128)
+    return [scenes.batch(arguments.batch) for _ in range(4)]
+
+
+class _Run:
+    """A training from its first step to the end of its time."""
+
+    def __init__(self, arguments, network, steps, scenes, held_out, begun):
+        self._arguments = arguments
+        self._network = network
+        self._steps = steps
+        self._scenes = scenes
+        self._held_out = held_out
+        self._begun = begun
+        self._count = 0
+        self._ready = []
+
+    def to_the_end(self) -> None:
+        """Train until the time is up; write the weights now and then, at the end and at a stop."""
+        try:
+            self._train()
+        finally:
+            self._write()
+            if self._share_done() < 1:
+                self._say(f"to go on from here: --start {self._arguments.out}")
+
+    def _train(self):
+        arguments = self._arguments
+        self._say("ready")
+        sums = torch.zeros(3, device=self._held_out[0].flow.device)
+        logged_at, written_at = time.monotonic(), time.monotonic()
+        while (done := self._share_done()) < 1:
+            sums += self._steps.take(self._next_batch(done), self._rate(done))
+            self._count += 1
+            if self._count % LOG_EVERY == 0:
+                loss, error, motion = (sums / LOG_EVERY).tolist()
+                rate = LOG_EVERY * arguments.batch / (time.monotonic() - logged_at)
+                self._say(
+                    f"step {self._count}: loss {loss:.4f}, EPE {error:.3f}, motion {motion:.2f}, "
+                    f"rate {self._rate(done):.1e}, {rate:.0f} pairs per second"
+                )
+                if not self._steps.look_back(loss, motion):
+                    self._say("the loss was lost: back to the last good weights, at half the rate")
+                sums.zero_()
+                logged_at = time.monotonic()
+            if time.monotonic() - written_at > 60 * arguments.every:
+                self._write()
+                written_at = logged_at = time.monotonic()
+
+    def _share_done(self):
+        return (time.monotonic() - self._begun) / (60 * self._arguments.minutes)
+
+    def _rate(self, done):
+        warm = min(1, (self._count + 1) / max(self._arguments.warm_up, 1))
+        return self._arguments.rate * warm * 0.5 * (1 + math.cos(math.pi * min(done, 1)))
+
+    def _next_batch(self, done):
+        """Return a batch in the order of memory that convolutions like."""
+        if not self._ready:  # rendering is bound by launches: several batches at once
+            first, batch = self._arguments.first_motion, self._arguments.batch
+            motion = first + (1 - first) * min(1, 5 * done)
+            together = self._scenes.batch(3 * batch, motion)
+            parts = (one.split(batch) for one in together)
+            self._ready = [Pairs(*batch) for batch in zip(*parts, strict=True)]
+        pairs = self._ready.pop()
+        images = [one.contiguous(memory_format=torch.channels_last) for one in pairs[:2]]
+        return Pairs(*images, *pairs[2:])
+
+    def _write(self):
+        with self._steps.rounded():
+            found = figures(self._network, self._held_out)
+        self._say("held-out " + json.dumps({name: round(one, 3) for name, one in found.items()}))
+        if not math.isfinite(found["epe"]):
+            return  # the file keeps the weights before
+        state = self._network.state_dict()
+        arrays = {name: one.float().cpu().numpy() for name, one in state.items()}
+        write_params(self._arguments.out, arrays)
+
+    def _say(self, text):
+        logger.info("%4.0f s  %s", time.monotonic() - self._begun, text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
