@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from maskflownet.config.errors import InputError
@@ -145,8 +146,9 @@ class _Run:
         """Train until the time is up; write the weights now and then, at the end and at a stop."""
         try:
             self._train()
+            self._judge()
         finally:
-            self._write()
+            self._save()
             if self._share_done() < 1:
                 self._say(f"to go on from here: --start {self._arguments.out}")
 
@@ -170,7 +172,8 @@ class _Run:
                 sums.zero_()
                 logged_at = time.monotonic()
             if time.monotonic() - written_at > 60 * arguments.every:
-                self._write()
+                self._save()
+                self._judge()
                 written_at = logged_at = time.monotonic()
 
     def _share_done(self):
@@ -192,15 +195,19 @@ class _Run:
         images = [one.contiguous(memory_format=torch.channels_last) for one in pairs[:2]]
         return Pairs(*images, *pairs[2:])
 
-    def _write(self):
+    def _save(self):
+        """Write the weights, if they are numbers; else the file keeps those of before."""
+        arrays = {
+            name: one.float().cpu().numpy() for name, one in self._network.state_dict().items()
+        }
+        if all(np.isfinite(array).all() for array in arrays.values()):
+            write_params(self._arguments.out, arrays)
+
+    def _judge(self):
+        """Say how good the network is on held-out scenes."""
         with self._steps.rounded():
             found = figures(self._network, self._held_out)
         self._say("held-out " + json.dumps({name: round(one, 3) for name, one in found.items()}))
-        if not math.isfinite(found["epe"]):
-            return  # the file keeps the weights before
-        state = self._network.state_dict()
-        arrays = {name: one.float().cpu().numpy() for name, one in state.items()}
-        write_params(self._arguments.out, arrays)
 
     def _say(self, text):
         logger.info("%4.0f s  %s", time.monotonic() - self._begun, text)

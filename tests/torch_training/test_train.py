@@ -1,5 +1,6 @@
 """Training with PyTorch as a person runs it, and what it does with a bad batch. Needs PyTorch."""
 
+import signal
 import subprocess
 import sys
 
@@ -54,6 +55,19 @@ def test_what_it_writes_predicts_and_can_be_gone_on_from(tmp_path):
     before, after = (read_params(tmp_path / f"{name}.params") for name in "ab")
     assert before.keys() == after.keys()
     assert not np.array_equal(before["conv2_0.0.weight"], after["conv2_0.0.weight"])
+
+
+def test_ctrl_c_leaves_weights_and_says_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "maskflownet.torch_training.train", str(tmp_path / "a.params")]
+    process = subprocess.Popen(
+        [*command, *SMALL, "--minutes", "10"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline().endswith("ready\n")
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 130
+    assert output.endswith(f"to go on from here: --start {tmp_path / 'a.params'}\n")
+    assert len(read_params(tmp_path / "a.params")) > 100
 
 
 @pytest.mark.parametrize(
