@@ -14,6 +14,7 @@ from maskflownet.reader.formats.common import known_flow
 STEPS = (15, 6, 4, 11, 13, 6)
 _PURE = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]])
 BEYOND = 0.75  # brightness of flow longer than the scale
+STRIP = 1 << 14  # pixels that are painted at a time
 # Still scenes are white, not noise blown up to full colours.
 SMALLEST_SCALE = 1e-3  # px
 
@@ -29,8 +30,12 @@ def color_wheel() -> np.ndarray:
 
 def largest_length(flow: np.ndarray) -> float:
     """Return the length in pixels of the longest known vector of flow (H, W, 2), 0 without any."""
-    length = np.hypot(flow[..., 0], flow[..., 1])
-    return float(length.max(initial=0, where=known_flow(flow)))
+    longest = 0.0
+    for rows in _strips(flow):
+        own = flow[rows]
+        length = np.hypot(own[..., 0], own[..., 1])
+        longest = max(longest, float(length.max(initial=0, where=known_flow(own))))
+    return longest
 
 
 def flow_to_color(
@@ -61,21 +66,35 @@ def flow_to_color(
     """
     check_color_order(color_order)
     flow = np.asarray(flow, np.float32)
+    scale = max(largest_length(flow) if max_flow is None else max_flow, SMALLEST_SCALE)
+    wheel = color_wheel().astype(np.float32).T  # R, G, B
+    if color_order == "bgr":
+        wheel = wheel[::-1]
+    color = np.empty((*flow.shape[:2], 3), np.uint8)
+    for rows in _strips(flow):
+        _paint(color[rows], flow[rows], np.float32(scale), wheel)
+    return color
+
+
+def _strips(flow):
+    """Return slices of rows, few enough that what is made of them stays in the cache."""
+    count = max(1, STRIP // max(1, flow.shape[1]))
+    return [slice(start, start + count) for start in range(0, len(flow), count)]
+
+
+def _paint(color, flow, scale, wheel):
+    """Paint flow into an array of its size, in the order of the wheel's channels."""
     known = known_flow(flow)
     flow = np.where(known[..., None], flow, np.float32(0))
-    scale = max(largest_length(flow) if max_flow is None else max_flow, SMALLEST_SCALE)
-    length = np.hypot(flow[..., 0], flow[..., 1]) / np.float32(scale)
+    length = np.hypot(flow[..., 0], flow[..., 1]) / scale
     # Rounding must not make the longest vector itself longer than the scale.
     inside = length <= 1 + 1e-6
+    full = np.minimum(length, 1)
     low, share = _places(flow)
-    color = np.zeros((*length.shape, 3), np.uint8)
-    wheel = color_wheel().astype(np.float32).T  # R, G, B
-    for channel, hues in enumerate(wheel if color_order == "rgb" else wheel[::-1]):
-        # One channel at a time: whole pictures of floats would not stay in the cache.
+    for channel, hues in enumerate(wheel):
         hue = hues[low] + share * (np.roll(hues, -1) - hues)[low]
-        shade = np.where(inside, 1 - np.minimum(length, 1) * (1 - hue), hue * BEYOND)
+        shade = np.where(inside, 1 - full * (1 - hue), hue * BEYOND)
         color[..., channel] = np.where(known, 255 * shade, 0)
-    return color
 
 
 def _places(flow):
