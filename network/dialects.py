@@ -8,7 +8,7 @@ much each difference matters.
 from typing import Any
 
 from maskflownet.network.arrays import Array, Levels, Operators
-from maskflownet.network.layers import flip_axes, warp
+from maskflownet.network.layers import flip_axes
 from maskflownet.network.plain_operators import PlainSteps
 
 INSIDE = 0.9999  # what a bilinear footprint of ones sums up to where all of it is inside
@@ -40,9 +40,9 @@ class Original:
         del channels
         return steps.cost_volume(F, features1, features2, max_displacement)
 
-    def warp_image(self, F: Operators, image: Array, flow_yx: Array) -> Array:
+    def warp_image(self, F: Operators, network: Any, image: Array, flow_yx: Array) -> Array:
         """Return image 2 warped to image 1 for the cascade; see `network.layers.warp`."""
-        return warp(F, image, flow_yx)
+        return network.steps.warp(F, network, image, flow_yx)
 
     def second_features(self, features1: Levels, features2: Levels) -> Levels:
         """Return {level: features} that the cascade deforms, given both images' of stage one."""
@@ -92,11 +92,11 @@ class MMFlow:
         volume = steps.cost_volume(F, features1, features2, max_displacement)
         return volume * channels  # the activation is homogeneous
 
-    def warp_image(self, F: Operators, image: Array, flow_yx: Array) -> Array:
+    def warp_image(self, F: Operators, network: Any, image: Array, flow_yx: Array) -> Array:
         """Return image 2 warped to image 1: zero wherever a part of the footprint is outside."""
         ones = F.ones_like(F.slice_axis(image, axis=1, begin=0, end=1))
-        is_inside = warp(F, ones, flow_yx) > INSIDE
-        return F.broadcast_mul(warp(F, image, flow_yx), is_inside)
+        is_inside = network.steps.warp(F, network, ones, flow_yx) > INSIDE
+        return F.broadcast_mul(network.steps.warp(F, network, image, flow_yx), is_inside)
 
     def second_features(self, features1: Levels, features2: Levels) -> Levels:
         """Return {level: features} that the cascade deforms: image 2's at all levels."""

@@ -109,6 +109,14 @@ class FastSteps(PlainSteps):
         bias = _value(F, layer.bias, features)
         return F.broadcast_add(deformed, F.reshape(bias, (1, -1, 1, 1)))
 
+    def warp(
+        self, F: Operators, network: Any, image: Array, flow_yx: Array, repeat_border: bool = False
+    ) -> Array:
+        """Do it in one pass where no gradient of the flow will be asked for."""
+        if self._keeps(network):
+            return super().warp(F, network, image, flow_yx, repeat_border)
+        return F.maskflownet_image_warp(image, flow_yx, repeat_border=int(repeat_border))
+
     def trade_off(
         self,
         F: Operators,

@@ -124,9 +124,8 @@ class MaskFlownet_S(PyramidNetwork):
         features1, features2 = self.steps.pyramids(F, self, image1, image2, "abc")
         flows, mask = self.decode(F, features1, features2)
         features2 = self.dialect.second_features(features1, features2)
-        warped = self.dialect.warp_image(
-            F, image2, self.steps.upsample(F, flows[2], 4) * self.scale
-        )
+        flow = self.steps.upsample(F, flows[2], 4) * self.scale
+        warped = self.dialect.warp_image(F, self, image2, flow)
         flows = {level: self.dialect.handed_flow(F, flow) for level, flow in flows.items()}
         return FirstStage(features1, features2, flows, mask, warped)
 

@@ -22,7 +22,7 @@ from maskflownet.network.files.moments import Loaded, load_trainer_states, save_
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
 from maskflownet.network.images import checked_pair, network_inputs, to_device, to_numpy
-from maskflownet.network.layers import flip_axes, upsample, warp
+from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
@@ -310,7 +310,9 @@ class Pipeline:
             flow = pair.size.flow_back(flows[one])
             warped = None
             if "warped" in wanted:
-                warped = warp(mx.nd, to_device(pair.image2[None], ctx), flow, repeat_border=True)
+                image2 = to_device(pair.image2[None], ctx)
+                predictor = self.predictor
+                warped = predictor.steps.warp(mx.nd, predictor, image2, flow, repeat_border=True)
             results.append(
                 (
                     flip_axes(mx.nd, flow) if "flow" in wanted else None,

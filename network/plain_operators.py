@@ -53,6 +53,13 @@ class PlainSteps:
         """Run a `DeformableConv` with its flow (N, 2, h, w) in pixels of the level."""
         return layer(features, flow_yx)
 
+    def warp(
+        self, F: Operators, network: Any, image: Array, flow_yx: Array, repeat_border: bool = False
+    ) -> Array:
+        """Return what `image` shows where a network's flow points; see `network.layers.warp`."""
+        del network
+        return layers.warp(F, image, flow_yx, repeat_border)
+
     def trade_off(
         self,
         F: Operators,

@@ -16,6 +16,7 @@ from kernel_reference import DILATIONS, Form
 from kernel_tables import BUILT, NOT_BUILT
 
 from maskflownet import kernels
+from maskflownet.network import layers
 
 RELATIVE = 1e-4  # of the largest value
 
@@ -154,6 +155,72 @@ def test_trade_off(seed, N, C, H, W):
     rng = np.random.default_rng(seed)
     inputs = random(rng, N, C, H, W), random(rng, N, 1, H, W), random(rng, N, C, H, W)
     assert_equal(fast_trade_off, plain_trade_off, inputs, seed)
+
+
+# --- Image warp -----------------------------------------------------------------------------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, st.sampled_from([0.3, 3.0, 40.0]), st.booleans())
+def test_image_warp(seed, N, C, H, W, reach, repeat_border):
+    rng = np.random.default_rng(seed)
+    image, flow = random(rng, N, C, H, W), reach * random(rng, N, 2, H, W)
+    flow[rng.random(flow.shape) < 0.3] = 0
+    flow = np.where(rng.random(flow.shape) < 0.2, np.round(flow), flow)  # to borders, exactly
+    got = mx.nd.maskflownet_image_warp(
+        mx.nd.array(image), mx.nd.array(flow), repeat_border=int(repeat_border)
+    )
+    y, x = np.mgrid[:H, :W]
+    wanted = reference_warp(image, y + flow[:, 0], x + flow[:, 1], repeat_border)
+    np.testing.assert_allclose(got.asnumpy(), wanted, atol=1e-4)
+
+
+def reference_warp(image, y, x, repeat_border):
+    """Sample an image bilinearly in float64, with zeros or the border pixel around it."""
+    height, width = image.shape[2:]
+    if repeat_border:
+        y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    total = np.zeros(image.shape)
+    samples = np.arange(len(image))[:, None, None]
+    for row in (np.floor(y), np.floor(y) + 1):
+        for column in (np.floor(x), np.floor(x) + 1):
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            weight = (1 - abs(y - row)) * (1 - abs(x - column)) * inside
+            at = np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)
+            total += weight[:, None] * image[samples, :, at[0], at[1]].transpose(0, 3, 1, 2)
+    return total
+
+
+@pytest.mark.parametrize("repeat_border", [False, True])
+def test_image_warp_is_mxnets(repeat_border):
+    rng = np.random.default_rng(0)
+    image = mx.nd.array(random(rng, 2, 3, 37, 51))
+    flow = mx.nd.array(12 * random(rng, 2, 2, 37, 51))
+    got = mx.nd.maskflownet_image_warp(image, flow, repeat_border=int(repeat_border))
+    wanted = layers.warp(mx.nd, image, flow, repeat_border)
+    np.testing.assert_allclose(got.asnumpy(), wanted.asnumpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("repeat_border", [False, True])
+def test_image_warp_along_what_is_no_number(repeat_border):
+    image = mx.nd.ones((1, 2, 4, 5))
+    flow = np.zeros((1, 2, 4, 5), np.float32)
+    flow[0, 0, 0] = [np.nan, np.inf, -np.inf, 1e30, -1e30]
+    got = mx.nd.maskflownet_image_warp(
+        image, mx.nd.array(flow), repeat_border=int(repeat_border)
+    ).asnumpy()
+    assert (got[:, :, 1:] == 1).all()
+    assert (got[:, :, 0] == (1 if repeat_border else 0)).all()
+
+
+def test_image_warp_says_that_it_has_no_gradient():
+    image, flow = mx.nd.ones((1, 2, 4, 5)), mx.nd.ones((1, 2, 4, 5))
+    flow.attach_grad()
+    with pytest.raises(mx.MXNetError, match="has no gradient"):
+        with mx.autograd.record():
+            warped = mx.nd.maskflownet_image_warp(image, flow)
+        warped.backward()
+        flow.grad.asnumpy()
 
 
 # --- Dense block ----------------------------------------------------------------------------------
