@@ -16,10 +16,10 @@ from maskflownet.tasks.open_pipeline import load  # noqa: E402  (where there is 
 from maskflownet.tasks.prediction.estimate import estimate_flow  # noqa: E402
 from maskflownet.torch_training import networks  # noqa: E402
 from maskflownet.torch_training.figures import figures  # noqa: E402
+from maskflownet.torch_training.run import LEVEL_WEIGHTS  # noqa: E402
 from maskflownet.torch_training.scenes import Pairs, Scenes  # noqa: E402
 from maskflownet.torch_training.start import initialise, waken  # noqa: E402
 from maskflownet.torch_training.steps import Steps  # noqa: E402
-from maskflownet.torch_training.train import LEVEL_WEIGHTS  # noqa: E402
 
 SIZE = (64, 64)
 SMALL = ["--size", "64,64", "--batch", "2", "--textures", "8", "--float32", "--minutes", "0.2"]
@@ -75,6 +75,8 @@ def test_ctrl_c_leaves_weights_and_says_how_to_go_on(tmp_path):
     [
         (["--size", "65,64"], "--size: expected multiples of 64"),
         (["--batch", "0"], "--batch: expected more than 0"),
+        (["--rate", "nan"], "--rate: expected more than 0"),
+        (["--mask_weight", "-1"], "--mask_weight: expected 0 or more"),
         (["--start", "missing.params"], "missing.params"),
         (["--network", "MaskFlownet"], "--first_stage"),
         (["--photographs", "tests/torch_training"], "expected pictures"),
@@ -106,6 +108,20 @@ def test_the_loss_falls_and_masks_learn_from_the_scenes(source, network):
     assert after["epe"] < 0.9 * before["epe"]
     assert after["mask_ap"] > before["mask_ap"]
     assert after["mask_ap"] > 1.3 * after["occluded_share"]
+
+
+def test_a_cascade_trains_over_a_frozen_first_stage(source):
+    network = initialise(networks.MaskFlownet())
+    pairs = source.batch(2)
+    waken(network, pairs)
+    before = {name: one.clone() for name, one in network.state_dict().items()}
+    steps = Steps(network, LEVEL_WEIGHTS, 0.0, rounds=False)
+    assert all(np.isfinite(steps.take(pairs, 1e-3).tolist()))
+    changed = {
+        name for name, one in network.state_dict().items() if not torch.equal(one, before[name])
+    }
+    assert not any(name.startswith("MaskFlownet_S.") for name in changed)
+    assert {"conv1x.0.weight", "deform2.weight", "conv2_0.0.weight", "dc_conv7.weight"} <= changed
 
 
 def test_a_pixel_without_measure_teaches_nothing(source, network):
