@@ -220,10 +220,9 @@ class PyramidNetwork(nn.Module):
 
     def dense_block(self, level: int, maps: list[Tensor]) -> Tensor:
         """Run a level's five convolutions, each one's output put in front of its input."""
-        kind = maps[0].dtype
-        if torch.is_autocast_enabled(maps[0].device.type):
-            kind = torch.get_autocast_dtype(maps[0].device.type)
-        if maps[0].is_cuda:
+        kind, device = maps[0].dtype, maps[0].device.type
+        if torch.is_autocast_enabled(device):
+            kind = torch.get_autocast_dtype(device)
             more = -sum(one.shape[1] for one in maps) % MULTIPLE
             maps = [*maps, maps[0].new_zeros(len(maps[0]), more, *maps[0].shape[2:])]
         x = torch.cat([one.to(kind) for one in maps], dim=1)

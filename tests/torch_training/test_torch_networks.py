@@ -104,3 +104,23 @@ def test_a_step_is_that_of_the_pipeline(exact):
     ]
     assert losses == pytest.approx(own, rel=1e-3)
     assert losses[0] != pytest.approx(losses[2], rel=1e-3)
+
+
+def test_rounded_convolutions_and_channels_filled_up_change_little(pipe):
+    """As on a GPU: convolutions in bfloat16 over channels that are filled up with zeros."""
+    twin = torch_case.twin_of(pipe)
+    pair = [torch.from_numpy(image) for image in images()]
+    flows, mask = twin(*pair)
+    sum(flow.square().mean() for flow in flows).backward()
+    wanted = {name: one.grad.clone() for name, one in twin.named_parameters() if one.requires_grad}
+    twin.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded_flows, rounded_mask = twin(*pair)
+    assert all(flow.dtype == torch.float32 for flow in rounded_flows)
+    sum(flow.square().mean() for flow in rounded_flows).backward()
+    for flow, rounded in zip(flows, rounded_flows, strict=True):
+        assert (rounded - flow).norm() < 0.05 * flow.norm()
+    assert (rounded_mask - mask).abs().max() < 0.05
+    for name in ("pred_flow2.weight", "conv2_4.0.weight", "dc_conv1.0.weight"):
+        gradient = dict(twin.named_parameters())[name].grad
+        assert 0 < (gradient - wanted[name]).norm() < 0.2 * wanted[name].norm()
