@@ -16,8 +16,8 @@ def centred(image1: Tensor, image2: Tensor) -> tuple[Tensor, Tensor]:
     return image1 - mean, image2 - mean
 
 
-def flow_loss(flows: Features, flow: Tensor, known: Tensor, weights: Sequence[float]) -> Tensor:
-    """Return the weighted sum over the levels of the mean endpoint error.
+def level_errors(flows: Features, flow: Tensor, known: Tensor) -> Tensor:
+    """Return the mean endpoint error in pixels of levels 6 to 2, (5,), at full size.
 
     Parameters
     ----------
@@ -27,15 +27,18 @@ def flow_loss(flows: Features, flow: Tensor, known: Tensor, weights: Sequence[fl
         The truth, (N, 2, H, W), (x, y) in pixels.
     known : torch.Tensor
         (N, H, W), 1.0 where the truth is known, else 0.0.
-    weights : sequence of float
-        For levels 6 to 2.
     """
-    total = flow.new_zeros(())
-    for level, weight in zip(LEVELS, weights, strict=True):
+    means = []
+    for level in LEVELS:
         difference = upsample(flows[level] * FLOW_UNIT, STRIDES[level]) - flow.flip(1)
         error = (difference.square().sum(1) + EPSILON).sqrt()
-        total = total + weight * (error * known).sum() / known.sum().clamp(min=1)
-    return total
+        means.append((error * known).sum() / known.sum().clamp(min=1))
+    return torch.stack(means)
+
+
+def flow_loss(errors: Tensor, weights: Sequence[float]) -> Tensor:
+    """Return the sum of the levels' errors (5,), each times its weight."""
+    return (errors * errors.new_tensor(weights)).sum()
 
 
 def mask_loss(masks: Features, occluded: Tensor) -> Tensor:
@@ -64,4 +67,4 @@ def training_loss(
 ) -> Tensor:
     """Return the flow's loss of a pair whose truth is known everywhere; images in 0..1."""
     flows, _ = network.estimate(*centred(image1, image2))
-    return flow_loss(flows, flow, torch.ones_like(flow[:, 0]), weights)
+    return flow_loss(level_errors(flows, flow, torch.ones_like(flow[:, 0])), weights)

@@ -9,7 +9,9 @@ from argparse import Namespace
 import numpy as np
 import torch
 
+from maskflownet.config import NetworkConfig
 from maskflownet.config.errors import InputError
+from maskflownet.config.network_size import MULTIPLE
 from maskflownet.torch_training import networks
 from maskflownet.torch_training.figures import figures
 from maskflownet.torch_training.params_file import read_params, write_params
@@ -19,16 +21,32 @@ from maskflownet.torch_training.steps import Steps
 
 logger = logging.getLogger(__name__)
 
-LEVEL_WEIGHTS = (0.005, 0.01, 0.02, 0.08, 0.32)  # of levels 6 to 2: the paper's
+LEVEL_WEIGHTS = NetworkConfig.mw  # the paper's
 LOG_EVERY = 100  # steps
 HELD_OUT_SEED = 10**6
-MULTIPLE = 64
 
 
 def train(arguments: Namespace) -> None:
-    """Train as the command line says."""
-    begun = time.monotonic()
+    """Train as the command line says.
+
+    Raises
+    ------
+    InputError
+        The arguments make no sense, or a batch does not fit into the GPU's memory.
+    OSError
+        A file cannot be read or written; the latter is found at the beginning.
+    """
     _check(arguments)
+    try:
+        _train(arguments)
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"--batch {arguments.batch}: does not fit into the GPU's memory; a smaller --batch or "
+            "--size does"
+        ) from error
+
+
+def _train(arguments):
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.benchmark = True
@@ -40,7 +58,7 @@ def train(arguments: Namespace) -> None:
         waken(network, scenes.batch(arguments.batch, arguments.first_motion))
     rounds = not arguments.float32
     steps = Steps(network, LEVEL_WEIGHTS, arguments.mask_weight, rounds)
-    _Run(arguments, network, steps, scenes, held_out, begun).to_the_end()
+    _Run(arguments, network, steps, scenes, held_out).to_the_end()
 
 
 def _check(arguments):
@@ -51,6 +69,10 @@ def _check(arguments):
     for name in ("warm_up", "first_motion", "mask_weight"):
         if not 0 <= getattr(arguments, name) < math.inf:
             raise InputError(f"--{name}: expected 0 or more, got {getattr(arguments, name)}")
+    if arguments.out.exists() and arguments.out != arguments.start:
+        raise InputError(
+            f"{arguments.out}: is there already: name another file, or go on from it with --start"
+        )
     if any(side % MULTIPLE for side in arguments.size):
         raise InputError(f"--size: expected multiples of {MULTIPLE}, such as 320,448")
     if arguments.network == "MaskFlownet" and not (arguments.start or arguments.first_stage):
@@ -94,13 +116,13 @@ def _held_out(arguments, device):
 class _Run:
     """A training from its first step to the end of its time."""
 
-    def __init__(self, arguments, network, steps, scenes, held_out, begun):
+    def __init__(self, arguments, network, steps, scenes, held_out):
         self._arguments = arguments
         self._network = network
         self._steps = steps
         self._scenes = scenes
         self._held_out = held_out
-        self._begun = begun
+        self._begun = time.monotonic()
         self._count = 0
         self._ready = []
 
@@ -117,6 +139,7 @@ class _Run:
     def _train(self):
         arguments = self._arguments
         self._say("ready")
+        self._save()  # where it cannot be written, that shall be known before the training
         sums = torch.zeros(3, device=self._held_out[0].flow.device)
         logged_at, written_at = time.monotonic(), time.monotonic()
         while (done := self._share_done()) < 1:

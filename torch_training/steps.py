@@ -1,16 +1,12 @@
 """Training steps that outlive a bad batch."""
 
-import logging
 import math
-from typing import Any
 
 import torch
 
-from maskflownet.torch_training.loss import centred, flow_loss, mask_loss
+from maskflownet.torch_training.loss import centred, flow_loss, level_errors, mask_loss
 from maskflownet.torch_training.networks import PyramidNetwork
 from maskflownet.torch_training.scenes import Pairs
-
-logger = logging.getLogger(__name__)
 
 FARTHEST = 400  # pixels; a larger motion counts as unknown
 LARGEST_STEP = 4  # times the usual length of the gradient; a longer one is scaled down to it
@@ -42,7 +38,7 @@ class Steps:
         self.optimizer = torch.optim.Adam(self._trained, fused=self._device.type == "cuda")
         self._usual = torch.tensor(math.inf, device=self._device)  # length of the gradient
         self._lowest = math.inf
-        self._good: dict[str, Any] | None = None
+        self._good = self._copy()
         self.rate_factor = 1.0
 
     def rounded(self) -> torch.autocast:
@@ -56,10 +52,8 @@ class Steps:
         known = (pairs.flow.norm(dim=1) < FARTHEST).float()
         with self.rounded():
             flows, masks = self._network.estimate(*centred(pairs.image1, pairs.image2))
-        loss = flow_loss(flows, pairs.flow, known, self._weights)
-        with torch.no_grad():
-            error = flow_loss(flows, pairs.flow, known, (0, 0, 0, 0, 1))
-        total = loss
+        errors = level_errors(flows, pairs.flow, known)
+        total = loss = flow_loss(errors, self._weights)
         if self._mask_weight:
             total = total + self._mask_weight * mask_loss(masks, pairs.occluded)
         self.optimizer.zero_grad(set_to_none=True)
@@ -67,7 +61,7 @@ class Steps:
         self._shorten()
         self.optimizer.step()
         motion = (pairs.flow.norm(dim=1) * known).sum() / known.sum().clamp(min=1)
-        return torch.stack((loss.detach(), error, motion))
+        return torch.stack((loss, errors[-1], motion)).detach()
 
     def _shorten(self):
         """Scale a gradient down that is much longer than usual; nothing here waits for a GPU."""
@@ -79,6 +73,9 @@ class Steps:
             gradient.mul_(factor)
         mean = MEMORY * self._usual + (1 - MEMORY) * torch.minimum(length, most)
         self._usual = torch.where(self._usual.isinf(), length, mean)
+
+    def _copy(self):
+        return {name: one.clone() for name, one in self._network.state_dict().items()}
 
     def look_back(self, loss: float, motion: float) -> bool:
         """Keep the weights if all went well over the last steps, else go back to those kept.
@@ -96,10 +93,9 @@ class Steps:
         relative = loss / max(motion, 1e-6)
         if math.isfinite(relative) and relative < LOST * self._lowest:
             self._lowest = min(self._lowest, relative)
-            self._good = {name: one.clone() for name, one in self._network.state_dict().items()}
+            self._good = self._copy()
             return True
-        if self._good is not None:
-            self._network.load_state_dict(self._good)
+        self._network.load_state_dict(self._good)
         self.optimizer.state.clear()
         self._usual.fill_(math.inf)
         self.rate_factor /= 2

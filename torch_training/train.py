@@ -19,7 +19,7 @@ def make_parser() -> OneLineParser:
     )
     add = parser.add_argument
     add("out", metavar="OUT.params", type=some_path, help="where the weights go")
-    add("--minutes", type=float, default=10, help="of training, all in all (default: 10)")
+    add("--minutes", type=float, default=10, help="of training, once it is ready (default: 10)")
     add("--network", choices=("MaskFlownet_S", "MaskFlownet"), default="MaskFlownet_S")
     add("--start", metavar="FILE.params", type=some_path, help="weights to go on from")
     first = "a trained MaskFlownet_S: the frozen first stage of a MaskFlownet"

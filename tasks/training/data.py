@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from maskflownet.augmentation import Augmentation
 from maskflownet.config import DatasetConfig, InputError, MissingDataError
+from maskflownet.config.network_size import MULTIPLE
 from maskflownet.reader.datasets import FlowDataset, make_dataset
 from maskflownet.reader.loading import Batch, Loader
 from maskflownet.reader.read_ahead import read_ahead
@@ -16,7 +17,6 @@ from maskflownet.tasks.training.plan import RunPlan
 logger = logging.getLogger(__name__)
 
 LOOKED_AT = 4  # pairs whose sizes are compared with the crop
-MULTIPLE = 64  # of which the network's height and width are
 
 
 class TrainingData(NamedTuple):

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from maskflownet.config.errors import InputError
 from maskflownet.config.files import ROOT
 from maskflownet.torch_training.params_file import read_params, write_params
 
@@ -15,11 +16,13 @@ torch = pytest.importorskip("torch")
 from maskflownet.tasks.open_pipeline import load  # noqa: E402  (where there is PyTorch)
 from maskflownet.tasks.prediction.estimate import estimate_flow  # noqa: E402
 from maskflownet.torch_training import networks  # noqa: E402
+from maskflownet.torch_training import run as module  # noqa: E402
 from maskflownet.torch_training.figures import figures  # noqa: E402
 from maskflownet.torch_training.run import LEVEL_WEIGHTS  # noqa: E402
 from maskflownet.torch_training.scenes import Pairs, Scenes  # noqa: E402
 from maskflownet.torch_training.start import initialise, waken  # noqa: E402
 from maskflownet.torch_training.steps import Steps  # noqa: E402
+from maskflownet.torch_training.train import make_parser  # noqa: E402
 
 SIZE = (64, 64)
 SMALL = ["--size", "64,64", "--batch", "2", "--textures", "8", "--float32", "--minutes", "0.2"]
@@ -91,6 +94,28 @@ def test_mistakes_end_in_one_line(tmp_path, arguments, message):
     assert not (tmp_path / "a.params").exists()
 
 
+def test_nothing_is_written_over_and_no_time_is_lost_on_what_cannot_be_written(tmp_path):
+    (tmp_path / "a.params").write_bytes(b"weights of a week")
+    result = run(tmp_path / "a.params", *SMALL)
+    assert result.returncode == 2
+    assert "is there already" in result.stderr
+    assert (tmp_path / "a.params").read_bytes() == b"weights of a week"
+    (tmp_path / "file").touch()
+    result = run(tmp_path / "file" / "a.params", *SMALL, "--minutes", "9")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_batch_beyond_the_memory_is_said_in_one_line(monkeypatch):
+    def too_much(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(module, "_train", too_much)
+    arguments = make_parser().parse_args(["missing.params", "--batch", "4096"])
+    with pytest.raises(InputError, match="--batch 4096: does not fit"):
+        module.train(arguments)
+
+
 def test_the_parameters_of_another_network_are_refused(tmp_path):
     write_params(tmp_path / "a.params", {"conv1a.0.weight": np.zeros((16, 3, 3, 3), np.float32)})
     result = run(tmp_path / "b.params", "--start", tmp_path / "a.params", *SMALL)
@@ -150,13 +175,17 @@ def test_a_long_gradient_is_shortened(source, network):
 
 def test_it_goes_back_when_the_loss_is_lost(source, network):
     steps = Steps(network, LEVEL_WEIGHTS, 0.0, rounds=False)
+    first = {name: one.clone() for name, one in network.state_dict().items()}
+    steps.take(source.batch(2), 1e-2)
+    assert not steps.look_back(float("nan"), 10.0)  # before there was anything good
+    assert all(torch.equal(first[name], one) for name, one in network.state_dict().items())
     assert steps.look_back(1.0, 10.0)
     kept = {name: one.clone() for name, one in network.state_dict().items()}
     steps.take(source.batch(2), 1e-2)
     assert not all(torch.equal(kept[name], one) for name, one in network.state_dict().items())
     assert not steps.look_back(float("nan"), 10.0)
     assert all(torch.equal(kept[name], one) for name, one in network.state_dict().items())
-    assert steps.rate_factor == 0.5
+    assert steps.rate_factor == 0.25
     assert not steps.look_back(3.0, 10.0)
     assert steps.look_back(0.9, 10.0)
 
