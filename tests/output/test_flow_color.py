@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from maskflownet.config.errors import InputError
+from maskflownet.output import flow_color
 from maskflownet.output.flow_color import color_wheel, flow_to_color, largest_length
 
 
@@ -98,3 +99,12 @@ def test_the_wheel_has_55_hues_each_unlike_the_next():
     wheel = color_wheel()
     assert wheel.shape == (55, 3)
     assert (np.abs(wheel - np.roll(wheel, 1, axis=0)).max(axis=1) > 0.05).all()
+
+
+def test_a_picture_painted_in_strips_is_that_of_its_rows():
+    flow = np.random.default_rng(0).normal(0, 5, (301, 200, 2)).astype(np.float32)
+    flow[-1, -1] = 90, 0  # the longest, in the last strip
+    assert flow.shape[0] * flow.shape[1] > 3 * flow_color.STRIP
+    assert flow_color.largest_length(flow) == 90
+    rows = [flow_to_color(row[None], max_flow=90) for row in flow]
+    np.testing.assert_array_equal(flow_to_color(flow), np.concatenate(rows))
