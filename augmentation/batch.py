@@ -95,7 +95,8 @@ class Augmentation:
         -------
         geo_aug : callable
             (image1, image2, flow, valid) -> the four, of the config's target_shape. NDArrays
-            (n, C, H, W) on one device; flow is (u, v) in pixels, valid in 0..1.
+            (n, C, H, W) on one device; flow is (u, v) in pixels, valid in 0..1. What else is to
+            go where image 1 goes may follow its three channels as more of them.
         color_aug : callable
             (image1, image2) -> the two, in [0, 1]; NDArrays (n, 3, h, w) of target_shape.
 
@@ -105,7 +106,9 @@ class Augmentation:
 
         def geo_aug(image1, image2, flow, valid):
             if self._config.jitter:  # it comes first, on the images as they were read
-                image1, image2 = _jittered(next_color(len(image1)), image1, image2)
+                jittered, image2 = _jittered(next_color(len(image1)), image1[:, :3], image2)
+                more = [image1[:, 3:]] if image1.shape[1] > 3 else []
+                image1 = mx.nd.concat(jittered, *more, dim=1)
             own = next_geometry(len(image1))
             to_maps = affine_maps if self._config.affine else geometry_maps
             maps = to_maps(own, image1.shape[2:], self._config.target_shape)

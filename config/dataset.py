@@ -33,7 +33,7 @@ from maskflownet.config.files import CONFIG_DIR, read_config, read_mapping
 from maskflownet.config.registry import DATASETS
 
 KINDS = tuple(DATASETS)
-STARTS = ("reference", "scaled", "uniform")
+STARTS = ("reference", "scaled", "uniform", "lifted")
 COLOR_ORDERS = ("BGR", "RGB")
 
 MOST_SCENES = 10**7  # whose order alone takes 80 MB
@@ -79,9 +79,10 @@ class TrainingOverride:
     start : str
         How a network without a checkpoint begins: "reference", with the original's random weights;
         "scaled", with them scaled by what they make of a few pairs (network.scaled_start); or
-        "uniform", with MMFlow's (network.uniform_start).
-    clip_norm : float, optional
-        Takes the place of the network config's.
+        "uniform", with MMFlow's (network.uniform_start). With "lifted" a run begins with a
+        checkpoint whose coarse levels become copies of a finer one (network.lifted_start).
+    clip_norm, finest_level, mask_weight : optional
+        Take the place of the network config's.
     early_stopping : int, optional
         Training ends after so many validations without a lower error.
     """
@@ -91,6 +92,8 @@ class TrainingOverride:
     )
     start: str = field(default="reference", metadata=key(one_of(*STARTS)))
     clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
+    finest_level: int | None = field(default=None, metadata=key(integer(2, high=6)))
+    mask_weight: float | None = field(default=None, metadata=key(number(low=0, high=1000)))
     early_stopping: int | None = field(default=None, metadata=key(integer(1)))
 
 

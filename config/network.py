@@ -112,6 +112,12 @@ class OptimizerConfig:
     weight_decay : float
         Weight decay that is applied: Adam's gradient of each trained array gets this times the
         array. For recipes other than the original's.
+    finest_level : int
+        The finest pyramid level that is trained: 2 for the whole network, 3 to 6 for its coarse
+        part alone, in a fraction of the time. What finer levels' decoders have stays as it is.
+    mask_weight : float
+        What the masks learn of the data's occlusion counts so much beside the flow's loss: 0, as in
+        the paper, for nothing. For a MaskFlownet_S on data that knows what is occluded.
     clip_norm : float or None
         Gradients whose norm, over all trained arrays together and as a mean over the batch, is
         larger are scaled down to it. None, as in the original, for never.
@@ -123,6 +129,8 @@ class OptimizerConfig:
     q: float | None = field(default=None, metadata=key(number(above=0, high=10)))
     wd: float | None = field(default=None, metadata=key(number(low=0, high=10)))
     weight_decay: float = field(default=0.0, metadata=key(number(low=0, high=10)))
+    mask_weight: float = field(default=0.0, metadata=key(number(low=0, high=1000)))
+    finest_level: int = field(default=2, metadata=key(integer(2, high=6)))
     clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
 
 

@@ -4,6 +4,7 @@ Legacy checkpoints name a layer by the order in which it was made, group by grou
 pyramid, then all dense blocks, ...), so the order of the `make_*` calls is part of the format.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,10 +43,17 @@ class PyramidNetwork(nn.HybridBlock):
         Of the cost volumes, in pixels of the level.
     dialect : network.dialects.Original
         The steps in which the original and MMFlow differ.
+    finest_level : int
+        Where decoding ends: at level 2, or before it while the coarse levels alone are trained.
+    tells_masks : bool
+        Whether the outputs are all levels' masks before their sigmoid, coarse to fine, in place of
+        the finest one: what masks that are told what is occluded are trained by.
     """
 
     mask_levels: tuple[int, ...] = ()
     max_displacement = 0
+    finest_level = LEVELS[-1]
+    tells_masks = False
 
     def __init__(self, config: NetworkConfig, steps: PlainSteps | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -107,10 +115,19 @@ class PyramidNetwork(nn.HybridBlock):
 
     # The steps of the forward pass.
 
+    @property
+    def finer_levels(self) -> tuple[int, ...]:
+        """The levels below the coarsest that are decoded, coarse to fine."""
+        return tuple(level for level in LEVELS[1:] if level >= self.finest_level)
+
     def forward(self, *images: Array) -> Any:
         """Run `hybrid_forward` on two images, arrays or symbols."""
         self.steps.prepare(self)
-        return super().forward(*images)
+        if self.finest_level == LEVELS[-1]:
+            return super().forward(*images)
+        with warnings.catch_warnings():  # while it is traced Gluon names all that finer levels have
+            warnings.filterwarnings("ignore", message=".*is not used by any computation")
+            return super().forward(*images)
 
     def layer(self, name: str, level: int) -> Any:
         """Return the layer of that name at that level."""
@@ -160,8 +177,8 @@ class PyramidNetwork(nn.HybridBlock):
         return warp(F, features, flow_yx * (self.scale / STRIDES[level]))
 
     def predictions(self, flows: Levels) -> list[Array]:
-        """Return the flows of levels 6 to 2 in pixels of the image."""
-        return [flows[level] * self.scale for level in LEVELS]
+        """Return the flows of all decoded levels, coarse to fine, in pixels of the image."""
+        return [flow * self.scale for flow in flows.values()]
 
     def masks(self, F: Operators, mask: Array | None) -> list[Array]:
         """Return a list of the occlusion mask (N, 1, H / 4, W / 4), given it before its sigmoid.

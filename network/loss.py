@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import mxnet as mx
 from mxnet.gluon import nn
 
 from maskflownet.config.layout import EPSILON, FLOW_UNIT, LEVELS, STRIDES
@@ -84,11 +85,73 @@ class MultiscaleLoss(nn.HybridBlock):
     ) -> Array:
         """Return the loss per sample."""
         total = 0
-        for level, weight, prediction in zip(LEVELS, self._weights, predictions, strict=True):
+        for level, weight, prediction in _by_level(self._weights, predictions):
             full = upsample(F, prediction, STRIDES[level])
             error = endpoint_error(F, full, label, self._q)
             total = total + weight * masked_mean(F, error, valid)
         return total
+
+
+class MaskLoss(nn.HybridBlock):
+    """What masks that are told are trained by: their cross entropy, summed over levels.
+
+    At each level the mask is compared with the share of its cell's known pixels that are visible.
+
+    Inputs
+    ------
+    occluded : (N, 1, H, W) in 0..1
+    known : (N, 1, H, W) in 0..1, where that is known
+    *masks : (N, 1, H / s, W / s) for s = 64, 32, 16, 8 or the first of these, before their sigmoid
+
+    Output
+    ------
+    (N,)
+    """
+
+    def hybrid_forward(self, F: Operators, occluded: Array, known: Array, *masks: Array) -> Array:
+        """Return the loss per sample."""
+        total = 0
+        for level, mask in _by_level(masks):
+            share = _cell_means(F, known, STRIDES[level])
+            visible = _cell_means(F, known * (1 - occluded), STRIDES[level])
+            visible = visible / F.maximum(share, TINY)
+            # The cross entropy of sigmoid(x), written so that large x cannot overflow.
+            entropy = (
+                F.relu(mask) - mask * visible + F.Activation(-F.abs(mask), act_type="softrelu")
+            )
+            total = total + masked_mean(F, entropy, share)
+        return total
+
+
+def leaves_frame(flow: Array) -> Array:
+    """Return where a flow leads out of the image.
+
+    Parameters
+    ----------
+    flow : mxnet.ndarray.NDArray
+        (N, 2, H, W), (y, x) in pixels.
+
+    Returns
+    -------
+    mxnet.ndarray.NDArray
+        (N, 1, H, W), 1 where the pixel is beyond the centres of the outermost ones, else 0.
+    """
+    outside = 0
+    for axis, moved in zip((2, 3), mx.nd.split(flow, num_outputs=2, axis=1), strict=True):
+        size = flow.shape[axis]
+        shape = [size if one == axis else 1 for one in range(4)]
+        place = moved + mx.nd.arange(size, ctx=flow.context).reshape(shape)
+        outside = outside + (place < 0) + (place > size - 1)
+    return outside > 0
+
+
+def _by_level(*rows):
+    """Yield (level, *one of each row), coarse to fine, for as many levels as the last row has."""
+    return zip(LEVELS, *rows, strict=False)
+
+
+def _cell_means(F, x, stride):
+    return F.Pooling(x, pool_type="avg", kernel=(stride, stride), stride=(stride, stride))
 
 
 class LevelLoss(nn.HybridBlock):
@@ -119,7 +182,7 @@ class LevelLoss(nn.HybridBlock):
         """Return the loss per sample."""
         known = valid >= 0.5
         total = 0
-        for level, weight, prediction in zip(LEVELS, self._weights, predictions, strict=True):
+        for level, weight, prediction in _by_level(self._weights, predictions):
             cell = {"kernel": (STRIDES[level],) * 2, "stride": (STRIDES[level],) * 2}
             mean = F.Pooling(label, pool_type="avg", **cell)
             counts = F.Pooling(known, pool_type="max", **cell)

@@ -148,7 +148,7 @@ class MaskFlownet(PyramidNetwork):
         _, volumes = self.pyramids.compare(F, self, 6, stage, features3, features4, flow)
         out = self.steps.decode_level(F, self, 6, [*volumes, flow])
         flows = {6: flow + out.flow}  # (N, 2, h, w)
-        for level in LEVELS[1:]:
+        for level in self.finer_levels:
             feat = out.feat  # (N, upfeat channels, h, w)
             flow_up = self.steps.upsample(F, flows[level + 1], 2)  # (N, 2, h, w)
             features1, volumes = self.pyramids.compare(
@@ -168,5 +168,5 @@ class MaskFlownet(PyramidNetwork):
         features3, features4 = self.steps.pyramids(F, self, image3, image4, "xyz")
         flows = self.decode(F, stage, features3, features4)
         # Parity: the reference returns this slice as the mask, though it is none.
-        not_a_mask = F.slice_axis(flows[2], axis=1, begin=0, end=1)
+        not_a_mask = F.slice_axis(flows[self.finest_level], axis=1, begin=0, end=1)
         return self.predictions(flows), [not_a_mask], self.masks(F, stage.mask)

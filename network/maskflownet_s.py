@@ -81,7 +81,7 @@ class MaskFlownet_S(PyramidNetwork):
 
     def decode(
         self, F: Operators, features1: Levels, features2: Levels
-    ) -> tuple[Levels, Array | None]:
+    ) -> tuple[Levels, Levels, Array | None]:
         """Estimate flow and mask from coarse to fine.
 
         Parameters
@@ -93,14 +93,16 @@ class MaskFlownet_S(PyramidNetwork):
         -------
         flows : dict
             {level: (N, 2, ...)} for levels 6 to 2, (y, x) order, in units of `scale`.
+        masks : dict
+            {level: (N, 1, ...)} for levels 6 to 3, before their sigmoid.
         mask : (N, 1, H / 4, W / 4)
             The finest mask before its sigmoid; None for a network without a mask.
         """
         matching, mask_up = self.matching, None
         volume = self.cost_volume(F, 6, features1[6], features2[6])  # (N, 81, h, w)
         out = self.steps.decode_level(F, self, 6, [volume])
-        flows = {6: out.flow}  # (N, 2, h, w)
-        for level in LEVELS[1:]:
+        flows, masks = {6: out.flow}, {6: out.mask}  # (N, 2, h, w), (N, 1, h, w)
+        for level in self.finer_levels:
             feat = out.feat  # (N, upfeat channels, h, w)
             flow_up = self.steps.upsample(F, flows[level + 1], 2)  # (N, 2, h, w)
             # Equation 4: image 2's features are brought to image 1; those that are occluded there
@@ -115,14 +117,15 @@ class MaskFlownet_S(PyramidNetwork):
             volume = self.cost_volume(F, level, compared, matched)  # (N, 81, h, w)
             maps = [volume, features1[level], feat, flow_up]
             out = self.steps.decode_level(F, self, level, maps)
-            flows[level] = flow_up + out.flow  # (N, 2, h, w)
+            flows[level], masks[level] = flow_up + out.flow, out.mask
         # The finest level has no mask head: its mask is the one of level 3, enlarged.
-        return flows, mask_up
+        masks = {level: mask for level, mask in masks.items() if mask is not None}
+        return flows, masks, mask_up
 
     def first_stage(self, F: Operators, image1: Array, image2: Array) -> FirstStage:
         """Run the network as the first stage of the cascade and return a `FirstStage`."""
         features1, features2 = self.steps.pyramids(F, self, image1, image2, "abc")
-        flows, mask = self.decode(F, features1, features2)
+        flows, _, mask = self.decode(F, features1, features2)
         features2 = self.dialect.second_features(features1, features2)
         flow = self.steps.upsample(F, flows[2], 4) * self.scale
         warped = self.dialect.warp_image(F, self, image2, flow)
@@ -133,5 +136,7 @@ class MaskFlownet_S(PyramidNetwork):
         self, F: Operators, image1: Array, image2: Array
     ) -> tuple[list[Array], list[Array]]:
         """Return (predictions, masks)."""
-        flows, mask = self.decode(F, *self.steps.pyramids(F, self, image1, image2, "abc"))
-        return self.predictions(flows), self.masks(F, mask)
+        features = self.steps.pyramids(F, self, image1, image2, "abc")
+        flows, masks, mask = self.decode(F, *features)
+        told = list(masks.values()) if self.tells_masks else self.masks(F, mask)
+        return self.predictions(flows), told

@@ -14,7 +14,7 @@ from mxnet import gluon
 from maskflownet import metrics
 from maskflownet.config import Config
 from maskflownet.config.errors import InputError
-from maskflownet.config.layout import FINEST_STRIDE
+from maskflownet.config.layout import FINEST_STRIDE, LEVELS, STRIDES
 from maskflownet.config.network_size import check_network_size
 from maskflownet.kernels import check_precision, use_fast
 from maskflownet.network.fast_operators import FastSteps
@@ -23,6 +23,7 @@ from maskflownet.network.files.parameters import load_parameters, save_parameter
 from maskflownet.network.fused_adam import FusedAdam
 from maskflownet.network.images import checked_pair, network_inputs, to_device, to_numpy
 from maskflownet.network.layers import flip_axes, upsample
+from maskflownet.network.lifted_start import lift_start
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
@@ -58,6 +59,15 @@ class Prediction(NamedTuple):
     flow: np.ndarray | None
     mask: np.ndarray | None
     warped: np.ndarray | None
+
+
+def freeze_unused(network: Any) -> None:
+    """Freeze the parameters that a network's outputs do not depend on."""
+    outputs = itertools.chain(*network(mx.sym.var("image1"), mx.sym.var("image2")))
+    used = set(mx.sym.Group(list(outputs)).list_arguments())
+    for name, parameter in network.collect_params().items():
+        if name not in used:
+            parameter.grad_req = "null"
 
 
 class Pipeline:
@@ -103,6 +113,12 @@ class Pipeline:
         self.network = self._make_network(FastSteps(True, rounded) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
         self.predictor = self._make_network(FastSteps(False, rounded)) if fast else self.network
+        learner = self.network
+        if config.optimizer.finest_level > LEVELS[-1] or config.optimizer.mask_weight:
+            learner = self._make_network(FastSteps(True, rounded) if fast else None)
+            learner.finest_level = config.optimizer.finest_level
+            learner.tells_masks = bool(config.optimizer.mask_weight)
+            freeze_unused(learner)
         on_cpu = all(context.device_type == "cpu" for context in self.ctx)
         self._room = Room(config.network.class_name, fast) if on_cpu else None
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
@@ -118,7 +134,9 @@ class Pipeline:
         self.set_learning_rate(1)
         loss = LOSSES[config.optimizer.loss](config.network.mw, config.optimizer.q)
         self._step = TrainingStep(
-            *(self.network, loss, self.trainer, self.ctx, self.peers), config.optimizer.clip_norm
+            *(learner, loss, self.trainer, self.ctx, self.peers),
+            clip_norm=config.optimizer.clip_norm,
+            mask_weight=config.optimizer.mask_weight,
         )
 
     def _make_network(self, steps):
@@ -191,6 +209,22 @@ class Pipeline:
         images1, images2 : list of numpy.ndarray
             As for `predict`, all of one size; some sixteen pairs.
         """
+        scale_start(*self._start_inputs(images1, images2))
+
+    def lift_start(self, images1: Sequence[Any], images2: Sequence[Any], seed: int) -> None:
+        """Have the coarse levels begin as copies of level 3; see `lifted_start`.
+
+        Parameters
+        ----------
+        images1, images2
+            As for `scale_start`.
+        seed : int
+            Of what is random.
+        """
+        lift_start(*self._start_inputs(images1, images2), np.random.default_rng(seed))
+
+    def _start_inputs(self, images1, images2):
+        """Return the plain network, and both images of some pairs as it takes them."""
         # On small images the coarse levels would see little but their border, and would be scaled
         # to make up for it.
         height, width = NetworkSize(images1[0].shape[:2]).network_hw
@@ -198,7 +232,7 @@ class Pipeline:
         pairs = [checked_pair(*pair, least) for pair in zip(images1, images2, strict=True)]
         plain = self.plain_network()
         plain.hybridize(False)
-        scale_start(plain, *network_inputs(pairs, self.ctx[0]))
+        return plain, *network_inputs(pairs, self.ctx[0])
 
     def uniform_start(self) -> None:
         """Give what starts from nothing MMFlow's random weights; see `uniform_start`."""
@@ -283,6 +317,28 @@ class Pipeline:
                         warped = in_order(warped, color_order)
                     yield Prediction(flow, mask, warped)
 
+    def predict_levels(self, pairs: Iterable[Any]) -> Iterator[list[np.ndarray]]:
+        """Estimate flow as each pyramid level has it, pair by pair: what shows where flow is lost.
+
+        Parameters
+        ----------
+        pairs : iterable of (image1, image2)
+            As for `predict`, BGR.
+
+        Yields
+        ------
+        list of numpy.ndarray
+            Of levels 6 to 2: float32 (H, W, 2), (u, v) = (x, y) in pixels of the images.
+        """
+        for image1, image2 in pairs:
+            pair = checked_pair(image1, image2, None, self.network.dialect.half_pixel)
+            if self._room:
+                self._room.check([pair.size])
+            outputs = self.predictor(*network_inputs([pair], self.ctx[0]))
+            flows = zip(outputs[0], STRIDES.values(), strict=True)
+            enlarged = (self._at_network_size(flow, stride) for flow, stride in flows)
+            yield [to_numpy(flip_axes(mx.nd, pair.size.flow_back(flow))) for flow in enlarged]
+
     def _predict_batch(self, pairs, wanted):
         if self._room:
             self._room.check([pair.size for pair in pairs])
@@ -322,12 +378,12 @@ class Pipeline:
             )
         return results
 
-    def _at_network_size(self, finest):
-        """Enlarge a prediction of the finest level, (N, C, H / 4, W / 4), to (N, C, H, W)."""
+    def _at_network_size(self, prediction, stride=FINEST_STRIDE):
+        """Enlarge a level's prediction, (N, C, H / stride, W / stride), to (N, C, H, W)."""
         if self.network.dialect.half_pixel:
-            height, width = finest.shape[2:]
-            return stretch(finest, (height * FINEST_STRIDE, width * FINEST_STRIDE), half_pixel=True)
-        return upsample(mx.nd, finest, FINEST_STRIDE)
+            height, width = prediction.shape[2:]
+            return stretch(prediction, (height * stride, width * stride), half_pixel=True)
+        return upsample(mx.nd, prediction, stride)
 
     def validate(
         self,
@@ -397,6 +453,8 @@ class Pipeline:
         color_aug: Callable[..., Any],
         mask: np.ndarray | None = None,
         micro_batch: int | None = None,
+        occluded: np.ndarray | None = None,
+        knows_occluded: np.ndarray | None = None,
     ) -> dict[str, float]:
         """Take one optimisation step.
 
@@ -415,6 +473,11 @@ class Pipeline:
         micro_batch : int, optional
             Samples that all devices together hold at a time; the gradients of a batch's parts add
             up to those of the whole. By default the whole batch at once.
+        occluded : numpy.ndarray, optional
+            bool (N, 1, H, W), which pixels of image 1 image 2 does not show. It counts where the
+            config has a `mask_weight`.
+        knows_occluded : numpy.ndarray, optional
+            bool (N,), of which samples that is known; by default of all where it is given.
 
         Returns
         -------
@@ -433,5 +496,9 @@ class Pipeline:
         """
         if mask is None:
             mask = np.full((len(img1), 1, *img1.shape[2:]), 255, np.uint8)
-        arrays = (img1, img2, label, mask)
+        if knows_occluded is None:
+            knows_occluded = np.full(len(img1), occluded is not None)
+        if occluded is None:
+            occluded = np.zeros((len(img1), 1, *img1.shape[2:]), bool)
+        arrays = (img1, img2, label, mask, occluded, knows_occluded)
         return self._step.run(arrays, geo_aug, color_aug, micro_batch or len(img1))

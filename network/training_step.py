@@ -8,11 +8,10 @@ import numpy as np
 from mxnet import autograd
 
 from maskflownet.config.errors import InputError
-from maskflownet.config.layout import FINEST_STRIDE
 from maskflownet.network.fused_adam import FusedAdam, sums_of_squares
 from maskflownet.network.images import centralise
 from maskflownet.network.layers import flip_axes, upsample
-from maskflownet.network.loss import EndpointError
+from maskflownet.network.loss import EndpointError, MaskLoss, leaves_frame
 from maskflownet.network.worker_group import Peers
 
 MOST_SQUARES = float(np.finfo(np.float32).max)  # of an array's gradients; larger ones are bad
@@ -72,6 +71,9 @@ class TrainingStep:
         The workers that take each step together, each with its own samples.
     clip_norm : float, optional
         The largest norm of the mean gradient over a step's samples; larger ones are scaled down.
+    mask_weight : float
+        What the masks learn of the data's occlusion counts so much beside `loss`. If anything, the
+        network's second output is all levels' masks before their sigmoid.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class TrainingStep:
         ctx: Sequence[Any],
         peers: Peers,
         clip_norm: float | None = None,
+        mask_weight: float = 0.0,
     ):
         self._network = network
         self._loss = loss
@@ -90,8 +93,10 @@ class TrainingStep:
         self._ctx = ctx
         self._peers = peers
         self._clip_norm = clip_norm
+        self._mask_weight = mask_weight
+        self._mask_loss = MaskLoss()
         self._has_joined = False
-        for block in (self._loss, self._epe):
+        for block in (self._loss, self._epe, self._mask_loss):
             block.hybridize()
 
     def run(
@@ -101,7 +106,7 @@ class TrainingStep:
         color_aug: Callable[..., Any],
         micro_batch: int,
     ) -> dict[str, float]:
-        """Take a step with the arrays image1, image2, label and mask.
+        """Take a step with the arrays image1, image2, label, mask, occluded and knows_occluded.
 
         `micro_batch` samples are in memory at a time; the rest is as in `Pipeline.train_batch`.
         """
@@ -204,12 +209,23 @@ class TrainingStep:
 
     def _forward_share(self, arrays, ctx, geo_aug, color_aug):
         """Return one device's losses, endpoint errors and whether there is a valid pixel, (n,)."""
-        image1, image2, label, valid = (mx.nd.array(array, ctx, np.float32) for array in arrays)
-        augmented = geo_aug(image1 / 255, image2 / 255, label, valid / 255)
-        image1, image2 = centralise(*color_aug(*augmented[:2]))
-        label, valid = flip_axes(mx.nd, augmented[2]), augmented[3]
+        image1, image2, label, valid, occluded, knows_occluded = (
+            mx.nd.array(array, ctx, np.float32) for array in arrays
+        )
+        image1 = image1 / 255
+        if self._mask_weight:
+            image1 = mx.nd.concat(image1, occluded, dim=1)  # it goes where image 1 does
+        image1, image2, label, valid = geo_aug(image1, image2 / 255, label, valid / 255)
+        label = flip_axes(mx.nd, label)
+        if self._mask_weight:
+            image1, occluded = image1[:, :3], mx.nd.maximum(image1[:, 3:], leaves_frame(label))
+        image1, image2 = centralise(*color_aug(image1, image2))
         with autograd.record():
-            predictions = self._network(image1, image2)[0]
+            predictions, masks, *_ = self._network(image1, image2)
             loss = self._loss(label, valid, *predictions)
-        finest = upsample(mx.nd, predictions[-1].detach(), FINEST_STRIDE)
+            if self._mask_weight:
+                known = valid * knows_occluded.reshape((-1, 1, 1, 1))
+                loss = loss + self._mask_weight * self._mask_loss(occluded, known, *masks)
+        finest = predictions[-1].detach()
+        finest = upsample(mx.nd, finest, label.shape[2] // finest.shape[2])
         return loss, self._epe(finest, label, valid), valid.max(axis=0, exclude=True)

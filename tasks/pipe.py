@@ -31,6 +31,9 @@ class Pipe(Protocol):
     ) -> Iterator["Prediction"]:
         """Estimate flow, occlusion mask and warped image for pairs of images, one by one."""
 
+    def predict_levels(self, pairs: Iterable[Any]) -> Iterator[list[Any]]:
+        """Estimate flow as each pyramid level has it, pair by pair."""
+
     def validate(self, *columns: Any, **options: Any) -> float:
         """Return the mean over pairs of each pair's error."""
 

@@ -29,8 +29,10 @@ class FakePipe:
     peers = Peers()
     set_learning_rate = Pipeline.set_learning_rate
 
-    def __init__(self, schedule=((10, RATE),), losses=(), signals=(), first_step=1, empty=()):
-        optimizer = SimpleNamespace(learning_rate=schedule)
+    def __init__(
+        self, schedule=((10, RATE),), losses=(), signals=(), first_step=1, empty=(), finest_level=2
+    ):
+        optimizer = SimpleNamespace(learning_rate=schedule, finest_level=finest_level)
         self.config = SimpleNamespace(optimizer=optimizer)
         self.trainer = SimpleNamespace(learning_rate=None, set_learning_rate=self._note_rate)
         self.losses, self.signals = dict(losses), dict(signals)
@@ -43,7 +45,7 @@ class FakePipe:
     def _note_rate(self, rate):
         self.trainer.learning_rate = rate
 
-    def train_batch(self, image1, image2, flow, geo_aug, color_aug, mask, micro_batch):
+    def train_batch(self, image1, image2, flow, geo_aug, color_aug, mask, micro_batch, **occlusion):
         self.step += 1
         self.calls.append((self.step, self.trainer.learning_rate, len(image1), micro_batch))
         if self.step in self.signals:
@@ -55,14 +57,18 @@ class FakePipe:
             raise loss
         return {"epe": 2.0 * self.step, "loss": loss, "updated": bool(np.isfinite(loss))}
 
-    def predict_pairs(self, pairs, batch_size=1, resize=None, wanted=("flow",)):
+    def predict_levels(self, pairs):
         count, error = 0, self.validation_error()
         for image1, _ in pairs:
             count += 1
             flow = np.zeros((*image1.shape[:2], 2), np.float32)
             flow[..., 0] = error  # all of it: the truth is zero
-            yield Prediction(flow, None, None)
+            yield [flow + np.float32([px, 0]) for px in (16, 12, 8, 4, 0)]
         self.validated.append((self.step, count))
+
+    def predict_pairs(self, pairs, wanted):
+        for image1, _ in pairs:
+            yield Prediction(np.zeros((*image1.shape[:2], 2), np.float32), None, None)
 
     def validation_error(self):
         return 3.0
@@ -95,7 +101,9 @@ class FakeLoader:
                 flow = np.zeros((self.batch, 2, 64, 64), np.float32)
                 names = tuple(f"pair-{step}-{sample}" for sample in range(self.batch))
                 samples = tuple(range(self.batch))
-                yield Batch(step, image, image, flow, image[:, :1], names, samples)
+                seen = np.zeros((self.batch, 1, 64, 64), bool)
+                known = np.zeros(self.batch, bool)
+                yield Batch(step, image, image, flow, image[:, :1], seen, known, names, samples)
                 step += 1
         finally:
             self.is_open = False

@@ -34,6 +34,10 @@ class Batch(NamedTuple):
         float32 (N, 2, H, W), (u, v) = (x, y) in pixels.
     valid : numpy.ndarray
         uint8 (N, 1, H, W), 255 where the flow is known and 0 elsewhere.
+    occluded : numpy.ndarray
+        bool (N, 1, H, W), True for pixels of image 1 that image 2 does not show.
+    knows_occluded : numpy.ndarray
+        bool (N,), whether the data tells what is occluded; where it does not, nothing is.
     names : tuple of str
         What the pairs are called.
     samples : tuple of int
@@ -46,6 +50,8 @@ class Batch(NamedTuple):
     image2: np.ndarray
     flow: np.ndarray
     valid: np.ndarray
+    occluded: np.ndarray
+    knows_occluded: np.ndarray
     names: tuple[str, ...]
     samples: tuple[int, ...]
 

@@ -237,11 +237,9 @@ def share(step: int, batch: int, reader: int, readers: int) -> range:
 def sample_dtype(crop_hw: tuple[int, int]) -> np.dtype:
     """Return the layout of a sample in memory: channels first, as the network takes it."""
     fields = {"flow": (np.float32, 2), "image1": (np.uint8, 3), "image2": (np.uint8, 3)}
-    fields["valid"] = (np.uint8, 1)
-    return np.dtype(
-        [(name, kind, (channels, *crop_hw)) for name, (kind, channels) in fields.items()],
-        align=True,
-    )
+    fields |= {"valid": (np.uint8, 1), "occluded": (np.bool_, 1)}
+    arrays = [(name, kind, (channels, *crop_hw)) for name, (kind, channels) in fields.items()]
+    return np.dtype([*arrays, ("knows_occluded", np.bool_)], align=True)
 
 
 def _as_samples(memory, crop_hw, shape):
@@ -306,5 +304,7 @@ def _fill(target, sampler, step, sample_number):
 
 def fill(target: np.void, sample: FlowSample) -> None:
     """Copy a sample of the right size to its place in an array of `sample_dtype`."""
-    for name in target.dtype.names:
+    for name in ("image1", "image2", "flow", "valid"):
         target[name] = getattr(sample, name).transpose(2, 0, 1)
+    target["knows_occluded"] = sample.occluded is not None
+    target["occluded"] = False if sample.occluded is None else sample.occluded

@@ -71,8 +71,7 @@ def random_cut(
     Returns
     -------
     FlowSample
-        Of the size `crop_hw`, its arrays views of the sample's where possible; without `occluded`,
-        which training does not use.
+        Of the size `crop_hw`, its arrays views of the sample's where possible.
 
     Raises
     ------
@@ -102,5 +101,5 @@ def random_cut(
         image2=cut(sample.image2),
         flow=cut(sample.flow) * np.float32([mirror, 1]),
         valid=cut(sample.valid),
-        occluded=None,
+        occluded=None if sample.occluded is None else cut(sample.occluded),
     )

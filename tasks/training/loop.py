@@ -6,18 +6,20 @@ import logging
 import math
 import socket
 import time
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
 
 from maskflownet.config import InputError
+from maskflownet.config.layout import LEVELS
+from maskflownet.metrics import score_image, summarize
 from maskflownet.network import PeersLostError, Pipeline
 from maskflownet.network.memory import shortage
 from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.distributed.worker import NoLog, noting_lost_workers
-from maskflownet.tasks.evaluation.score import score, summarize
 from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.progress import progress
 from maskflownet.tasks.runs.checkpoints import save_checkpoint
@@ -182,7 +184,14 @@ class _Training:
         images, part = (batch.image1, batch.image2), self._plan.record.micro_batch
         try:
             return self._pipe.train_batch(
-                *images, batch.flow, geo_aug, color_aug, batch.valid, part
+                *images,
+                batch.flow,
+                geo_aug,
+                color_aug,
+                batch.valid,
+                part,
+                occluded=batch.occluded,
+                knows_occluded=batch.knows_occluded,
             )
         except RuntimeError as error:
             explanation = shortage(error, part)
@@ -275,9 +284,11 @@ class _Training:
         own = range(0, len(dataset), spacing)[self._peers.rank :: self._peers.size]
         with self._reading(own) as samples:
             wanted = itertools.takewhile(lambda _: not self._is_broken_off(), samples)
-            epe = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
+            errors = validation_epe(self._pipe, progress(wanted, len(own), "validation"))
+        epe = errors[self._pipe.config.optimizer.finest_level]
         if not self._peers.total([self._is_broken_off()]).any():
-            self._log.line(f"steps={self._steps}, val_epe={epe:.4f}")
+            by_level = "/".join(f"{error:.2f}" for error in errors.values())
+            self._log.line(f"steps={self._steps}, val_epe={epe:.4f}, levels_6_to_2={by_level}")
             row = {"steps": self._steps, "val_epe": round(epe, 4)}
             self._log.row(row)
             self._board.scalars(row)
@@ -308,10 +319,25 @@ class _Training:
         self._checkpoint_is_due = False
 
 
-def validation_epe(pipe: Pipe, samples: Iterable[FlowSample]) -> float:
-    """Return the mean endpoint error over the FlowSamples of all workers together.
+def validation_epe(pipe: Pipe, samples: Iterable[FlowSample]) -> dict[int, float]:
+    """Return each level's mean endpoint error over the FlowSamples of all workers together.
 
-    Each has an iterable of its own share, which is taken lazily.
+    Each has an iterable of its own share, which is taken lazily. A level that is no better than no
+    motion has learned nothing, and what it should find is lost to the finer ones.
     """
-    figures = summarize(score(pipe, samples, wanted=("flow",)))
-    return pipe.peers.mean(figures["epe"], figures["images"])
+    truths: deque = deque()  # of the pair that the pipeline has taken
+
+    def images():
+        for sample in samples:
+            truths.append((sample.flow, sample.valid[..., 0] > 0))
+            yield sample.image1, sample.image2
+
+    scores: list = []
+    for flows in pipe.predict_levels(images()):
+        truth = truths.popleft()
+        scores.append([score_image(flow, *truth) for flow in flows])
+    figures = [summarize(list(own)) for own in zip(*scores, strict=True)]
+    return {
+        level: pipe.peers.mean(own["epe"], own["images"])
+        for level, own in zip(LEVELS, figures, strict=True)
+    }

@@ -86,7 +86,7 @@ def begin(plan: RunPlan) -> tuple[Pipeline, RunPlan, TrainingData]:
     data = open_data(plan)
     peers = join(plan.place)
     pipe = make_pipeline(plan, peers)
-    give_weights(pipe, plan.origin, data)
+    give_weights(pipe, plan.origin, data, plan.record.seed)
     check_alike(peers, plan, data)
     if plan.place.rank == 0:
         plan = open_run(plan)

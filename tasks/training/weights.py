@@ -4,6 +4,9 @@ import logging
 import random
 from importlib.util import find_spec
 
+import numpy as np
+
+from maskflownet.config import InputError
 from maskflownet.network import Peers, Pipeline, get_pipeline, held_network
 from maskflownet.reader.read_ahead import read_ahead
 from maskflownet.tasks.training.data import TrainingData
@@ -12,7 +15,7 @@ from maskflownet.tasks.training.plan import RunPlan
 
 logger = logging.getLogger(__name__)
 
-START_PAIRS = 16  # that tell how to scale random weights, where the dataset config wants that
+START_PAIRS = 16  # that tell how to scale a start, where the dataset config wants that
 
 
 def make_pipeline(plan: RunPlan, peers: Peers | None = None) -> Pipeline:
@@ -39,17 +42,17 @@ def seed_generators(seed: int) -> None:
         generators.seed(seed)
     else:
         import mxnet as mx
-        import numpy as np
 
         random.seed(seed)
         np.random.seed(seed)
         mx.random.seed(seed)
 
 
-def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData) -> None:
+def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData, seed: int) -> None:
     """Give a fresh pipeline the weights that a run begins or goes on with.
 
-    Those that come from nothing are as `optimizer.start` of the dataset config says.
+    Those that come from nothing are as `optimizer.start` of the dataset config says, which may also
+    say what becomes of a checkpoint's in a run that begins with them.
 
     Parameters
     ----------
@@ -57,18 +60,29 @@ def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData) -> None:
         As `make_pipeline` returns it.
     origin : Origin
     data : tasks.training.data.TrainingData
+    seed : int
+        Of what is random in a changed start.
 
     Raises
     ------
     InputError
-        The checkpoint does not fit the network.
+        The checkpoint does not fit the network, or the start does not fit the run.
     """
-    if load_weights(pipe, origin):
-        start = data.config.optimizer.start
-        if start == "scaled":
-            scale_start(pipe, data)
-        elif start == "uniform":
-            pipe.uniform_start()
+    start = data.config.optimizer.start
+    from_nothing = load_weights(pipe, origin)
+    if start == "lifted" and from_nothing:
+        raise InputError(
+            f"{data.config.path}: optimizer.start: lifted: expected a checkpoint to begin with, "
+            "whose level 3 has learned to match: name one with -c, or begin with start: scaled"
+        )
+    if start == "lifted" and origin.run is None:
+        pipe.lift_start(*first_pairs(data), seed)
+        logger.info("levels 6 to 4 begin as copies of level 3")
+    elif start == "scaled" and from_nothing:
+        pipe.scale_start(*first_pairs(data))
+        logger.info("the random weights are scaled by what they make of the first pairs")
+    elif start == "uniform" and from_nothing:
+        pipe.uniform_start()
 
 
 def load_weights(pipe: Pipeline, origin: Origin) -> bool:
@@ -106,16 +120,15 @@ def load_weights(pipe: Pipeline, origin: Origin) -> bool:
     return False
 
 
-def scale_start(pipe: Pipeline, data: TrainingData) -> None:
-    """Scale what starts from nothing by what it makes of the first training pairs."""
+def first_pairs(data: TrainingData) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return images 1 and images 2 of the first training pairs, by which a start is scaled."""
     count = min(START_PAIRS, len(data.training_set))
     dataset = data.training_set
     reading = read_ahead(dataset.__getitem__, range(count), 1, lambda index: dataset.names[index])
     samples = list(reading)
     height, width = data.config.orig_shape
     images1, images2 = (
-        [image[:height, :width] for image in images]
-        for images in zip(*((sample.image1, sample.image2) for sample in samples), strict=True)
+        [getattr(sample, name)[:height, :width] for sample in samples]
+        for name in ("image1", "image2")
     )
-    pipe.scale_start(images1, images2)
-    logger.info("the random weights are scaled by what they make of %d pairs", count)
+    return images1, images2

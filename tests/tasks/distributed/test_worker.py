@@ -217,14 +217,16 @@ def test_the_first_saves_where_another_has_died(tmp_path, place):
 
 def test_validation_errors_are_weighted_by_pairs_with_a_valid_pixel():
     pipe = FakePipe()
-    pipe.peers = Others(lambda *_: [2.0 * 4, 4])
+    pipe.peers = Others(lambda *_: [2.0 * 4, 4])  # of each level
     pipe.peers.store = "any"
     known = FakeSet(1)[0]
     blank = known._replace(valid=known.valid * 0)
-    # FakePipe's error is 3 px.
-    epe = validation_epe(pipe, [known, blank, known])
-    assert pipe.peers.heard == [pytest.approx([3.0 * 2, 2])]
-    assert epe == pytest.approx((3 * 2 + 2 * 4) / 6)
+    # FakePipe's error is 3 px, and 4 px more at each coarser level.
+    errors = validation_epe(pipe, [known, blank, known])
+    own = [19.0, 15.0, 11.0, 7.0, 3.0]
+    assert pipe.peers.heard == [pytest.approx([error * 2, 2]) for error in own]
+    assert list(errors) == [6, 5, 4, 3, 2]
+    assert [*errors.values()] == pytest.approx([(error * 2 + 2 * 4) / 6 for error in own])
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -85,7 +85,8 @@ def test_validation_at_the_first_step_and_in_its_interval(tmp_path):
     run(tmp_path, pipe, validation_set=validation_set, validation_steps=4)
     assert pipe.validated == [(1, 3), (4, 3), (8, 3)]
     assert logged_steps(tmp_path, "val_epe") == [1, 4, 8]
-    assert "steps=4, val_epe=3.0000" in log_lines(tmp_path)
+    line = "steps=4, val_epe=3.0000, levels_6_to_2=19.00/15.00/11.00/7.00/3.00"
+    assert line in log_lines(tmp_path)
     assert "val=3" in log_lines(tmp_path)[0]
 
 

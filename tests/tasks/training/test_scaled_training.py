@@ -18,7 +18,7 @@ from maskflownet.tasks.showcase import programs
 from maskflownet.tasks.training import start
 
 SCALED = {"start": "scaled", "learning_rate": [[6, 1e-4]]}
-SAID = "the random weights are scaled by what they make of 5 pairs\n"
+SAID = "the random weights are scaled by what they make of the first pairs\n"
 FIRST_STAGE = "5abJan01-0000"
 
 
