@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from maskflownet.config.layout import FINEST_STRIDE, FLOW_UNIT
+from maskflownet.config.layout import FINEST_STRIDE, FLOW_UNIT, STRIDES
 from maskflownet.torch_training.loss import centred
 from maskflownet.torch_training.networks import PyramidNetwork, upsample
 from maskflownet.torch_training.scenes import Pairs
@@ -17,15 +17,19 @@ RANGES = {"<2": (0, 2), "2-10": (2, 10), "10-40": (10, 40), ">40": (40, float("i
 def figures(network: PyramidNetwork, held_out: Sequence[Pairs]) -> dict[str, float]:
     """Return mean EPE in pixels, also by true motion, and the occlusion mask's average precision.
 
-    Keys: `epe`, `no_motion` (of a flow of zeros), one for each range of motion in pixels, `visible`
-    and `occluded` (EPE there), `mask_ap`, and `occluded_share`, what `mask_ap` is by chance.
+    Keys: `epe`, `no_motion` (of a flow of zeros), `level_6` to `level_2` (of each level's flow,
+    enlarged), one for each range of motion in pixels, `visible` and `occluded` (EPE there),
+    `mask_ap`, and `occluded_share`, what `mask_ap` is by chance.
     """
     sums: dict[str, list] = {}
     hits, total = torch.zeros(STEPS + 1), torch.zeros(STEPS + 1)
     for pairs in held_out:
         flows, masks = network.estimate(*centred(pairs.image1, pairs.image2))
-        flow = upsample(flows[2] * FLOW_UNIT, FINEST_STRIDE).flip(1)
-        error, motion = (flow - pairs.flow).norm(dim=1), pairs.flow.norm(dim=1)
+        motion, error = pairs.flow.norm(dim=1), pairs.flow[:, 0]
+        for level, stride in STRIDES.items():  # the last one's counts
+            flow = upsample(flows[level] * FLOW_UNIT, stride).flip(1)
+            error = (flow - pairs.flow).norm(dim=1)
+            _add(sums, f"level_{level}", error)
         hidden = pairs.occluded[:, 0] > 0
         chosen = {"epe": motion >= 0, "visible": ~hidden, "occluded": hidden}
         for name, (low, high) in RANGES.items():

@@ -1,7 +1,8 @@
 """A network beside what has learned nothing: predicting no motion, and OpenCV's DIS.
 
 `python -m maskflownet.tasks.showcase.baselines [CONFIG] [-c RUN] --dataset_cfg D` scores all three
-on the validation pairs of a dataset and prints a table. DIS (dense inverse search, Kroeger et al.,
+on the validation pairs of a dataset, and the flow that the network has at each coarser pyramid
+level (docs/training.md says why), and prints a table. DIS (dense inverse search, Kroeger et al.,
 ECCV 2016) is OpenCV's own, in its medium preset on grey images.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from maskflownet import metrics
 from maskflownet.config import load_dataset_config
 from maskflownet.config.files import ROOT
+from maskflownet.config.layout import LEVELS
 from maskflownet.kernels import PRECISIONS
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.reader.sample import FlowSample
@@ -71,18 +73,18 @@ def compare(pipe: Any, samples: Iterable[FlowSample]) -> dict[str, dict[str, flo
     Returns
     -------
     dict
-        For each method the figures of `metrics.summarize`: means over pairs of each pair's mean.
+        For each method, each pyramid level's flow and the network's the figures of
+        `metrics.summarize`: means over pairs of each pair's mean.
     """
-
-    def network(image1, image2):
-        return next(pipe.predict_pairs([(image1, image2)], wanted=("flow",))).flow
-
-    methods = {**BASELINES, pipe.config.network.class_name: network}
-    scores: dict[str, list] = {name: [] for name in methods}
+    coarse = [f"  level {level}" for level in LEVELS[:-1]]
+    names = [*BASELINES, *coarse, pipe.config.network.class_name]
+    scores: dict[str, list] = {name: [] for name in names}
     for sample in samples:
+        images = sample.image1, sample.image2
         valid = sample.valid.reshape(sample.flow.shape[:2]) > 0
-        for name, method in methods.items():
-            flow = method(sample.image1, sample.image2)
+        flows = [method(*images) for method in BASELINES.values()]
+        flows += next(pipe.predict_levels([images]))
+        for name, flow in zip(names, flows, strict=True):
             scores[name].append(metrics.score_image(flow, sample.flow, valid))
     return {name: metrics.summarize(values) for name, values in scores.items()}
 

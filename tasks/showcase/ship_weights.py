@@ -1,9 +1,10 @@
 """The weights that come with the project, made again: `make weights` (days on two cores).
 
 It trains the course config/scenes/ as `make train-demo` trains its own, in the folder
-scenes_training/, and then writes the mean of what its last parts ended in as float16,
-weights/scenes-S_STEPS.params. It can be stopped at any time: the same command goes on where it was.
-weights/README.md has the figures.
+scenes_training/, and from the mean of what its last parts ended in the course config/scenes_far/,
+in which the coarse levels learn far motion. What that ends in becomes
+weights/scenes-S_STEPS.params, float16. It can be stopped at any time: the same command goes on
+where it was. weights/README.md has the figures.
 """
 
 import logging
@@ -21,8 +22,8 @@ from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
-COURSE = "scenes"
-AVERAGED = 3  # parts; each begins with a high rate and ends with a low one
+NEAR, FAR = "scenes", "scenes_far"  # the courses
+AVERAGED = 3  # parts of the first; each begins with a high rate and ends with a low one
 
 
 def make_parser() -> OneLineParser:
@@ -44,12 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ship(folder: Path, weights: Path) -> None:
-    """Train the course and write the mean of the weights that its last parts ended in."""
-    ends, curve = train_course(COURSE, folder)
+    """Train both courses and write the weights that the second one ended in."""
+    ends, _ = train_course(NEAR, folder / "near")
+    mean = folder / f"mean{SUFFIX}"
+    write_half([checkpoint.path for checkpoint in ends[-AVERAGED:]], mean)
+    ends, curve = train_course(FAR, folder / "far", mean)
     logger.info("held-out scenes: %.2f px", curve[-1][1])
-    steps = sum(last_step(f"{COURSE}/{part}") for part in parts_of(COURSE))
+    steps = sum(
+        last_step(f"{course}/{part}") for course in (NEAR, FAR) for part in parts_of(course)
+    )
     path = weights / f"{RUN}_{steps}{SUFFIX}"
-    write_half([checkpoint.path for checkpoint in ends[-AVERAGED:]], path)
+    write_half([ends[-1].path], path)
     logger.info("%s", path)
 
 

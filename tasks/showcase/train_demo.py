@@ -68,7 +68,9 @@ def parts_of(course: str) -> list[str]:
     return sorted(path.stem for path in (CONFIG_DIR / course).glob("*.yaml"))
 
 
-def train_course(course: str, folder: Path) -> tuple[list[Checkpoint], list[tuple[int, float]]]:
+def train_course(
+    course: str, folder: Path, weights: Path | None = None
+) -> tuple[list[Checkpoint], list[tuple[int, float]]]:
     """Train what is not trained yet, one part after the other, and draw the curve after each.
 
     Parameters
@@ -77,6 +79,8 @@ def train_course(course: str, folder: Path) -> tuple[list[Checkpoint], list[tupl
         A folder in config/.
     folder : pathlib.Path
         Where runs and curve lie.
+    weights : pathlib.Path, optional
+        What the first part begins with; by default nothing.
 
     Returns
     -------
@@ -90,7 +94,8 @@ def train_course(course: str, folder: Path) -> tuple[list[Checkpoint], list[tupl
     references = reference_errors(held_out)
     for name, error in references.items():
         logger.info("held-out scenes, %s: %.2f px", name, error)
-    begin, curve, ends = [], [], []
+    curve, ends = [], []
+    begin = ["-c", str(weights), "--clear_steps"] if weights else []
     for part in parts:
         command = [NETWORK, "--dataset_cfg", f"{course}/{part}"]
         checkpoint = programs.train(command, folder / part, last_step(f"{course}/{part}"), begin)

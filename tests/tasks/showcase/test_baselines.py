@@ -10,6 +10,7 @@ from maskflownet.config import load_config, load_dataset_config
 from maskflownet.network import get_pipeline
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.open_pipeline import devices, load
+from maskflownet.tasks.runs.checkpoints import Checkpoint
 from maskflownet.tasks.runs.shipped import shipped_weights
 from maskflownet.tasks.showcase import baselines, ship_weights
 from maskflownet.tasks.showcase.train_demo import last_step, parts_of
@@ -24,7 +25,12 @@ def scenes():
 def test_each_method_is_scored_on_the_same_pairs(scenes):
     pipe = get_pipeline("MaskFlownet", devices([]), load_config("MaskFlownet_S"))
     figures = baselines.compare(pipe, scenes)
-    assert list(figures) == ["no motion", "OpenCV's DIS", "MaskFlownet_S"]
+    levels = [f"  level {level}" for level in (6, 5, 4, 3)]
+    assert list(figures) == ["no motion", "OpenCV's DIS", *levels, "MaskFlownet_S"]
+    (flow,) = pipe.predict_pairs([(scenes[0].image1, scenes[0].image2)], wanted=("flow",))
+    alone = baselines.compare(pipe, scenes[:1])["MaskFlownet_S"]
+    error = np.linalg.norm(flow.flow - scenes[0].flow, axis=-1).mean()
+    assert alone["epe"] == pytest.approx(error, rel=1e-3)
     motion = np.mean([np.linalg.norm(sample.flow, axis=-1).mean() for sample in scenes])
     assert figures["no motion"]["epe"] == pytest.approx(motion, rel=1e-3)
     assert figures["OpenCV's DIS"]["epe"] < figures["no motion"]["epe"]
@@ -41,8 +47,9 @@ def test_the_shipped_weights_know_motion_that_they_have_not_seen(scenes):
 def test_the_command_prints_a_table(capsys):
     assert baselines.main(["--dataset_cfg", "demo", "--pairs", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[0] for line in lines[-3:]] == [
-        *("no motion", "OpenCV's DIS", "MaskFlownet_S")
+    assert [line[:16].rstrip() for line in lines[-7:]] == [
+        *("no motion", "OpenCV's DIS", "  level 6", "  level 5", "  level 4", "  level 3"),
+        "MaskFlownet_S",
     ]
 
 
@@ -73,8 +80,37 @@ def test_several_files_become_their_mean(root):
 
 
 def test_the_recipe_is_complete():
-    parts = parts_of(ship_weights.COURSE)
-    assert parts == sorted(parts) and len(parts) >= 3
-    sizes = [load_dataset_config(f"{ship_weights.COURSE}/{part}").target_shape for part in parts]
-    assert sizes == sorted(sizes)  # crops never shrink
-    assert all(last_step(f"{ship_weights.COURSE}/{part}") > 0 for part in parts)
+    for course in (ship_weights.NEAR, ship_weights.FAR):
+        parts = parts_of(course)
+        assert len(parts) >= 3
+        assert all(last_step(f"{course}/{part}") > 0 for part in parts)
+    configs = [load_dataset_config(f"{ship_weights.FAR}/{part}") for part in parts]
+    assert [config.optimizer.finest_level for config in configs] == [4, 4, 3, None]
+    assert [config.optimizer.start for config in configs] == ["lifted", *3 * ["reference"]]
+    assert [config.optimizer.mask_weight for config in configs] == [None, None, 0.1, 0.1]
+
+
+def test_the_second_course_begins_with_the_mean_of_the_firsts_last_parts(tmp_path, monkeypatch):
+    asked, written = [], {}
+
+    def train_course(course, folder, weights=None):
+        asked.append((course, folder, weights))
+        ends = [Checkpoint(f"run{part}", 1, tmp_path / f"{course}{part}") for part in range(5)]
+        return ends, [(1, 2.0)]
+
+    monkeypatch.setattr(ship_weights, "train_course", train_course)
+    monkeypatch.setattr(
+        ship_weights, "write_half", lambda sources, path: written.update({path: sources})
+    )
+    ship_weights.ship(tmp_path / "training", tmp_path / "weights")
+    mean, shipped = written
+    near, far = tmp_path / "training" / "near", tmp_path / "training" / "far"
+    assert asked == [("scenes", near, None), ("scenes_far", far, mean)]
+    assert written[mean] == [tmp_path / f"scenes{part}" for part in (2, 3, 4)]
+    steps = sum(
+        last_step(f"{course}/{part}")
+        for course in ("scenes", "scenes_far")
+        for part in parts_of(course)
+    )
+    assert shipped == tmp_path / "weights" / f"scenes-S_{steps}.params"
+    assert written[shipped] == [tmp_path / "scenes_far4"]
