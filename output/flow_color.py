@@ -32,9 +32,12 @@ def largest_length(flow: np.ndarray) -> float:
     """Return the length in pixels of the longest known vector of flow (H, W, 2), 0 without any."""
     longest = 0.0
     for rows in _strips(flow):
-        own = flow[rows]
-        length = np.hypot(own[..., 0], own[..., 1])
-        longest = max(longest, float(length.max(initial=0, where=known_flow(own))))
+        own = flow[rows].astype(np.result_type(flow, np.float32), copy=False)
+        known = known_flow(own)
+        if not known.all():
+            own = own[known]
+        squares = np.square(own[..., 0]) + np.square(own[..., 1])  # 2e18 at most
+        longest = max(longest, float(np.sqrt(squares.max(initial=0))))
     return longest
 
 
@@ -70,9 +73,10 @@ def flow_to_color(
     wheel = color_wheel().astype(np.float32).T  # R, G, B
     if color_order == "bgr":
         wheel = wheel[::-1]
+    rises = np.roll(wheel, -1, axis=1) - wheel
     color = np.empty((*flow.shape[:2], 3), np.uint8)
     for rows in _strips(flow):
-        _paint(color[rows], flow[rows], np.float32(scale), wheel)
+        _paint(color[rows], flow[rows], np.float32(scale), zip(wheel, rises, strict=True))
     return color
 
 
@@ -82,24 +86,35 @@ def _strips(flow):
     return [slice(start, start + count) for start in range(0, len(flow), count)]
 
 
-def _paint(color, flow, scale, wheel):
-    """Paint flow into an array of its size, in the order of the wheel's channels."""
-    known = known_flow(flow)
-    flow = np.where(known[..., None], flow, np.float32(0))
-    length = np.hypot(flow[..., 0], flow[..., 1]) / scale
+def _paint(color, flow, scale, channels):
+    """Paint flow into an array of its size; all in float32, and what holds nowhere is left out.
+
+    For each channel of the picture: the wheel's hues, and how much the next one is above each.
+    """
+    unknown = ~known_flow(flow)
+    some_unknown = unknown.any()
+    if some_unknown:
+        flow = np.where(unknown[..., None], np.float32(0), flow)
+    x, y = (np.ascontiguousarray(flow[..., axis]) for axis in (0, 1))
+    length = np.hypot(x, y) / scale
     # Rounding must not make the longest vector itself longer than the scale.
-    inside = length <= 1 + 1e-6
-    full = np.minimum(length, 1)
-    low, share = _places(flow)
-    for channel, hues in enumerate(wheel):
-        hue = hues[low] + share * (np.roll(hues, -1) - hues)[low]
-        shade = np.where(inside, 1 - full * (1 - hue), hue * BEYOND)
-        color[..., channel] = np.where(known, 255 * shade, 0)
+    beyond = length > 1 + 1e-6
+    some_beyond = beyond.any()
+    full = 255 * np.minimum(length, 1)
+    low, share = _places(x, y)
+    for channel, (hues, rises) in enumerate(channels):
+        hue = hues.take(low) + share * rises.take(low)
+        shade = 255 - full * (1 - hue)
+        if some_beyond:
+            np.copyto(shade, hue * (255 * BEYOND), where=beyond)
+        if some_unknown:
+            shade[unknown] = 0
+        color[..., channel] = shade
 
 
-def _places(flow):
+def _places(x, y):
     """Return where on the wheel each vector is: the hue below it, and the share of the next."""
-    turn = np.arctan2(-flow[..., 1], -flow[..., 0]) * np.float32(1 / np.pi)  # -1..1
+    turn = np.arctan2(-y, -x) * np.float32(1 / np.pi)  # -1..1
     place = (turn + 1) * np.float32((sum(STEPS) - 1) / 2)
-    low = np.minimum(place.astype(np.intp), sum(STEPS) - 1)
-    return low, place - low
+    low = np.minimum(np.floor(place), np.float32(sum(STEPS) - 1))
+    return low.astype(np.intp), place - low

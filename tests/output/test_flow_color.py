@@ -108,3 +108,23 @@ def test_a_picture_painted_in_strips_is_that_of_its_rows():
     assert flow_color.largest_length(flow) == 90
     rows = [flow_to_color(row[None], max_flow=90) for row in flow]
     np.testing.assert_array_equal(flow_to_color(flow), np.concatenate(rows))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_longest_known_vector_of_any_kind_of_float(dtype):
+    flow = np.zeros((3, 5, 2), dtype)
+    flow[1, 2] = -300, 400  # its square is beyond float16
+    flow[2, 0] = np.nan, 1
+    flow[0, 4] = np.inf, 1
+    assert largest_length(flow) == 500
+    assert largest_length(np.full((2, 2, 2), np.nan, dtype)) == 0
+    assert largest_length(np.float64([[[3e9, 0], [1e9, 1e9]]])) == pytest.approx(2**0.5 * 1e9)
+
+
+def test_where_all_is_unknown_or_beyond_the_scale():
+    unknown = np.full((2, 3, 2), np.nan, np.float32)
+    assert not flow_to_color(unknown).any()
+    unknown[0] = 3, 4
+    beyond = flow_to_color(unknown, max_flow=1)
+    assert beyond[0].any() and not beyond[1].any()
+    np.testing.assert_allclose(beyond[0, 0], one_color(3, 4, 1), atol=1.01)
