@@ -32,26 +32,11 @@ def masked_mean(F: Operators, error: Array, valid: Array) -> Array:
     return total / F.where(weight > 0, weight, F.ones_like(weight))
 
 
-class EndpointError(nn.HybridBlock):
-    """Mean endpoint error per sample.
-
-    Inputs
-    ------
-    prediction, label : (N, 2, H, W), pixels, in the same axis order
-    valid : (N, 1, H, W) in 0..1
-
-    Output
-    ------
-    (N,)
-    """
-
-    def __init__(self, q: float | None = None, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._q = q
-
-    def hybrid_forward(self, F: Operators, prediction: Array, label: Array, valid: Array) -> Array:
-        """Return the error per sample."""
-        return masked_mean(F, endpoint_error(F, prediction, label, self._q), valid)
+def finest_error(F: Operators, label: Array, valid: Array, predictions: Sequence[Array]) -> Array:
+    """Return the mean endpoint error (N,) in pixels of the last prediction, without a gradient."""
+    stride = list(STRIDES.values())[len(predictions) - 1]
+    full = upsample(F, F.stop_gradient(predictions[-1]), stride)
+    return masked_mean(F, endpoint_error(F, full, label), valid)
 
 
 class MultiscaleLoss(nn.HybridBlock):
@@ -63,33 +48,44 @@ class MultiscaleLoss(nn.HybridBlock):
         For levels 6 to 2.
     q : float, optional
         Robust exponent for fine-tuning (PWC-Net, equation 2); None for the Euclidean error.
+    fast : bool
+        Whether the fast operators of `kernels` compute it, where they can.
 
     Inputs
     ------
     label : (N, 2, H, W), pixels, (y, x) order as the predictions
     valid : (N, 1, H, W) in 0..1
-    *predictions : (N, 2, H / s, W / s) for s = 64, 32, 16, 8, 4
+    *predictions : (N, 2, H / s, W / s) for s = 64, 32, 16, 8, 4, or the first of these
 
-    Output
-    ------
-    (N,)
+    Outputs
+    -------
+    loss : (N,)
+    error : (N,)
+        The mean endpoint error of the finest prediction, which has no gradient.
     """
 
-    def __init__(self, weights: Sequence[float], q: float | None = None, **kwargs: Any):
+    def __init__(
+        self, weights: Sequence[float], q: float | None = None, fast: bool = False, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self._weights = tuple(weights)
         self._q = q
+        self._fast = fast and q is None
 
     def hybrid_forward(
         self, F: Operators, label: Array, valid: Array, *predictions: Array
-    ) -> Array:
-        """Return the loss per sample."""
+    ) -> tuple[Array, Array]:
+        """Return the loss and the error per sample."""
+        if self._fast:
+            weights = ",".join(map(repr, self._weights[: len(predictions)]))
+            loss, error = F.maskflownet_multiscale_loss(label, valid, *predictions, weights=weights)
+            return loss, error
         total = 0
         for level, weight, prediction in _by_level(self._weights, predictions):
             full = upsample(F, prediction, STRIDES[level])
             error = endpoint_error(F, full, label, self._q)
             total = total + weight * masked_mean(F, error, valid)
-        return total
+        return total, finest_error(F, label, valid, predictions)
 
 
 class MaskLoss(nn.HybridBlock):
@@ -166,20 +162,25 @@ class LevelLoss(nn.HybridBlock):
         For levels 6 to 2.
     q : None
         This loss has no robust exponent.
+    fast : bool
+        No fast operator computes it.
 
-    Inputs and output are those of `MultiscaleLoss`.
+    Inputs and outputs are those of `MultiscaleLoss`.
     """
 
-    def __init__(self, weights: Sequence[float], q: float | None = None, **kwargs: Any):
+    def __init__(
+        self, weights: Sequence[float], q: float | None = None, fast: bool = False, **kwargs: Any
+    ):
         super().__init__(**kwargs)
+        del fast
         if q is not None:
             raise ValueError("q: the loss by levels has no robust exponent")
         self._weights = tuple(weights)
 
     def hybrid_forward(
         self, F: Operators, label: Array, valid: Array, *predictions: Array
-    ) -> Array:
-        """Return the loss per sample."""
+    ) -> tuple[Array, Array]:
+        """Return the loss and the error per sample."""
         known = valid >= 0.5
         total = 0
         for level, weight, prediction in _by_level(self._weights, predictions):
@@ -190,7 +191,7 @@ class LevelLoss(nn.HybridBlock):
             squared = F.sum(F.square(difference), axis=1, keepdims=True)
             error = F.sqrt(F.maximum(squared, TINY))
             total = total + weight * F.sum(error * counts, axis=0, exclude=True)
-        return total
+        return total, finest_error(F, label, valid, predictions)
 
 
 LOSSES = {"full_size": MultiscaleLoss, "levels": LevelLoss}

@@ -132,7 +132,7 @@ class Pipeline:
             parameters, optimizer, kvstore=self.peers.store or "device", update_on_kvstore=False
         )
         self.set_learning_rate(1)
-        loss = LOSSES[config.optimizer.loss](config.network.mw, config.optimizer.q)
+        loss = LOSSES[config.optimizer.loss](config.network.mw, config.optimizer.q, fast=fast)
         self._step = TrainingStep(
             *(learner, loss, self.trainer, self.ctx, self.peers),
             clip_norm=config.optimizer.clip_norm,

@@ -10,8 +10,8 @@ from mxnet import autograd
 from maskflownet.config.errors import InputError
 from maskflownet.network.fused_adam import FusedAdam, sums_of_squares
 from maskflownet.network.images import centralise
-from maskflownet.network.layers import flip_axes, upsample
-from maskflownet.network.loss import EndpointError, MaskLoss, leaves_frame
+from maskflownet.network.layers import flip_axes
+from maskflownet.network.loss import MaskLoss, leaves_frame
 from maskflownet.network.worker_group import Peers
 
 MOST_SQUARES = float(np.finfo(np.float32).max)  # of an array's gradients; larger ones are bad
@@ -88,7 +88,6 @@ class TrainingStep:
     ):
         self._network = network
         self._loss = loss
-        self._epe = EndpointError()
         self._trainer = trainer
         self._ctx = ctx
         self._peers = peers
@@ -96,7 +95,7 @@ class TrainingStep:
         self._mask_weight = mask_weight
         self._mask_loss = MaskLoss()
         self._has_joined = False
-        for block in (self._loss, self._epe, self._mask_loss):
+        for block in (self._loss, self._mask_loss):
             block.hybridize()
 
     def run(
@@ -222,10 +221,8 @@ class TrainingStep:
         image1, image2 = centralise(*color_aug(image1, image2))
         with autograd.record():
             predictions, masks, *_ = self._network(image1, image2)
-            loss = self._loss(label, valid, *predictions)
+            loss, error = self._loss(label, valid, *predictions)
             if self._mask_weight:
                 known = valid * knows_occluded.reshape((-1, 1, 1, 1))
                 loss = loss + self._mask_weight * self._mask_loss(occluded, known, *masks)
-        finest = predictions[-1].detach()
-        finest = upsample(mx.nd, finest, label.shape[2] // finest.shape[2])
-        return loss, self._epe(finest, label, valid), valid.max(axis=0, exclude=True)
+        return loss, error, valid.max(axis=0, exclude=True)

@@ -73,6 +73,24 @@ struct TradeOff {
   float* term_gradient;
 };
 
+// What training minimises, for each sample: the sum over levels of a weight times the mean, over known
+// pixels, of the end-point error sqrt(dy^2 + dx^2 + 1e-8) of the level's flow, enlarged bilinearly
+// (sample k lies on pixel k * stride; the last row and column repeat). Without a known pixel it is 0.
+struct MultiscaleLoss {
+  static constexpr int kMostLevels = 5;
+  long batch, height, width, levels;
+  long stride[kMostLevels];  // falling; height and width are multiples of each
+  float weight[kMostLevels];
+  const float* label;                    // (N, 2, H, W), in the predictions' order
+  const float* valid;                    // (N, 1, H, W)
+  const float* prediction[kMostLevels];  // (N, 2, H / stride, W / stride)
+  float* loss;                           // (N)
+  float* error;                          // (N), of the last level
+  // Backward pass alone:
+  const float* loss_gradient;
+  float* prediction_gradient[kMostLevels];
+};
+
 struct Layer {
   const float* weight;  // (O, C, 3, 3); for the up-convolution (C, O, 4, 4)
   const float* bias;    // (O)
@@ -137,6 +155,9 @@ struct Kernels {
   void (*tied_warp_backward)(const TiedWarp&, float* workspace);
   void (*trade_off_forward)(const TradeOff&);
   void (*trade_off_backward)(const TradeOff&);
+  std::size_t (*multiscale_loss_workspace)(const MultiscaleLoss&, bool backward);
+  void (*multiscale_loss_forward)(const MultiscaleLoss&, float* workspace);
+  void (*multiscale_loss_backward)(const MultiscaleLoss&, float* workspace);
   std::size_t (*dense_block_activations)(const DenseBlock&);
   std::size_t (*dense_block_workspace)(const DenseBlock&, bool backward);
   void (*dense_block_forward)(const DenseBlock&);

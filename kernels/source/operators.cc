@@ -7,6 +7,7 @@
 #include "cost_volume_operator.h"
 #include "dense_block_operator.h"
 #include "image_warp_operator.h"
+#include "multiscale_loss_operator.h"
 #include "pyramid_operator.h"
 #include "tied_warp_operator.h"
 #include "trade_off_operator.h"

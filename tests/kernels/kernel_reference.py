@@ -77,6 +77,29 @@ def trade_off(matched, mask, term, slope):
     return leaky(matched / (1 + np.exp(-mask)) + term, slope)
 
 
+def enlarged(x, stride):
+    """Return (N, C, h, w) at `stride` times the size: sample k lies on k * stride."""
+    for axis in (2, 3):
+        size = x.shape[axis]
+        place = np.arange(size * stride) / stride
+        low = np.floor(place).astype(int)
+        share = (place - low).reshape([-1 if one == axis else 1 for one in range(4)])
+        next_one = np.minimum(low + 1, size - 1)
+        x = (1 - share) * x.take(low, axis) + share * x.take(next_one, axis)
+    return x
+
+
+def multiscale_loss(label, valid, predictions, strides, weights):
+    """Return the loss per sample and the last level's error, (N,) each."""
+    loss = 0
+    for prediction, stride, weight in zip(predictions, strides, weights, strict=True):
+        difference = enlarged(prediction, stride) - label
+        error = np.sqrt((difference**2).sum(1, keepdims=True) + 1e-8) * valid
+        error = error.sum((1, 2, 3)) / np.maximum(valid.sum((1, 2, 3)), 1e-30)
+        loss = loss + weight * error
+    return loss, error
+
+
 def deformable_convolution(features, flow, weight):
     """Return the 3x3 deformable convolution whose taps share the offset `flow` (y, x)."""
     H, W = features.shape[2:]

@@ -37,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mprotect.argtypes = [ctypes.c_void_p, c_size_t, c_int]
 
 DILATIONS = (1, 2, 4, 8, 16, 1, 1)
-DENSE_LAYERS, CONTEXT_LAYERS, MOST_MAPS = 5, 7, 8
+DENSE_LAYERS, CONTEXT_LAYERS, MOST_MAPS, MOST_LEVELS = 5, 7, 8, 5
 IMAGES, PYRAMID_FEATURES, PYRAMID_LAYERS = 2, 5, 18
 
 Floats = POINTER(c_float)
@@ -70,6 +70,18 @@ class TradeOff(Structure):
         ("slope", c_float),
         *((name, Floats) for name in ("matched", "mask", "term", "result")),
         *((f"{name}_gradient", Floats) for name in ("result", "matched", "mask", "term")),
+    )
+
+
+class MultiscaleLoss(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("batch", "height", "width", "levels")),
+        ("stride", c_long * MOST_LEVELS),
+        ("weight", c_float * MOST_LEVELS),
+        *((name, Floats) for name in ("label", "valid")),
+        ("prediction", Floats * MOST_LEVELS),
+        *((name, Floats) for name in ("loss", "error", "loss_gradient")),
+        ("prediction_gradient", Floats * MOST_LEVELS),
     )
 
 
@@ -115,14 +127,18 @@ class Pyramid(Structure):
     )
 
 
+def _with_workspace(name, struct):
+    size = ctypes.CFUNCTYPE(c_size_t, POINTER(struct), c_bool)
+    run = ctypes.CFUNCTYPE(None, POINTER(struct), Floats)
+    return (f"{name}_workspace", size), (f"{name}_forward", run), (f"{name}_backward", run)
+
+
 def _table_fields():
-    for name, struct in (("cost_volume", CostVolume), ("tied_warp", TiedWarp)):
-        size = ctypes.CFUNCTYPE(c_size_t, POINTER(struct), c_bool)
-        run = ctypes.CFUNCTYPE(None, POINTER(struct), Floats)
-        yield from ((f"{name}_workspace", size), (f"{name}_forward", run))
-        yield f"{name}_backward", run
+    yield from _with_workspace("cost_volume", CostVolume)
+    yield from _with_workspace("tied_warp", TiedWarp)
     for way in ("forward", "backward"):
         yield f"trade_off_{way}", ctypes.CFUNCTYPE(None, POINTER(TradeOff))
+    yield from _with_workspace("multiscale_loss", MultiscaleLoss)
     for name, struct in (("dense_block", DenseBlock), ("pyramid", Pyramid)):
         run = ctypes.CFUNCTYPE(None, POINTER(struct))
         yield f"{name}_activations", ctypes.CFUNCTYPE(c_size_t, POINTER(struct))
@@ -255,6 +271,23 @@ class Caller:
         self._table.trade_off_forward(byref(struct))
         self._table.trade_off_backward(byref(struct))
         return [result], own
+
+    def multiscale_loss(self, inputs, gradients, strides, weights):
+        """Take label, valid and predictions; return the gradients of predictions alone."""
+        label, valid, *predictions = map(self._memory.copy, inputs)
+        own = [self._memory.empty(*array.shape) for array in predictions]
+        loss, error = (self._memory.empty(len(label)) for _ in "12")
+        struct = MultiscaleLoss(len(label), *label.shape[2:], len(strides))
+        struct.stride[: len(strides)] = strides
+        struct.weight[: len(strides)] = weights
+        given = self._memory.copy(gradients[0])
+        self._fill(struct, label=label, valid=valid, loss=loss, error=error, loss_gradient=given)
+        for level, (array, gradient) in enumerate(zip(predictions, own, strict=True)):
+            struct.prediction[level] = pointer(array)
+            struct.prediction_gradient[level] = pointer(gradient)
+        self._run("multiscale_loss", struct, False)
+        self._run("multiscale_loss", struct, True)
+        return [loss, error], own
 
     def dense_block(self, inputs, gradients, form, slope):
         arrays = list(map(self._memory.copy, inputs))

@@ -275,6 +275,39 @@ def test_trade_off_of_a_mask_that_is_sure(unit, mask, visible):
     assert (own[0] == visible).all() and (own[1] == 0).all()
 
 
+# --- Multiscale loss ------------------------------------------------------------------------------
+
+
+@seeded
+@given(
+    *(seeds, batches, st.integers(1, 5), st.integers(1, 9), st.booleans()),
+    st.sampled_from([(4,), (8, 4, 2), (16, 4, 1), (3, 1)]),
+)
+def test_multiscale_loss(unit, seed, N, rows, columns, at_end, strides):
+    rng = np.random.default_rng(seed)
+    size = rows * strides[0], columns * strides[0]
+    label, valid = random(rng, N, 2, *size), rng.random((N, 1, *size)).astype(np.float32)
+    valid[0] = rng.integers(2)  # without a known pixel there is neither loss nor gradient
+    predictions = [random(rng, N, 2, size[0] // s, size[1] // s) for s in strides]
+    weights = rng.random(len(strides)).astype(np.float32)
+    given_gradient = random(rng, N)
+    caller = Caller(unit, at_end)
+    (loss, error), own = caller.multiscale_loss(
+        [label, valid, *predictions], [given_gradient], strides, weights
+    )
+
+    def function(arrays):
+        wide = label.astype(np.float64), valid.astype(np.float64)
+        return [reference.multiscale_loss(*wide, arrays, strides, weights)[0]]
+
+    wanted = reference.multiscale_loss(label, valid, predictions, strides, weights)
+    assert_close(loss, wanted[0])
+    assert_close(error, wanted[1])
+    assert_derivatives(function, predictions, [given_gradient], own, rng)
+    if not valid[0].any():
+        assert loss[0] == error[0] == 0 and not any(gradient[0].any() for gradient in own)
+
+
 # --- Dense block ----------------------------------------------------------------------------------
 
 sixteens = st.integers(1, 6).map(lambda n: 16 * n)

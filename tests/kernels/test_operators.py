@@ -17,6 +17,7 @@ from kernel_tables import BUILT, NOT_BUILT
 
 from maskflownet import kernels
 from maskflownet.network import layers
+from maskflownet.network.loss import MultiscaleLoss
 
 RELATIVE = 1e-4  # of the largest value
 
@@ -155,6 +156,53 @@ def test_trade_off(seed, N, C, H, W):
     rng = np.random.default_rng(seed)
     inputs = random(rng, N, C, H, W), random(rng, N, 1, H, W), random(rng, N, C, H, W)
     assert_equal(fast_trade_off, plain_trade_off, inputs, seed)
+
+
+# --- Multiscale loss ------------------------------------------------------------------------------
+
+WEIGHTS = (0.005, 0.01, 0.02, 0.08, 0.32)
+
+
+def loss_inputs(rng, N, rows, columns, levels):
+    label = 9 * random(rng, N, 2, 64 * rows, 64 * columns)
+    valid = (rng.random((N, 1, 64 * rows, 64 * columns)) < 0.7).astype(np.float32)
+    shapes = ((N, 2, rows << level, columns << level) for level in range(levels))
+    return label, valid, *(9 * random(rng, *shape) for shape in shapes)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5])
+@pytest.mark.parametrize(("N", "rows", "columns"), [(1, 1, 1), (2, 3, 2), (3, 1, 4)])
+def test_multiscale_loss(levels, N, rows, columns):
+    inputs = loss_inputs(np.random.default_rng(levels), N, rows, columns, levels)
+    results = []
+    for fast in (False, True):
+        label, valid, *predictions = map(mx.nd.array, inputs)
+        for prediction in predictions:
+            prediction.attach_grad()
+        block = MultiscaleLoss(WEIGHTS, fast=fast)
+        block.hybridize()
+        with mx.autograd.record():
+            loss, error = block(label, valid, *predictions)
+            total = (loss * mx.nd.arange(1, N + 1)).sum()
+        total.backward()
+        gradients = [prediction.grad.asnumpy() for prediction in predictions]
+        results.append([loss.asnumpy(), error.asnumpy(), *gradients])
+    for plain, fast in zip(*results, strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=0, atol=1e-5 * np.abs(plain).max())
+
+
+def test_multiscale_loss_of_inputs_that_do_not_fit():
+    label, valid, *predictions = map(mx.nd.array, loss_inputs(np.random.default_rng(0), 1, 1, 2, 3))
+    loss = mx.nd.maskflownet_multiscale_loss
+    for inputs, weights in (
+        ((label, valid, predictions[1]), "1"),
+        ((label, label, predictions[0]), "1"),
+        ((label[:, :, :32], valid[:, :, :32], predictions[0]), "1"),
+        ((label, valid, *predictions), "1,2"),
+        ((label, valid), ""),
+    ):
+        with pytest.raises((mx.base.MXNetError, ValueError)):
+            loss(*inputs, weights=weights)[0].wait_to_read()
 
 
 # --- Image warp -----------------------------------------------------------------------------------

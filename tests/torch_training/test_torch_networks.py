@@ -78,7 +78,7 @@ def test_loss_and_gradients_are_equal(exact, pipe):
     with mx.autograd.record():
         predictions = pipe.network(*centralise(image1 / 255, image2 / 255))[0]
         valid = mx.nd.ones((2, 1, *SIZE))
-        loss = MultiscaleLoss(weights)(flip_axes(mx.nd, flow), valid, *predictions).mean()
+        loss = MultiscaleLoss(weights)(flip_axes(mx.nd, flow), valid, *predictions)[0].mean()
     loss.backward()
     twin = torch_case.twin_of(pipe)
     first, second, truth = map(torch.from_numpy, arrays)

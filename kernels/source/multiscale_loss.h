@@ -1,0 +1,230 @@
+// What training minimises: the end-point error of every level's flow, enlarged to full size, and its
+// gradient (see MultiscaleLoss). A cell of a level is worked on at full size row by row: the level's
+// rows are widened first, so that what is done at every pixel is a sum of two rows.
+
+#pragma once
+
+#include <omp.h>
+
+#include "arrays.h"
+#include "kernels.h"
+#include "vector.h"
+
+namespace {
+
+using maskflownet::MultiscaleLoss;
+
+constexpr long kLossChannels = 2;
+constexpr float kLossEpsilon = 1e-8f;  // under the root
+
+// One row of cells of a level: `stride` rows of pixels.
+struct LossBand {
+  long n, level, row, number;  // the number counts a sample's bands
+};
+
+inline long level_rows(const MultiscaleLoss& a, long level) { return a.height / a.stride[level]; }
+inline long level_columns(const MultiscaleLoss& a, long level) { return a.width / a.stride[level]; }
+
+inline long bands_of_a_sample(const MultiscaleLoss& a) {
+  long bands = 0;
+  for (long level = 0; level < a.levels; ++level) bands += level_rows(a, level);
+  return bands;
+}
+
+inline LossBand loss_band(const MultiscaleLoss& a, long number) {
+  const long bands = bands_of_a_sample(a);
+  LossBand band{number / bands, 0, number % bands, number % bands};
+  while (band.row >= level_rows(a, band.level)) band.row -= level_rows(a, band.level++);
+  return band;
+}
+
+// A pixel t of a cell's `stride` has (stride - t) parts of the cell's own value and t of the next
+// one's; the last cell is its own next.
+inline void widen(const float* cells, long columns, long stride, float* row) {
+  for (long j = 0; j < columns; ++j) {
+    const float own = cells[j], rise = cells[least(j + 1, columns - 1)] - own;
+    for (long t = 0; t < stride; ++t)
+      row[j * stride + t] = own + rise * (static_cast<float>(t) / static_cast<float>(stride));
+  }
+}
+
+// The transpose of `widen`.
+inline void narrow(const float* row, long columns, long stride, float* cells) {
+  for (long j = 0; j < columns; ++j) cells[j] = 0;
+  for (long j = 0; j < columns; ++j) {
+    float own = 0, next = 0;
+    for (long t = 0; t < stride; ++t) {
+      const float share = static_cast<float>(t) / static_cast<float>(stride);
+      own += row[j * stride + t] * (1 - share);
+      next += row[j * stride + t] * share;
+    }
+    cells[j] += own;
+    cells[least(j + 1, columns - 1)] += next;
+  }
+}
+
+// What a band works with: its level's row and the next, widened, per channel; and the gradients of
+// both.
+template <class V>
+struct LossRows {
+  float *value[kLossChannels][2], *gradient[kLossChannels][2];
+
+  static long room(const MultiscaleLoss& a) {
+    return kLossChannels * 4 * round_up(a.width, kLane);
+  }
+  LossRows(const MultiscaleLoss& a, float* workspace) {
+    const long width = round_up(a.width, kLane);
+    for (auto& channel : value)
+      for (float*& row : channel) row = workspace, workspace += width;
+    for (auto& channel : gradient)
+      for (float*& row : channel) row = workspace, workspace += width;
+  }
+};
+
+// Calls at(x, pixels from there on, error per channel, its length, valid) for vectors of a row.
+template <class V, class At>
+inline void for_errors(const MultiscaleLoss& a, const LossBand& band, const LossRows<V>& rows, long t,
+                       At at) {
+  const long P = a.height * a.width, stride = a.stride[band.level];
+  const long place = (band.row * stride + t) * a.width;
+  const float* label = a.label + band.n * kLossChannels * P + place;
+  const float* valid = a.valid + band.n * P + place;
+  const V below = V::all(static_cast<float>(t) / static_cast<float>(stride));
+  for (long x = 0; x < a.width; x += V::width) {
+    const int count = static_cast<int>(least(V::width, a.width - x));
+    V error[kLossChannels], square = V::all(kLossEpsilon);
+    for (long c = 0; c < kLossChannels; ++c) {
+      const V own = V::load(rows.value[c][0] + x);
+      const V flow = fma(below, V::load(rows.value[c][1] + x) - own, own);
+      error[c] = flow - V::load_first(label + c * P + x, count);
+      square = fma(error[c], error[c], square);
+    }
+    at(x, error, sqrt(square), V::load_first(valid + x, count));
+  }
+}
+
+template <class V>
+void widen_rows(const MultiscaleLoss& a, const LossBand& band, const LossRows<V>& rows) {
+  const long h = level_rows(a, band.level), w = level_columns(a, band.level);
+  for (long c = 0; c < kLossChannels; ++c)
+    for (long next = 0; next < 2; ++next) {
+      const long row = least(band.row + next, h - 1);
+      const float* cells =
+          a.prediction[band.level] + ((band.n * kLossChannels + c) * h + row) * w;
+      widen(cells, w, a.stride[band.level], rows.value[c][next]);
+      for (long x = a.width; x < round_up(a.width, kLane); ++x) rows.value[c][next][x] = 0;
+    }
+}
+
+// The sum of a sample's valid mask.
+template <class V>
+double valid_sum(const MultiscaleLoss& a, long n) {
+  const long P = a.height * a.width;
+  double sum = 0;
+  for (long y = 0; y < a.height; ++y) {
+    V row = V::zero();
+    for (long x = 0; x < a.width; x += V::width)
+      row = row + V::load_first(a.valid + n * P + y * a.width + x,
+                                static_cast<int>(least(V::width, a.width - x)));
+    sum += row.sum();
+  }
+  return sum;
+}
+
+template <class V>
+void multiscale_loss_forward(const MultiscaleLoss& a, float* workspace) {
+  const long bands = bands_of_a_sample(a), room = LossRows<V>::room(a);
+  float* sums = workspace + omp_get_max_threads() * room;  // of each band
+#pragma omp parallel for schedule(dynamic)
+  for (long number = 0; number < a.batch * bands; ++number) {
+    const LossBand band = loss_band(a, number);
+    const LossRows<V> rows(a, workspace + omp_get_thread_num() * room);
+    widen_rows(a, band, rows);
+    float total = 0;
+    for (long t = 0; t < a.stride[band.level]; ++t) {
+      V sum = V::zero();
+      for_errors(a, band, rows, t, [&](long, const V*, V length, V valid) {
+        sum = fma(length, valid, sum);
+      });
+      total += sum.sum();
+    }
+    sums[number] = total;
+  }
+  for (long n = 0; n < a.batch; ++n) {
+    const double valid = valid_sum<V>(a, n);
+    double loss = 0, error = 0;
+    const float* own = sums + n * bands;
+    for (long level = 0; level < a.levels; ++level) {
+      double sum = 0;
+      for (long row = 0; row < level_rows(a, level); ++row) sum += *own++;
+      error = sum / (valid > 0 ? valid : 1);
+      loss += a.weight[level] * error;
+    }
+    a.loss[n] = static_cast<float>(loss);
+    a.error[n] = static_cast<float>(error);
+  }
+}
+
+template <class V>
+void multiscale_loss_backward(const MultiscaleLoss& a, float* workspace) {
+  const long bands = bands_of_a_sample(a), room = LossRows<V>::room(a);
+  // What each band gives its own row of cells and the next one, per channel.
+  const long widest = level_columns(a, a.levels - 1), row_room = 2 * kLossChannels * widest;
+  float* shares = workspace + omp_get_max_threads() * room;
+#pragma omp parallel for schedule(dynamic)
+  for (long number = 0; number < a.batch * bands; ++number) {
+    const LossBand band = loss_band(a, number);
+    const LossRows<V> rows(a, workspace + omp_get_thread_num() * room);
+    widen_rows(a, band, rows);
+    for (auto& channel : rows.gradient)
+      for (float* row : channel)
+        for (long x = 0; x < a.width; ++x) row[x] = 0;
+    const long stride = a.stride[band.level];
+    for (long t = 0; t < stride; ++t) {
+      const V below = V::all(static_cast<float>(t) / static_cast<float>(stride));
+      const V above = V::all(1) - below;
+      for_errors(a, band, rows, t, [&](long x, const V* error, V length, V valid) {
+        const V factor = valid / length;
+        for (long c = 0; c < kLossChannels; ++c) {
+          const V gradient = error[c] * factor;
+          float *own = rows.gradient[c][0] + x, *next = rows.gradient[c][1] + x;
+          fma(above, gradient, V::load(own)).store(own);
+          fma(below, gradient, V::load(next)).store(next);
+        }
+      });
+    }
+    for (long c = 0; c < kLossChannels; ++c)
+      for (long next = 0; next < 2; ++next)
+        narrow(rows.gradient[c][next], level_columns(a, band.level), stride,
+               shares + number * row_room + (2 * c + next) * widest);
+  }
+  for (long n = 0; n < a.batch; ++n) {
+    const double valid = valid_sum<V>(a, n);
+    const float* own = shares + n * bands * row_room;
+    for (long level = 0; level < a.levels; ++level) {
+      const long h = level_rows(a, level), w = level_columns(a, level);
+      const float scale =
+          static_cast<float>(a.loss_gradient[n] * a.weight[level] / (valid > 0 ? valid : 1));
+      float* gradient = a.prediction_gradient[level] + n * kLossChannels * h * w;
+      for (long c = 0; c < kLossChannels; ++c)
+        for (long row = 0; row < h; ++row) {
+          const float* here = own + row * row_room + 2 * c * widest;
+          const float* before = row > 0 ? here - row_room + widest : nullptr;
+          const float* last = row == h - 1 ? here + widest : nullptr;
+          for (long j = 0; j < w; ++j) {
+            const float sum = here[j] + (before ? before[j] : 0) + (last ? last[j] : 0);
+            gradient[(c * h + row) * w + j] = scale * sum;
+          }
+        }
+      own += h * row_room;
+    }
+  }
+}
+
+template <class V>
+std::size_t multiscale_loss_workspace(const MultiscaleLoss& a, bool backward) {
+  const long per_band = backward ? 2 * kLossChannels * level_columns(a, a.levels - 1) : 1;
+  return omp_get_max_threads() * LossRows<V>::room(a) + a.batch * bands_of_a_sample(a) * per_band;
+}
+
+}  // namespace
