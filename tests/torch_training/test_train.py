@@ -9,6 +9,7 @@ import pytest
 
 from maskflownet.config.errors import InputError
 from maskflownet.config.files import ROOT
+from maskflownet.config.layout import FLOW_UNIT
 from maskflownet.torch_training.params_file import read_params, write_params
 
 torch = pytest.importorskip("torch")
@@ -196,11 +197,17 @@ def test_the_figures_of_a_perfect_network(source):
 
     class Perfect:
         def estimate(self, *images):
-            flow = pairs.flow.new_zeros(4, 2, 16, 16)
+            sizes = {level: 64 >> level for level in (6, 5, 4, 3, 2)}
+            flows = {
+                level: pairs.flow.new_full((4, 2, size, size), (level - 2) / FLOW_UNIT)
+                for level, size in sizes.items()
+            }
             hidden = pairs.occluded[:, :, ::4, ::4]
-            return {2: flow}, {2: 8 - 16 * hidden}
+            return flows, {2: 8 - 16 * hidden}
 
     still = Pairs(pairs.image1, pairs.image2, 0 * pairs.flow, pairs.occluded)
     found = figures(Perfect(), [still])
-    assert found["epe"] == found["no_motion"] == found["<2"] == 0
+    assert found["epe"] == found["no_motion"] == found["<2"] == found["level_2"] == 0
+    errors = [found[f"level_{level}"] for level in (6, 5, 4, 3)]
+    assert errors == pytest.approx([2**0.5 * far for far in (4, 3, 2, 1)])
     assert found["mask_ap"] > 2 * found["occluded_share"] > 0
