@@ -5,8 +5,9 @@ clone by `make kernels`, in an installed package when a network first wants it. 
 or the processor has no AVX2, MXNet's own operators do the work: slower, with the same results.
 
 The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_trade_off`,
-`maskflownet_dense_block`, `maskflownet_pyramid`, `maskflownet_multiscale_loss`) write their
-gradients and cannot add to one that is there, since MXNet does not tell them which is wanted.
+`maskflownet_dense_block`, `maskflownet_pyramid`, `maskflownet_enlarge`,
+`maskflownet_multiscale_loss`) write their gradients and cannot add to one that is there, since
+MXNet does not tell them which is wanted.
 `network.fast_operators` puts a copy between them and any parameter whose gradients add up.
 `maskflownet_image_warp` has no gradient.
 """

@@ -84,6 +84,10 @@ class FastSteps(PlainSteps):
         first, second = features[:count], features[count : 2 * count]
         return dict(zip(levels, first, strict=True)), dict(zip(levels, second, strict=True))
 
+    def upsample(self, F: Operators, x: Array, factor: int) -> Array:
+        """Enlarge bilinearly in one pass, where MXNet pads, deconvolves and cuts."""
+        return x if factor == 1 else F.maskflownet_enlarge(x, factor=factor)
+
     def cost_volume(
         self, F: Operators, features1: Array, features2: Array, max_displacement: int
     ) -> Array:

@@ -22,7 +22,7 @@ from maskflownet.network.files.moments import Loaded, load_trainer_states, save_
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
 from maskflownet.network.images import checked_pair, network_inputs, to_device, to_numpy
-from maskflownet.network.layers import flip_axes, upsample
+from maskflownet.network.layers import flip_axes
 from maskflownet.network.lifted_start import lift_start
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
@@ -383,7 +383,7 @@ class Pipeline:
         if self.network.dialect.half_pixel:
             height, width = prediction.shape[2:]
             return stretch(prediction, (height * stride, width * stride), half_pixel=True)
-        return upsample(mx.nd, prediction, stride)
+        return self.predictor.steps.upsample(mx.nd, prediction, stride)
 
     def validate(
         self,

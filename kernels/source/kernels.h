@@ -73,9 +73,20 @@ struct TradeOff {
   float* term_gradient;
 };
 
+// Bilinear enlarging by a whole factor: cell k lies on pixel k * factor, the last row and column repeat.
+struct Enlargement {
+  long planes, height, width;  // of the cells
+  long factor;
+  const float* cells;  // (planes, H, W)
+  float* result;       // (planes, H * factor, W * factor)
+  // Backward pass alone:
+  const float* result_gradient;
+  float* cells_gradient;
+};
+
 // What training minimises, for each sample: the sum over levels of a weight times the mean, over known
-// pixels, of the end-point error sqrt(dy^2 + dx^2 + 1e-8) of the level's flow, enlarged bilinearly
-// (sample k lies on pixel k * stride; the last row and column repeat). Without a known pixel it is 0.
+// pixels, of the end-point error sqrt(dy^2 + dx^2 + 1e-8) of the level's flow, enlarged by the level's
+// stride (see Enlargement). Without a known pixel it is 0.
 struct MultiscaleLoss {
   static constexpr int kMostLevels = 5;
   long batch, height, width, levels;
@@ -155,6 +166,9 @@ struct Kernels {
   void (*tied_warp_backward)(const TiedWarp&, float* workspace);
   void (*trade_off_forward)(const TradeOff&);
   void (*trade_off_backward)(const TradeOff&);
+  std::size_t (*enlarge_workspace)(const Enlargement&, bool backward);
+  void (*enlarge_forward)(const Enlargement&, float* workspace);
+  void (*enlarge_backward)(const Enlargement&, float* workspace);
   std::size_t (*multiscale_loss_workspace)(const MultiscaleLoss&, bool backward);
   void (*multiscale_loss_forward)(const MultiscaleLoss&, float* workspace);
   void (*multiscale_loss_backward)(const MultiscaleLoss&, float* workspace);

@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include "arrays.h"
+#include "enlarge.h"
 #include "kernels.h"
 #include "vector.h"
 
@@ -36,31 +37,6 @@ inline LossBand loss_band(const MultiscaleLoss& a, long number) {
   LossBand band{number / bands, 0, number % bands, number % bands};
   while (band.row >= level_rows(a, band.level)) band.row -= level_rows(a, band.level++);
   return band;
-}
-
-// A pixel t of a cell's `stride` has (stride - t) parts of the cell's own value and t of the next
-// one's; the last cell is its own next.
-inline void widen(const float* cells, long columns, long stride, float* row) {
-  for (long j = 0; j < columns; ++j) {
-    const float own = cells[j], rise = cells[least(j + 1, columns - 1)] - own;
-    for (long t = 0; t < stride; ++t)
-      row[j * stride + t] = own + rise * (static_cast<float>(t) / static_cast<float>(stride));
-  }
-}
-
-// The transpose of `widen`.
-inline void narrow(const float* row, long columns, long stride, float* cells) {
-  for (long j = 0; j < columns; ++j) cells[j] = 0;
-  for (long j = 0; j < columns; ++j) {
-    float own = 0, next = 0;
-    for (long t = 0; t < stride; ++t) {
-      const float share = static_cast<float>(t) / static_cast<float>(stride);
-      own += row[j * stride + t] * (1 - share);
-      next += row[j * stride + t] * share;
-    }
-    cells[j] += own;
-    cells[least(j + 1, columns - 1)] += next;
-  }
 }
 
 // What a band works with: its level's row and the next, widened, per channel; and the gradients of

@@ -6,6 +6,7 @@
 #include "adam.h"
 #include "cost_volume_operator.h"
 #include "dense_block_operator.h"
+#include "enlarge_operator.h"
 #include "image_warp_operator.h"
 #include "multiscale_loss_operator.h"
 #include "pyramid_operator.h"

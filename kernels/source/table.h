@@ -5,6 +5,7 @@
 #include "correlation.h"
 #include "deformable.h"
 #include "dense_block.h"
+#include "enlarge.h"
 #include "multiscale_loss.h"
 #include "pyramid.h"
 #include "trade_off.h"
@@ -29,6 +30,7 @@ constexpr maskflownet::Kernels make_table() {
       cost_volume_workspace<V>,   any_cost_volume_forward<V>, any_cost_volume_backward<V>,
       tied_warp_workspace<V>,     tied_warp_forward<V>,       tied_warp_backward<V>,
       trade_off_forward<V>,       trade_off_backward<V>,
+      enlarge_workspace<V>,       enlarge_forward<V>,         enlarge_backward<V>,
       multiscale_loss_workspace<V>, multiscale_loss_forward<V>, multiscale_loss_backward<V>,
       dense_block_activations,    dense_block_workspace,      dense_block_forward<V>,
       dense_block_backward<V>,    pyramid_activations,        pyramid_workspace,

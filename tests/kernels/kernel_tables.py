@@ -73,6 +73,13 @@ class TradeOff(Structure):
     )
 
 
+class Enlargement(Structure):
+    _fields_ = (
+        *((name, c_long) for name in ("planes", "height", "width", "factor")),
+        *((name, Floats) for name in ("cells", "result", "result_gradient", "cells_gradient")),
+    )
+
+
 class MultiscaleLoss(Structure):
     _fields_ = (
         *((name, c_long) for name in ("batch", "height", "width", "levels")),
@@ -138,6 +145,7 @@ def _table_fields():
     yield from _with_workspace("tied_warp", TiedWarp)
     for way in ("forward", "backward"):
         yield f"trade_off_{way}", ctypes.CFUNCTYPE(None, POINTER(TradeOff))
+    yield from _with_workspace("enlarge", Enlargement)
     yield from _with_workspace("multiscale_loss", MultiscaleLoss)
     for name, struct in (("dense_block", DenseBlock), ("pyramid", Pyramid)):
         run = ctypes.CFUNCTYPE(None, POINTER(struct))
@@ -271,6 +279,17 @@ class Caller:
         self._table.trade_off_forward(byref(struct))
         self._table.trade_off_backward(byref(struct))
         return [result], own
+
+    def enlarge(self, inputs, gradients, factor):
+        (cells,) = map(self._memory.copy, inputs)
+        N, C, H, W = cells.shape
+        result = self._memory.empty(N, C, H * factor, W * factor)
+        own, given = self._memory.empty(*cells.shape), self._memory.copy(gradients[0])
+        struct = Enlargement(N * C, H, W, factor)
+        self._fill(struct, cells=cells, result=result, result_gradient=given, cells_gradient=own)
+        self._run("enlarge", struct, False)
+        self._run("enlarge", struct, True)
+        return [result], [own]
 
     def multiscale_loss(self, inputs, gradients, strides, weights):
         """Take label, valid and predictions; return the gradients of predictions alone."""

@@ -275,6 +275,23 @@ def test_trade_off_of_a_mask_that_is_sure(unit, mask, visible):
     assert (own[0] == visible).all() and (own[1] == 0).all()
 
 
+# --- Enlarging ------------------------------------------------------------------------------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, st.integers(1, 9), st.booleans())
+def test_enlarge(unit, seed, N, C, H, W, factor, at_end):
+    rng = np.random.default_rng(seed)
+    cells, gradient = random(rng, N, C, H, W), random(rng, N, C, H * factor, W * factor)
+    (result,), own = Caller(unit, at_end).enlarge([cells], [gradient], factor)
+    assert_close(result, reference.enlarged(cells.astype(np.float64), factor))
+
+    def function(arrays):
+        return [reference.enlarged(arrays[0], factor)]
+
+    assert_derivatives(function, [cells], [gradient], own, rng)
+
+
 # --- Multiscale loss ------------------------------------------------------------------------------
 
 

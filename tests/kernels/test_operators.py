@@ -158,6 +158,21 @@ def test_trade_off(seed, N, C, H, W):
     assert_equal(fast_trade_off, plain_trade_off, inputs, seed)
 
 
+# --- Enlarging ------------------------------------------------------------------------------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, st.integers(2, 9))
+def test_enlarge(seed, N, C, H, W, factor):
+    def plain(x):
+        return layers.upsample(mx.nd, x, factor)
+
+    def fast(x):
+        return mx.nd.maskflownet_enlarge(x, factor=factor)
+
+    assert_equal(fast, plain, [random(np.random.default_rng(seed), N, C, H, W)], seed)
+
+
 # --- Multiscale loss ------------------------------------------------------------------------------
 
 WEIGHTS = (0.005, 0.01, 0.02, 0.08, 0.32)
