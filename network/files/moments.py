@@ -279,7 +279,8 @@ def _matched(path, network, parameters, moments):
         raise InputError(
             f"{path}: expected moments of the {len(trained)} trained arrays of a "
             f"{type(network).__name__}, got {len(moments)}: {misfits[0]}; was it written for "
-            "another network or `network` section, or with another stage frozen?"
+            "another network or `network` section, or with another stage or levels frozen "
+            "(optimizer.finest_level)? --clear_steps begins a new run with its weights"
         )
     return {by_creation.index(name): order.index(name) for name in trained}
 

@@ -112,11 +112,12 @@ def test_a_cascade_that_was_trained_is_not_scaled(root, begun, capsys):
     assert SAID not in capsys.readouterr().out and not is_identity(begun[0].network)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(root, capsys):
+@pytest.mark.parametrize("part", [{}, {"finest_level": 4}, {"mask_weight": 0.1}])
+def test_a_resumed_run_equals_an_uninterrupted_one(root, part, capsys):
     whole, resumed = root / "whole", root / "resumed"
     for folder in (whole, resumed):
         folder.mkdir()
-    assert train(whole) == 0
+    assert train(whole, **part) == 0
     run = programs.newest(whole).run
     shutil.copytree(whole / "logs", resumed / "logs")
     (resumed / "weights").mkdir()
@@ -144,4 +145,36 @@ def test_another_start_is_refused_in_one_line(root, capsys):
     assert train(root, start="fast") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "optimizer.start: expected one of reference, scaled, uniform, got 'fast'" in error
+    choices = "reference, scaled, uniform, lifted"
+    assert f"optimizer.start: expected one of {choices}, got 'fast'" in error
+
+
+def test_a_new_run_lifts_a_checkpoints_coarse_levels_and_a_continued_one_keeps_them(
+    root, first_stage, begun, capsys
+):
+    link(first_stage, root)
+    assert train(root, "-c", FIRST_STAGE, "--clear_steps", start="lifted") == 0
+    assert "levels 6 to 4 begin as copies of level 3\n" in capsys.readouterr().out
+    wanted = recipe_pipeline("MaskFlownet_S").network
+    for name, stays in (("conv3a", True), ("conv2_4", True), ("conv4a", False), ("conv5_2", False)):
+        is_alike = np.array_equal(weight(begun[0].network, name), weight(wanted, name))
+        assert is_alike == stays, name
+    assert train(root, "-c", FIRST_STAGE, start="lifted", learning_rate=[[9, 1e-4]]) == 0
+    np.testing.assert_array_equal(weight(begun[1].network, "conv4a"), weight(wanted, "conv4a"))
+
+
+def test_there_is_nothing_to_lift_without_a_checkpoint(root, capsys):
+    assert train(root, start="lifted") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "tiny.yaml: optimizer.start: lifted: expected a checkpoint to begin with" in error
+    assert "-c" in error and not list((root / "logs").glob("*"))
+
+
+def test_a_run_whose_levels_change_says_that_its_moments_do_not_fit(root, capsys):
+    assert train(root, finest_level=4) == 0
+    run = programs.newest(root).run
+    assert train(root, "-c", run, learning_rate=[[9, 1e-4]]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "_6.states: expected moments of the 142 trained arrays" in error
+    assert "optimizer.finest_level" in error and "--clear_steps begins" in error
