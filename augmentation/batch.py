@@ -96,7 +96,7 @@ class Augmentation:
         geo_aug : callable
             (image1, image2, flow, valid) -> the four, of the config's target_shape. NDArrays
             (n, C, H, W) on one device; flow is (u, v) in pixels, valid in 0..1. What else is to
-            go where image 1 goes may follow its three channels as more of them.
+            go where an image goes may follow its three channels as more of them.
         color_aug : callable
             (image1, image2) -> the two, in [0, 1]; NDArrays (n, 3, h, w) of target_shape.
 
@@ -106,9 +106,12 @@ class Augmentation:
 
         def geo_aug(image1, image2, flow, valid):
             if self._config.jitter:  # it comes first, on the images as they were read
-                jittered, image2 = _jittered(next_color(len(image1)), image1[:, :3], image2)
-                more = [image1[:, 3:]] if image1.shape[1] > 3 else []
-                image1 = mx.nd.concat(jittered, *more, dim=1)
+                images = image1, image2
+                colors = _jittered(next_color(len(image1)), *(image[:, :3] for image in images))
+                image1, image2 = (
+                    mx.nd.concat(own, image[:, 3:], dim=1) if image.shape[1] > 3 else own
+                    for own, image in zip(colors, images, strict=True)
+                )
             own = next_geometry(len(image1))
             to_maps = affine_maps if self._config.affine else geometry_maps
             maps = to_maps(own, image1.shape[2:], self._config.target_shape)

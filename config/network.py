@@ -113,8 +113,9 @@ class OptimizerConfig:
         Weight decay that is applied: Adam's gradient of each trained array gets this times the
         array. For recipes other than the original's.
     finest_level : int
-        The finest pyramid level that is trained: 2 for the whole network, 3 to 6 for its coarse
-        part alone, in a fraction of the time. What finer levels' decoders have stays as it is.
+        The finest pyramid level whose decoder is trained, beside the features that all share: 2
+        for the whole network, 3 to 6 for its coarse part, in a fraction of the time. The finer
+        levels' decoders stay as they are.
     mask_weight : float
         What the masks learn of the data's occlusion counts so much beside the flow's loss: 0, as in
         the paper, for nothing. For a MaskFlownet_S on data that knows what is occluded.

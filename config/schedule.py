@@ -6,6 +6,7 @@ from maskflownet.config.dataset import DatasetConfig
 from maskflownet.config.errors import InputError
 from maskflownet.config.network import Config
 
+LIFTED = ("MaskFlownet_S", "deform", "original")  # class, matching and dialect that can be lifted
 _OVERRIDES = ("learning_rate", "clip_norm", "finest_level", "mask_weight")
 
 
@@ -20,7 +21,8 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
     Raises
     ------
     InputError
-        The network has no mask that could learn what the dataset's config wants it to.
+        The network has no mask that could learn what the dataset's config wants it to, or cannot
+        begin as that says.
     """
     own = {name: getattr(data.optimizer, name) for name in _OVERRIDES}
     own = {name: value for name, value in own.items() if value is not None}
@@ -31,5 +33,11 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
             f"{data.path if data.optimizer.mask_weight else config.name}: optimizer.mask_weight: "
             "expected 0 for a network without a mask of its own to train, such as a cascade, got "
             f"{optimizer.mask_weight}"
+        )
+    is_paper_s = (network.class_name, network.matching, network.dialect) == LIFTED
+    if data.optimizer.start == "lifted" and not is_paper_s:
+        raise InputError(
+            f"{data.path}: optimizer.start: lifted: expected a {LIFTED[0]} with network.matching: "
+            f"{LIFTED[1]} and network.dialect: {LIFTED[2]}, got {config.name}"
         )
     return dataclasses.replace(config, optimizer=optimizer)

@@ -123,7 +123,7 @@ class PyramidNetwork(nn.HybridBlock):
     def forward(self, *images: Array) -> Any:
         """Run `hybrid_forward` on two images, arrays or symbols."""
         self.steps.prepare(self)
-        if self.finest_level == LEVELS[-1]:
+        if self.finest_level == LEVELS[-1] or self._cached_op is not None:
             return super().forward(*images)
         with warnings.catch_warnings():  # while it is traced Gluon names all that finer levels have
             warnings.filterwarnings("ignore", message=".*is not used by any computation")

@@ -14,11 +14,9 @@ from typing import Any
 import mxnet as mx
 import numpy as np
 
-from maskflownet.config.errors import InputError
 from maskflownet.config.layout import DENSE_CHANNELS, PYRAMID_CHANNELS
-from maskflownet.config.matching import MATCHINGS
 from maskflownet.network.arrays import Array
-from maskflownet.network.maskflownet_s import COST_CHANNELS, MaskFlownet_S
+from maskflownet.network.maskflownet_s import COST_CHANNELS
 
 SOURCE = 3  # the level that is copied
 COPIES = (4, 5, 6)
@@ -37,21 +35,13 @@ def lift_start(network: Any, image1: Array, image2: Array, rng: np.random.Genera
     Parameters
     ----------
     network : network.MaskFlownet_S
-        Of plain steps, not hybridized, with weights whose level 3 can match.
+        Of plain steps, not hybridized, with weights whose level 3 can match; of the kind that
+        `config.schedule` demands.
     image1, image2 : mxnet.ndarray.NDArray
         (N, 3, H, W), centralised; some sixteen pairs, which tell how large features are.
     rng : numpy.random.Generator
         Of what level 3 has nothing to copy for.
-
-    Raises
-    ------
-    InputError
-        The network is no MaskFlownet_S of the paper's matching.
     """
-    if not isinstance(network, MaskFlownet_S) or network.matching != MATCHINGS["deform"]:
-        raise InputError(
-            "optimizer.start: lifted: expected a MaskFlownet_S with network.matching: deform"
-        )
     _Lift(network, image1, image2, rng).run()
 
 

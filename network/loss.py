@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import mxnet as mx
 from mxnet.gluon import nn
 
 from maskflownet.config.layout import EPSILON, FLOW_UNIT, LEVELS, STRIDES
@@ -117,28 +116,6 @@ class MaskLoss(nn.HybridBlock):
             )
             total = total + masked_mean(F, entropy, share)
         return total
-
-
-def leaves_frame(flow: Array) -> Array:
-    """Return where a flow leads out of the image.
-
-    Parameters
-    ----------
-    flow : mxnet.ndarray.NDArray
-        (N, 2, H, W), (y, x) in pixels.
-
-    Returns
-    -------
-    mxnet.ndarray.NDArray
-        (N, 1, H, W), 1 where the pixel is beyond the centres of the outermost ones, else 0.
-    """
-    outside = 0
-    for axis, moved in zip((2, 3), mx.nd.split(flow, num_outputs=2, axis=1), strict=True):
-        size = flow.shape[axis]
-        shape = [size if one == axis else 1 for one in range(4)]
-        place = moved + mx.nd.arange(size, ctx=flow.context).reshape(shape)
-        outside = outside + (place < 0) + (place > size - 1)
-    return outside > 0
 
 
 def _by_level(*rows):

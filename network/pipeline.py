@@ -62,7 +62,7 @@ class Prediction(NamedTuple):
 
 
 def freeze_unused(network: Any) -> None:
-    """Freeze the parameters that a network's outputs do not depend on."""
+    """Freeze the parameters that the outputs of a network of plain steps do not depend on."""
     outputs = itertools.chain(*network(mx.sym.var("image1"), mx.sym.var("image2")))
     used = set(mx.sym.Group(list(outputs)).list_arguments())
     for name, parameter in network.collect_params().items():
@@ -115,10 +115,9 @@ class Pipeline:
         self.predictor = self._make_network(FastSteps(False, rounded)) if fast else self.network
         learner = self.network
         if config.optimizer.finest_level > LEVELS[-1] or config.optimizer.mask_weight:
-            learner = self._make_network(FastSteps(True, rounded) if fast else None)
-            learner.finest_level = config.optimizer.finest_level
-            learner.tells_masks = bool(config.optimizer.mask_weight)
-            freeze_unused(learner)
+            # The fast operators take more than they need: the plain graph tells what is used.
+            freeze_unused(self._make_learner(None))
+            learner = self._make_learner(FastSteps(True, rounded) if fast else None)
         on_cpu = all(context.device_type == "cpu" for context in self.ctx)
         self._room = Room(config.network.class_name, fast) if on_cpu else None
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
@@ -149,6 +148,13 @@ class Pipeline:
         )
         network.hybridize()
         return network
+
+    def _make_learner(self, steps):
+        """Return a network with the outputs that the training's loss takes."""
+        learner = self._make_network(steps)
+        learner.finest_level = self.config.optimizer.finest_level
+        learner.tells_masks = bool(self.config.optimizer.mask_weight)
+        return learner
 
     def plain_network(self) -> Any:
         """Return the network on MXNet's own operators, which shares this one's parameters."""

@@ -10,8 +10,8 @@ from mxnet import autograd
 from maskflownet.config.errors import InputError
 from maskflownet.network.fused_adam import FusedAdam, sums_of_squares
 from maskflownet.network.images import centralise
-from maskflownet.network.layers import flip_axes
-from maskflownet.network.loss import MaskLoss, leaves_frame
+from maskflownet.network.layers import flip_axes, warp
+from maskflownet.network.loss import MaskLoss
 from maskflownet.network.worker_group import Peers
 
 MOST_SQUARES = float(np.finfo(np.float32).max)  # of an array's gradients; larger ones are bad
@@ -211,13 +211,16 @@ class TrainingStep:
         image1, image2, label, valid, occluded, knows_occluded = (
             mx.nd.array(array, ctx, np.float32) for array in arrays
         )
-        image1 = image1 / 255
-        if self._mask_weight:
-            image1 = mx.nd.concat(image1, occluded, dim=1)  # it goes where image 1 does
-        image1, image2, label, valid = geo_aug(image1, image2 / 255, label, valid / 255)
+        images = image1 / 255, image2 / 255
+        if self._mask_weight:  # what is occluded goes where image 1 does, and image 2 may end early
+            more = occluded, mx.nd.ones_like(occluded)
+            images = [mx.nd.concat(*own, dim=1) for own in zip(images, more, strict=True)]
+        image1, image2, label, valid = geo_aug(*images, label, valid / 255)
         label = flip_axes(mx.nd, label)
         if self._mask_weight:
-            image1, occluded = image1[:, :3], mx.nd.maximum(image1[:, 3:], leaves_frame(label))
+            is_gone = warp(mx.nd, image2[:, 3:], label) < 0.5
+            image1, image2, occluded = image1[:, :3], image2[:, :3], image1[:, 3:]
+            occluded = mx.nd.maximum(occluded, is_gone)
         image1, image2 = centralise(*color_aug(image1, image2))
         with autograd.record():
             predictions, masks, *_ = self._network(image1, image2)

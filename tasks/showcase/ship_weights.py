@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ship(folder: Path, weights: Path) -> None:
     """Train both courses and write the weights that the second one ended in."""
-    ends, _ = train_course(NEAR, folder / "near")
+    ends, _ = train_course(NEAR, folder)
     mean = folder / f"mean{SUFFIX}"
     write_half([checkpoint.path for checkpoint in ends[-AVERAGED:]], mean)
     ends, curve = train_course(FAR, folder / "far", mean)

@@ -87,7 +87,8 @@ def train_course(
     ends : list of Checkpoint
         Each part's last.
     curve : list of (int, float)
-        Steps from the first part's first on, and the EPE in pixels on that part's held-out scenes.
+        Steps from the first part's first on, and the EPE in pixels on that part's held-out scenes;
+        without parts that train coarse levels alone.
     """
     parts = parts_of(course)
     held_out = make_dataset(load_dataset_config(f"{course}/{parts[-1]}"), "valid")
@@ -102,8 +103,9 @@ def train_course(
         begin = ["-c", str(checkpoint.path), "--clear_steps"]
         ends.append(checkpoint)
         log = folder / part / "logs" / f"{checkpoint.run}.csv"
-        curve += points(log, before=curve[-1][0] if curve else 0)
-        write_curve(curve, references, folder)
+        if not load_dataset_config(f"{course}/{part}").optimizer.finest_level:
+            curve += points(log, before=curve[-1][0] if curve else 0)
+            write_curve(curve, references, folder)
     return ends, curve
 
 

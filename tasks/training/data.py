@@ -51,6 +51,8 @@ def open_data(plan: RunPlan) -> TrainingData:
     config = plan.dataset
     training_set = make_dataset(config, "train")
     check_sizes(training_set, config)
+    if plan.config.optimizer.mask_weight:
+        check_occlusion(training_set, config)
     loader = Loader(
         training_set,
         plan.record.batch,
@@ -82,18 +84,7 @@ def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
     if config.dataset == "synthetic":  # whose size stands in the config
         return
 
-    def size_or_error(index):
-        try:
-            return training_set[index].image1.shape[:2]
-        except InputError as error:  # if it is not the only one, named when its turn comes
-            return error
-
-    looked_at = range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT))
-    reading = read_ahead(size_or_error, looked_at, 1, lambda index: training_set.names[index])
-    found = list(reading)
-    sizes = [size for size in found if not isinstance(size, InputError)]
-    if not sizes:
-        raise found[-1]
+    sizes = [sample.image1.shape[:2] for sample in _some_samples(training_set)]
     too_small = [size for size in sizes if size[0] < crop[0] or size[1] < crop[1]]
     if not too_small:
         return
@@ -108,6 +99,34 @@ def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:
     if len(too_small) == len(sizes):
         raise InputError(line)
     logger.warning("%s, or such pairs are left out", line)
+
+
+def check_occlusion(training_set: FlowDataset, config: DatasetConfig) -> None:
+    """Raise InputError where masks shall learn what is occluded and a few pairs do not tell it."""
+    if all(sample.occluded is None for sample in _some_samples(training_set)):
+        raise InputError(
+            f"{config.path}: optimizer.mask_weight: expected data that knows what is occluded "
+            "(generated scenes, Sintel with its folder occlusions, KITTI, FlyingChairs2), got "
+            "pairs that do not: leave it out"
+        )
+
+
+def _some_samples(training_set):
+    """Return a few pairs, spread over a set, of which some may be bad; InputError if all are."""
+
+    def sample_or_error(index):
+        try:
+            return training_set[index]
+        except InputError as error:  # if it is not the only one, named when its turn comes
+            return error
+
+    looked_at = range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT))
+    reading = read_ahead(sample_or_error, looked_at, 1, lambda index: training_set.names[index])
+    found = list(reading)
+    samples = [sample for sample in found if not isinstance(sample, InputError)]
+    if not samples:
+        raise found[-1]
+    return samples
 
 
 def _validation_set(config):

@@ -336,8 +336,8 @@ def validation_epe(pipe: Pipe, samples: Iterable[FlowSample]) -> dict[int, float
     for flows in pipe.predict_levels(images()):
         truth = truths.popleft()
         scores.append([score_image(flow, *truth) for flow in flows])
-    figures = [summarize(list(own)) for own in zip(*scores, strict=True)]
-    return {
-        level: pipe.peers.mean(own["epe"], own["images"])
-        for level, own in zip(LEVELS, figures, strict=True)
-    }
+    errors = {}
+    for number, level in enumerate(LEVELS):
+        own = summarize([pair[number] for pair in scores])
+        errors[level] = pipe.peers.mean(own["epe"], own["images"])
+    return errors

@@ -1,14 +1,11 @@
 """The lifted start: what coarse levels find that begin as copies of level 3, and what stays."""
 
-import dataclasses
-
 import mxnet as mx
 import numpy as np
 import pytest
 from golden import weights_of
 
 from maskflownet.config import load_config
-from maskflownet.config.errors import InputError
 from maskflownet.network import get_pipeline
 from maskflownet.network.scaled_start import scale_start
 from maskflownet.reader.synthetic import SceneConfig, generate
@@ -103,17 +100,6 @@ def test_the_seed_decides_what_is_random():
     name = "conv5b.0.weight"
     np.testing.assert_array_equal(one[name], again[name])
     assert (one[name] != other[name]).any()
-
-
-@pytest.mark.parametrize("change", [{"matching": "fmm"}, {"class_name": "MaskFlownet"}])
-def test_other_networks_are_refused(change):
-    config = load_config("MaskFlownet_S")
-    config = dataclasses.replace(config, network=dataclasses.replace(config.network, **change))
-    pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config)
-    with pytest.raises(
-        InputError, match=r"expected a MaskFlownet_S with network\.matching: deform"
-    ):
-        pipe.lift_start(*scenes(2), seed=0)
 
 
 def test_it_stands_on_scaled_weights_too(monkeypatch):

@@ -11,18 +11,19 @@ from maskflownet.augmentation import Augmentation
 from maskflownet.config import InputError, load_config, load_dataset_config
 from maskflownet.config.schedule import with_schedule
 from maskflownet.network import get_pipeline
-from maskflownet.network.loss import MaskLoss, leaves_frame
+from maskflownet.network.layers import warp
+from maskflownet.network.loss import MaskLoss
 
 SIZE = (64, 128)
 COUNT = 2
 
 
-def pipeline(name="MaskFlownet_S", mw=None, **optimizer):
+def pipeline(name="MaskFlownet_S", mw=None, kernels=None, **optimizer):
     config = load_config(name)
     network = dataclasses.replace(config.network, mw=mw or config.network.mw)
     optimizer = dataclasses.replace(config.optimizer, **optimizer)
     config = dataclasses.replace(config, network=network, optimizer=optimizer)
-    pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config)
+    pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config, kernels=kernels)
     fill_with_recipe(pipe.network)
     if name == "MaskFlownet":
         pipe.fix_head()
@@ -81,6 +82,33 @@ def test_what_finer_levels_have_stays_and_the_rest_is_trained(operators):
             assert (value != before[name]).any(), name
 
 
+@pytest.mark.parametrize("name", ["MaskFlownet_S", "MaskFlownet"])
+@pytest.mark.parametrize("finest", [3, 4, 6])
+def test_the_same_is_trained_whatever_operators_run(name, finest):
+    trained = [
+        [
+            key
+            for key, parameter in pipe.network._collect_params_with_prefix().items()
+            if parameter.grad_req != "null"
+        ]
+        for pipe in (
+            pipeline(name, kernels=kernels, finest_level=finest) for kernels in ("auto", "builtin")
+        )
+    ]
+    assert trained[0] == trained[1]
+    assert (
+        "pred_mask6.weight" not in trained[0] if finest == 6 else "conv5_0.0.weight" in trained[0]
+    )
+
+
+def test_weight_decay_leaves_what_is_not_trained_alone(operators):
+    pipe = pipeline(finest_level=4, weight_decay=1e-2)
+    before = weights_of(pipe.network)
+    step(pipe)
+    for name in ("upfeat3.0.weight", "pred_mask4.weight", "conv3_0.0.weight"):
+        np.testing.assert_array_equal(weights_of(pipe.network)[name], before[name])
+
+
 def test_its_error_is_that_of_the_finest_trained_level(operators):
     pipe = pipeline(finest_level=5)
     image1, image2, flow = batch()
@@ -134,18 +162,29 @@ def test_a_sample_of_which_nothing_is_known_adds_nothing():
     assert MaskLoss()(nothing, nothing, *masks).asscalar() == 0
 
 
-def test_where_a_flow_leaves_the_frame():
-    flow = np.zeros((1, 2, 3, 5), np.float32)
-    flow[0, :, 0, 0] = -0.01, 0  # up
-    flow[0, :, 2, 1] = 0.01, 0  # down
-    flow[0, :, 1, 4] = 0, 0.01  # to the right
-    flow[0, :, 1, 0] = 0, -0.01
-    flow[0, :, 1, 1] = 1, 3  # to the corner's very pixel
-    flow[0, :, 1, 2] = 1.01, 0
-    wanted = np.zeros((3, 5), bool)
-    wanted[[0, 2, 1, 1, 1], [0, 1, 4, 0, 2]] = True
-    got = leaves_frame(mx.nd.array(flow)).asnumpy()
-    np.testing.assert_array_equal(got[0, 0], wanted)
+def test_what_leaves_the_frame_is_hidden():
+    image1, image2, flow = batch(0.0)
+    flow[0, 0, :, -10:] = 10  # to the right, beyond the last column
+    flow[0, 1, :5] = -6  # up, beyond the first row
+    flow[1, 0, 20, 20] = 30
+    seen = told_by(pipeline(mask_weight=1.0), image1, image2, flow)
+    wanted = np.zeros((COUNT, 1, *SIZE), bool)
+    wanted[0, 0, :, -10:] = wanted[0, 0, :5] = True
+    np.testing.assert_array_equal(seen[0], wanted)
+    assert (seen[1] == 1).all()
+
+
+def told_by(pipe, *arrays, **options):
+    """Return what the masks are told in a step: what is hidden, and where that is known."""
+    seen = []
+
+    def note(occluded, known, *masks):
+        seen.extend((occluded.asnumpy(), known.asnumpy()))
+        return mx.nd.zeros(COUNT)
+
+    pipe._step._mask_loss = note
+    step(pipe, *arrays, **{"occluded": np.zeros((COUNT, 1, *SIZE), bool), **options})
+    return seen
 
 
 def mask_cross_entropy(pipe, occluded):
@@ -193,7 +232,7 @@ def test_what_is_not_known_or_does_not_count_changes_nothing(operators):
 
 
 @pytest.mark.parametrize("dataset", ["synthetic", "mmflow/chairs"])
-def test_what_is_hidden_goes_where_image_1_goes(dataset, monkeypatch):
+def test_what_is_hidden_goes_where_image_1_goes(dataset):
     """Image 1 is white where it is hidden: so it stays, whatever the augmentation does."""
     config = dataclasses.replace(
         load_dataset_config(dataset), orig_shape=(96, 160), target_shape=SIZE
@@ -204,14 +243,6 @@ def test_what_is_hidden_goes_where_image_1_goes(dataset, monkeypatch):
     occluded[:, :, 20:60, 30:90] = True
     image1 = np.repeat(occluded, 3, 1).astype(np.uint8) * 255
     flow = np.zeros((COUNT, 2, 96, 160), np.float32)
-    seen = []
-
-    def note(occluded, known, *masks):
-        seen.append((occluded.asnumpy(), known.asnumpy()))
-        return mx.nd.zeros(COUNT)
-
-    pipe = pipeline(mask_weight=1.0)
-    pipe._step._mask_loss = note
     geo_aug, _ = augmentation.callables(augmentation.draw(1, range(COUNT)))
     moved = []
 
@@ -220,26 +251,45 @@ def test_what_is_hidden_goes_where_image_1_goes(dataset, monkeypatch):
         return moved
 
     image2 = rng.integers(0, 256, image1.shape, np.uint8)
-    step(pipe, image1, image2, flow, geo_aug=keep, occluded=occluded)
-    ((hidden, known),) = seen
-    label = mx.nd.flip(moved[2], axis=1)
-    inside = ~leaves_frame(label).asnumpy().astype(bool)
+    pipe = pipeline(mask_weight=1.0)
+    hidden, known = told_by(pipe, image1, image2, flow, geo_aug=keep, occluded=occluded)
     warped = moved[0].asnumpy()[:, 3:]
-    assert 0 < warped.mean() < 1 and inside.mean() > 0.3
-    np.testing.assert_array_equal(hidden[inside], warped[inside])
-    assert (hidden[~inside] == 1).all()
+    # Where image 2 shows nothing, be it for its frame or for that of its source, it is hidden too.
+    shows = warp(mx.nd, moved[1][:, 3:], mx.nd.flip(moved[2], axis=1)).asnumpy() >= 0.5
+    assert 0 < warped.mean() < 1 and shows.mean() > 0.3
+    assert (shows.mean() < 1) == (dataset == "synthetic")  # MMFlow's keeps the frame full
+    np.testing.assert_array_equal(hidden, np.where(shows, warped, 1))
     if dataset == "synthetic":  # colours do not change in geo_aug
         np.testing.assert_allclose(moved[0].asnumpy()[:, :1], warped, atol=1e-5)
     np.testing.assert_allclose(known, moved[3].asnumpy())
 
 
 @pytest.mark.parametrize(
-    ("name", "matching"), [("MaskFlownet", "deform"), ("MaskFlownet_S", "fmm")]
+    ("name", "change"),
+    [("MaskFlownet", {}), ("MaskFlownet_S", {"matching": "fmm"})],
 )
-def test_networks_without_masks_to_train_are_refused(name, matching):
-    data = load_dataset_config("synthetic")
-    data = dataclasses.replace(data, optimizer=dataclasses.replace(data.optimizer, mask_weight=0.1))
-    config = load_config(name)
-    network = dataclasses.replace(config.network, matching=matching)
+def test_networks_without_masks_to_train_are_refused(name, change):
     with pytest.raises(InputError, match=r"synthetic\.yaml: optimizer\.mask_weight: expected 0"):
-        with_schedule(dataclasses.replace(config, network=network), data)
+        scheduled(name, change, mask_weight=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("MaskFlownet", {}),
+        ("MaskFlownet_S", {"matching": "fmm"}),
+        ("MaskFlownet_S", {"dialect": "mmflow"}),  # its cost volumes are sums
+    ],
+)
+def test_networks_that_cannot_be_lifted_are_refused(name, change):
+    with pytest.raises(InputError, match=r"synthetic\.yaml: optimizer\.start: lifted: expected a"):
+        scheduled(name, change, start="lifted")
+    assert scheduled("MaskFlownet_S", {}, start="lifted").optimizer.finest_level == 2
+
+
+def scheduled(name, change, **optimizer):
+    data = load_dataset_config("synthetic")
+    data = dataclasses.replace(data, optimizer=dataclasses.replace(data.optimizer, **optimizer))
+    config = load_config(name)
+    network = dataclasses.replace(config.network, **change)
+    return with_schedule(dataclasses.replace(config, network=network), data)

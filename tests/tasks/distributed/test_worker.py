@@ -229,6 +229,13 @@ def test_validation_errors_are_weighted_by_pairs_with_a_valid_pixel():
     assert [*errors.values()] == pytest.approx([(error * 2 + 2 * 4) / 6 for error in own])
 
 
+def test_a_worker_without_a_pair_to_validate_on_has_no_error_to_add():
+    pipe = FakePipe()
+    pipe.peers = Others(lambda *_: [2.0 * 4, 4])
+    pipe.peers.store = "any"
+    assert [*validation_epe(pipe, []).values()] == [2.0] * 5
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_validation_pairs_are_shared_out(tmp_path, rank):
     validated = FakeSet(5)

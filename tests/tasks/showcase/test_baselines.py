@@ -104,7 +104,7 @@ def test_the_second_course_begins_with_the_mean_of_the_firsts_last_parts(tmp_pat
     )
     ship_weights.ship(tmp_path / "training", tmp_path / "weights")
     mean, shipped = written
-    near, far = tmp_path / "training" / "near", tmp_path / "training" / "far"
+    near, far = tmp_path / "training", tmp_path / "training" / "far"
     assert asked == [("scenes", near, None), ("scenes_far", far, mean)]
     assert written[mean] == [tmp_path / f"scenes{part}" for part in (2, 3, 4)]
     steps = sum(

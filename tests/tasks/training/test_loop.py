@@ -185,6 +185,12 @@ def test_a_signal_breaks_a_validation_off(tmp_path):
     assert logged_steps(tmp_path, "val_epe") == []
 
 
+def test_a_signal_in_the_step_before_a_validation_leaves_it_out(tmp_path):
+    pipe = FakePipe(signals={4: signal.SIGTERM})
+    assert run(tmp_path, pipe, validation_set=FakeSet(3), validation_steps=4) == 143
+    assert logged_steps(tmp_path, "val_epe") == [1]
+
+
 def test_a_signal_at_a_checkpoint_writes_it_once(tmp_path):
     pipe = FakePipe(signals={4: signal.SIGTERM})
     written = []
