@@ -20,7 +20,10 @@ from maskflownet.config.files import names_in_config
 from maskflownet.reader.synthetic import SceneConfig
 
 # The first parts of this project's own trainings on generated scenes.
-OWN_STARTS = ("train_demo/1_short", "ablation/scenes", "scenes/1_small")
+OWN_STARTS = {
+    **dict.fromkeys(("train_demo/1_short", "ablation/scenes", "scenes/1_small"), "scaled"),
+    "scenes_far/1_lifted": "lifted",
+}
 
 
 def load(tmp_path, text):
@@ -111,7 +114,7 @@ def test_generated_scenes():
 def test_every_recipe_begins_as_the_original_does(name):
     """Only MMFlow's and this project's own trainings on generated scenes do not."""
     wanted = "uniform" if name.startswith("mmflow/") else "reference"
-    wanted = "scaled" if name in OWN_STARTS else wanted
+    wanted = OWN_STARTS.get(name, wanted)
     assert load_dataset_config(name).optimizer.start == wanted
 
 
@@ -221,7 +224,7 @@ def test_can_be_sent_to_a_worker():
         ),
         (
             "dataset: chairs\noptimizer: {start: fast}\n",
-            "optimizer.start: expected one of reference, scaled, uniform, got 'fast'",
+            "optimizer.start: expected one of reference, scaled, uniform, lifted, got 'fast'",
         ),
         ("dataset: list\ntrain_list: ~nosuchuser/x\n", "train_list: expected a path, got '~nosuch"),
         (
