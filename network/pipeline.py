@@ -227,7 +227,8 @@ class Pipeline:
         seed : int
             Of what is random.
         """
-        lift_start(*self._start_inputs(images1, images2), np.random.default_rng(seed))
+        network, image1, image2 = self._start_inputs(images1, images2)
+        lift_start(network, image1, image2, np.random.default_rng(seed))
 
     def _start_inputs(self, images1, images2):
         """Return the plain network, and both images of some pairs as it takes them."""
@@ -238,7 +239,8 @@ class Pipeline:
         pairs = [checked_pair(*pair, least) for pair in zip(images1, images2, strict=True)]
         plain = self.plain_network()
         plain.hybridize(False)
-        return plain, *network_inputs(pairs, self.ctx[0])
+        image1, image2 = network_inputs(pairs, self.ctx[0])
+        return plain, image1, image2
 
     def uniform_start(self) -> None:
         """Give what starts from nothing MMFlow's random weights; see `uniform_start`."""
