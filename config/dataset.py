@@ -83,6 +83,8 @@ class TrainingOverride:
         checkpoint whose coarse levels become copies of a finer one (network.lifted_start).
     clip_norm, finest_level, mask_weight : optional
         Take the place of the network config's.
+    mw : tuple of float, optional
+        Weights of the loss at levels 6, 5, 4, 3, 2, in place of the network config's.
     early_stopping : int, optional
         Training ends after so many validations without a lower error.
     """
@@ -94,6 +96,9 @@ class TrainingOverride:
     clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
     finest_level: int | None = field(default=None, metadata=key(integer(2, high=6)))
     mask_weight: float | None = field(default=None, metadata=key(number(low=0, high=1000)))
+    mw: tuple[float, ...] | None = field(
+        default=None, metadata=key(sequence(number(low=0, high=1000), 5))
+    )
     early_stopping: int | None = field(default=None, metadata=key(integer(1)))
 
 

@@ -40,4 +40,6 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
             f"{data.path}: optimizer.start: lifted: expected a {LIFTED[0]} with network.matching: "
             f"{LIFTED[1]} and network.dialect: {LIFTED[2]}, got {config.name}"
         )
-    return dataclasses.replace(config, optimizer=optimizer)
+    if data.optimizer.mw is not None:
+        network = dataclasses.replace(network, mw=data.optimizer.mw)
+    return dataclasses.replace(config, network=network, optimizer=optimizer)

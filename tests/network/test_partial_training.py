@@ -293,3 +293,10 @@ def scheduled(name, change, **optimizer):
     config = load_config(name)
     network = dataclasses.replace(config.network, **change)
     return with_schedule(dataclasses.replace(config, network=network), data)
+
+
+def test_a_datasets_level_weights_take_the_place_of_the_networks():
+    mw = (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert scheduled("MaskFlownet_S", {}, mw=mw).network.mw == mw
+    default = load_config("MaskFlownet_S").network.mw
+    assert scheduled("MaskFlownet_S", {}).network.mw == default
