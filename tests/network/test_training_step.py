@@ -80,13 +80,15 @@ def test_wd_is_not_applied():
 
 
 def root_of_zero(label, valid, *predictions):
-    """Return a loss of 0 whose gradient is not a number."""
-    return (predictions[-1].mean(axis=0, exclude=True) * 0).sqrt()
+    """Return a loss of 0 whose gradient is not a number, and an error."""
+    loss = (predictions[-1].mean(axis=0, exclude=True) * 0).sqrt()
+    return loss, mx.nd.ones_like(loss)
 
 
 def steep(label, valid, *predictions):
-    """Return a loss whose gradient's squares are beyond float32, where Adam keeps them."""
-    return predictions[-1].mean(axis=0, exclude=True) * 1e30
+    """Return a loss whose gradient's squares are beyond float32, where Adam keeps them; an error."""
+    loss = predictions[-1].mean(axis=0, exclude=True) * 1e30
+    return loss, mx.nd.ones_like(loss)
 
 
 @pytest.mark.parametrize("ctx", [ONE, TWO])

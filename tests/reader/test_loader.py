@@ -54,7 +54,8 @@ class Painted(FlowDataset):
         image = np.stack([np.full_like(row, number % 256), row, column], axis=2)
         flow = np.stack([column, row], axis=2).astype(np.float32)
         valid = np.full((*self.size, 1), 255, np.uint8)
-        return FlowSample(image, image + 1, flow, valid, None, self.names[index])
+        occluded = row > column if number % 2 else None
+        return FlowSample(image, image + 1, flow, valid, occluded, self.names[index])
 
 
 class Buggy(Painted):
@@ -105,6 +106,7 @@ def pids():
 
 def test_batches_hold_what_the_dataset_has():
     (batch,) = read(Loader(Painted(20), 3, CROP, 0, workers=2), 4, 1)
+    assert 0 < batch.knows_occluded.sum() < 3
     assert batch.step == 4
     assert batch.samples == (0, 1, 2)
     assert len(set(batch.names)) == 3
@@ -119,6 +121,9 @@ def test_batches_hold_what_the_dataset_has():
         assert (number == int(name.removeprefix("pair "))).all()
         mirror = int(column[0, 1]) - int(column[0, 0])
         np.testing.assert_array_equal(batch.flow[sample], [mirror * column.astype(int), row])
+        is_known = int(number[0, 0]) % 2 == 1
+        assert batch.knows_occluded[sample] == is_known
+        np.testing.assert_array_equal(batch.occluded[sample, 0], is_known & (row > column))
     np.testing.assert_array_equal(batch.image2, batch.image1 + 1)
     assert (batch.valid == 255).all()
 

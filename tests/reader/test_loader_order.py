@@ -80,7 +80,7 @@ def painted(size_hw):
     row, column = np.indices(size_hw, np.uint8)
     image = np.stack([row, column, np.full_like(row, 9)], axis=2)
     flow = np.stack([column, row], axis=2).astype(np.float32)
-    occluded = np.zeros(size_hw, bool)
+    occluded = (row + 2 * column) % 3 == 0
     return FlowSample(image, 255 - image, flow, (row + 2 * column)[..., None], occluded, "p")
 
 
@@ -99,7 +99,7 @@ def test_cut_keeps_all_arrays_together():
         np.testing.assert_array_equal(cut.flow, np.stack([mirror * columns, rows], axis=2))
         np.testing.assert_array_equal(cut.valid[..., 0], rows + 2 * columns)
         assert cut.flow.dtype == np.float32
-        assert cut.occluded is None
+        np.testing.assert_array_equal(cut.occluded, (rows + 2 * columns) % 3 == 0)
     # Every place, as it is and mirrored.
     places = set(product(range(4), range(4)))
     assert seen == {(*place, 1) for place in places} | {(t, left + 5, -1) for t, left in places}
