@@ -86,7 +86,7 @@ def root_of_zero(label, valid, *predictions):
 
 
 def steep(label, valid, *predictions):
-    """Return a loss whose gradient's squares are beyond float32, where Adam keeps them; an error."""
+    """Return a loss whose gradient's squares are beyond float32, as Adam keeps them; an error."""
     loss = predictions[-1].mean(axis=0, exclude=True) * 1e30
     return loss, mx.nd.ones_like(loss)
 
