@@ -9,7 +9,6 @@ from argparse import Namespace
 import numpy as np
 import torch
 
-from maskflownet.config import NetworkConfig
 from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import MULTIPLE
 from maskflownet.torch_training import networks
@@ -21,7 +20,6 @@ from maskflownet.torch_training.steps import Steps
 
 logger = logging.getLogger(__name__)
 
-LEVEL_WEIGHTS = NetworkConfig.mw  # the paper's
 LOG_EVERY = 100  # steps
 HELD_OUT_SEED = 10**6
 
@@ -57,7 +55,7 @@ def _train(arguments):
     if arguments.start is None:
         waken(network, scenes.batch(arguments.batch, arguments.first_motion))
     rounds = not arguments.float32
-    steps = Steps(network, LEVEL_WEIGHTS, arguments.mask_weight, rounds)
+    steps = Steps(network, arguments.mw, arguments.mask_weight, rounds)
     _Run(arguments, network, steps, scenes, held_out).to_the_end()
 
 

@@ -4,12 +4,23 @@ For GPUs that MXNet cannot run on; docs/gpu.md says how. Needs PyTorch, NumPy, O
 MXNet. What it writes is a checkpoint like any other: `python main.py --valid -c OUT.params`.
 """
 
+import argparse
+import math
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from maskflownet.config import NetworkConfig
 from maskflownet.config.errors import InputError
 from maskflownet.tasks.command_line import OneLineParser, run_program, size_hw, some_path
+
+
+def weights(text: str) -> tuple[float, ...]:
+    """Return the levels' weights that a flag names."""
+    numbers = tuple(map(float, text.split(",")))  # argparse tells of what is no number
+    if len(numbers) != len(NetworkConfig.mw) or not all(0 <= one < math.inf for one in numbers):
+        raise argparse.ArgumentTypeError(f"expected five numbers from 0, got {text}")
+    return numbers
 
 
 def make_parser() -> OneLineParser:
@@ -33,6 +44,10 @@ def make_parser() -> OneLineParser:
     add("--first_motion", type=float, default=1, help=growth)
     mask = "of what the masks learn from the scenes' occlusions; 0: nothing, as in the paper"
     add("--mask_weight", type=float, default=0, help=mask)
+    levels = "of the loss at levels 6 to 2; coarse ones fade where they count for little"
+    paper = ",".join(map(str, NetworkConfig.mw))
+    levels = f"{levels} (default: the paper's {paper})"
+    add("--mw", metavar="W6,W5,W4,W3,W2", type=weights, default=NetworkConfig.mw, help=levels)
     add("--exact", action="store_true", help="MXNet's rule at borders, which is slower")
     add("--float32", action="store_true", help="no rounding of convolutions to bfloat16")
     add("--every", metavar="MINUTES", type=float, default=2, help="between figures (default: 2)")

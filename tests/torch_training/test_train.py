@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from maskflownet.config import NetworkConfig
 from maskflownet.config.errors import InputError
 from maskflownet.config.files import ROOT
 from maskflownet.config.layout import FLOW_UNIT
@@ -19,7 +20,6 @@ from maskflownet.tasks.prediction.estimate import estimate_flow  # noqa: E402
 from maskflownet.torch_training import networks  # noqa: E402
 from maskflownet.torch_training import run as module  # noqa: E402
 from maskflownet.torch_training.figures import figures  # noqa: E402
-from maskflownet.torch_training.run import LEVEL_WEIGHTS  # noqa: E402
 from maskflownet.torch_training.scenes import Pairs, Scenes  # noqa: E402
 from maskflownet.torch_training.start import initialise, waken  # noqa: E402
 from maskflownet.torch_training.steps import Steps  # noqa: E402
@@ -126,7 +126,7 @@ def test_the_parameters_of_another_network_are_refused(tmp_path):
 
 def test_the_loss_falls_and_masks_learn_from_the_scenes(source, network):
     batches = [source.batch(4, motion=0.5) for _ in range(2)]
-    steps = Steps(network, LEVEL_WEIGHTS, 1.0, rounds=False)
+    steps = Steps(network, NetworkConfig.mw, 1.0, rounds=False)
     before = figures(network, batches)
     for index in range(40):
         steps.take(batches[index % 2], 4e-4 * min(1, (index + 1) / 10))
@@ -141,7 +141,7 @@ def test_a_cascade_trains_over_a_frozen_first_stage(source):
     pairs = source.batch(2)
     waken(network, pairs)
     before = {name: one.clone() for name, one in network.state_dict().items()}
-    steps = Steps(network, LEVEL_WEIGHTS, 0.0, rounds=False)
+    steps = Steps(network, NetworkConfig.mw, 0.0, rounds=False)
     assert all(np.isfinite(steps.take(pairs, 1e-3).tolist()))
     changed = {
         name for name, one in network.state_dict().items() if not torch.equal(one, before[name])
@@ -155,13 +155,13 @@ def test_a_pixel_without_measure_teaches_nothing(source, network):
     pairs = source.batch(2)
     flow = pairs.flow.clone()
     flow[0, :, 10:20, 10:20] = 1e6
-    steps = Steps(network, LEVEL_WEIGHTS, 0.0, rounds=False)
+    steps = Steps(network, NetworkConfig.mw, 0.0, rounds=False)
     loss, error, motion = steps.take(pairs._replace(flow=flow), 1e-4).tolist()
     assert max(loss, error, motion) < 100
 
 
 def test_a_long_gradient_is_shortened(source, network):
-    steps = Steps(network, LEVEL_WEIGHTS, 0.0, rounds=False)
+    steps = Steps(network, NetworkConfig.mw, 0.0, rounds=False)
     pairs = source.batch(2)
     for _ in range(3):
         steps.take(pairs, 0.0)
@@ -175,7 +175,7 @@ def test_a_long_gradient_is_shortened(source, network):
 
 
 def test_it_goes_back_when_the_loss_is_lost(source, network):
-    steps = Steps(network, LEVEL_WEIGHTS, 0.0, rounds=False)
+    steps = Steps(network, NetworkConfig.mw, 0.0, rounds=False)
     first = {name: one.clone() for name, one in network.state_dict().items()}
     steps.take(source.batch(2), 1e-2)
     assert not steps.look_back(float("nan"), 10.0)  # before there was anything good
@@ -211,3 +211,13 @@ def test_the_figures_of_a_perfect_network(source):
     errors = [found[f"level_{level}"] for level in (6, 5, 4, 3)]
     assert errors == pytest.approx([2**0.5 * far for far in (4, 3, 2, 1)])
     assert found["mask_ap"] > 2 * found["occluded_share"] > 0
+
+
+@pytest.mark.parametrize("text", ["1,2", "1,2,3,4,-5", "a,b,c,d,e", "1,2,3,4,inf", ""])
+def test_level_weights_that_are_none_are_refused(text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args(["a.params", "--mw", text])
+    assert caught.value.code == 2
+    assert "--mw" in capsys.readouterr().err
+    given = make_parser().parse_args(["a.params", "--mw", "0.02,0.04,0.08,0.16,0.32"])
+    assert given.mw == (0.02, 0.04, 0.08, 0.16, 0.32)
