@@ -7,9 +7,8 @@ or the processor has no AVX2, MXNet's own operators do the work: slower, with th
 The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_trade_off`,
 `maskflownet_dense_block`, `maskflownet_pyramid`, `maskflownet_enlarge`,
 `maskflownet_multiscale_loss`) write their gradients and cannot add to one that is there, since
-MXNet does not tell them which is wanted.
-`network.fast_operators` puts a copy between them and any parameter whose gradients add up.
-`maskflownet_image_warp` has no gradient.
+MXNet does not tell them which is wanted. `network.fast_operators` puts a copy between them and any
+parameter whose gradients add up. `maskflownet_image_warp` has no gradient.
 """
 
 import contextlib
