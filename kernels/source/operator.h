@@ -19,6 +19,7 @@
 #include <sstream>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "kernels.h"
@@ -190,9 +191,51 @@ class HeldMemory : public Memory {
   }
 };
 
+// Memory that one call after another uses, each for itself; one piece is kept between calls. Until
+// it is used again the system may take its pages, and counts them as available (MADV_FREE). It stands
+// beside the arrays of what runs between the calls, so the C library gives back what it holds of
+// those that are freed.
+class SharedMemory : public Memory {
+ public:
+  ~SharedMemory() override {
+    if (!own_) return;
+    madvise(own_, bytes_, MADV_FREE);
+    const std::lock_guard<std::mutex> lock(kept().mutex);
+    if (bytes_ > kept().bytes) kept().swap(own_, bytes_);
+  }
+
+  void take(std::size_t floats) override {
+    const std::size_t bytes = whole_pages(floats);
+    malloc_trim(0);
+    {
+      const std::lock_guard<std::mutex> lock(kept().mutex);
+      kept().swap(own_, bytes_);
+      if (bytes_ >= bytes) return;
+    }
+    std::free(own_);
+    own_ = nullptr;
+    Memory::take(floats);
+  }
+
+ private:
+  struct Kept {
+    std::mutex mutex;
+    void* memory = nullptr;
+    std::size_t bytes = 0;
+
+    void swap(void*& other, std::size_t& other_bytes) {
+      std::swap(memory, other);
+      std::swap(bytes, other_bytes);
+    }
+  };
+  static Kept& kept() {
+    static Kept& all = *new Kept;  // never destroyed: calls may outlive any other static
+    return all;
+  }
+};
+
 // Memory for one call, aligned to cache lines. A small one is MXNet's, which the next call uses
-// again. A large one is given back after the call: held, it would stand beside the features of the
-// next pair. Before it is asked for, the C library gives back what it holds of freed memory.
+// again.
 class Workspace {
  public:
   Workspace(std::size_t floats, const OpResource& resource) {
@@ -201,16 +244,15 @@ class Workspace {
       void* memory = resource.alloc_cpu(static_cast<int>(space));
       aligned_ = static_cast<float*>(std::align(kLine, floats * sizeof(float), memory, space));
     } else {
-      malloc_trim(0);
-      own_.take(floats);
-      aligned_ = own_.floats();
+      large_.take(floats);
+      aligned_ = large_.floats();
     }
   }
   float* floats() const { return aligned_; }
 
  private:
   static constexpr std::size_t kLine = 64, kLarge = 128 << 20;
-  Memory own_;
+  SharedMemory large_;
   float* aligned_;
 };
 
