@@ -8,6 +8,7 @@ import numpy as np
 from mxnet import autograd
 
 from maskflownet.config.errors import InputError
+from maskflownet.config.layout import EPSILON
 from maskflownet.network.fused_adam import FusedAdam, sums_of_squares
 from maskflownet.network.images import centralise
 from maskflownet.network.layers import flip_axes, warp
@@ -213,14 +214,15 @@ class TrainingStep:
         )
         images = image1 / 255, image2 / 255
         if self._mask_weight:  # what is occluded goes where image 1 does, and image 2 may end early
-            more = occluded, mx.nd.ones_like(occluded)
+            more = occluded * valid / 255, mx.nd.ones_like(occluded)
             images = [mx.nd.concat(*own, dim=1) for own in zip(images, more, strict=True)]
         image1, image2, label, valid = geo_aug(*images, label, valid / 255)
         label = flip_axes(mx.nd, label)
         if self._mask_weight:
             is_gone = warp(mx.nd, image2[:, 3:], label) < 0.5
-            image1, image2, occluded = image1[:, :3], image2[:, :3], image1[:, 3:]
-            occluded = mx.nd.maximum(occluded, is_gone)
+            # A pixel's mean over what of its neighbours is known, as its flow is.
+            occluded = mx.nd.minimum(image1[:, 3:] / mx.nd.maximum(valid, EPSILON), 1)
+            image1, image2, occluded = image1[:, :3], image2[:, :3], mx.nd.maximum(occluded, is_gone)
         image1, image2 = centralise(*color_aug(image1, image2))
         with autograd.record():
             predictions, masks, *_ = self._network(image1, image2)

@@ -11,8 +11,9 @@ def resize_sample(sample: FlowSample, size_hw: tuple[int, int]) -> FlowSample:
     """Resize images, flow and masks bilinearly, corner pixel onto corner pixel.
 
     Positions p become p (new - 1) / (old - 1) per axis, so flow values are multiplied by the same
-    ratios and warping stays right (OpenCV interpolates at steps of 1/32 pixel). Flow is averaged
-    over the neighbours where it is known: flow * valid is resized and divided by the resized mask.
+    ratios and warping stays right (OpenCV interpolates at steps of 1/32 pixel). Flow, and whether a
+    pixel is occluded, are averaged over the neighbours where they are known: flow * valid is resized
+    and divided by the resized mask.
 
     Parameters
     ----------
@@ -25,7 +26,7 @@ def resize_sample(sample: FlowSample, size_hw: tuple[int, int]) -> FlowSample:
     -------
     FlowSample
         Of the new size; valid, and occluded, where that holds for at least half of the weight of
-        the neighbours. The same sample if it has that size already.
+        the neighbours, or of those that are known. The same sample if it has that size already.
 
     Raises
     ------
@@ -49,7 +50,8 @@ def resize_sample(sample: FlowSample, size_hw: tuple[int, int]) -> FlowSample:
     flow = np.divide(flow, weight[..., None], out=np.zeros_like(flow), where=valid[..., None])
     occluded = sample.occluded
     if occluded is not None:
-        occluded = resize(occluded.astype(np.float32)) >= 0.5
+        hidden = resize(occluded * known[..., 0])
+        occluded = (hidden > 0) & (hidden >= 0.5 * weight)
     return sample._replace(
         image1=resize(sample.image1),
         image2=resize(sample.image2),

@@ -231,6 +231,32 @@ def test_what_is_not_known_or_does_not_count_changes_nothing(operators):
     assert np.abs(difference).max() > 0
 
 
+@pytest.mark.parametrize("share", [0.15, 1])
+@pytest.mark.parametrize("dataset", ["kitti", "mmflow/chairs"])
+def test_what_is_hidden_is_so_however_few_pixels_are_known(dataset, share):
+    config = dataclasses.replace(
+        load_dataset_config(dataset), orig_shape=(96, 160), target_shape=SIZE
+    )
+    augmentation = Augmentation(config, seed=3)
+    rng = np.random.default_rng(5)
+    image1, image2 = (rng.integers(0, 256, (COUNT, 3, 96, 160), np.uint8) for _ in "12")
+    flow = np.zeros((COUNT, 2, 96, 160), np.float32)
+
+    def told(occluded, valid):
+        geo_aug, _ = augmentation.callables(augmentation.draw(1, range(COUNT)))
+        given = {"geo_aug": geo_aug, "occluded": occluded, "mask": valid}
+        return told_by(pipeline(mask_weight=1.0), image1, image2, flow, **given)
+
+    everywhere = np.full((COUNT, 1, 96, 160), 255, np.uint8)
+    valid = np.where(rng.random(everywhere.shape) < share, everywhere, np.uint8(0))
+    is_gone, _ = told(everywhere == 0, everywhere)
+    for occluded in (valid == 0, valid > 0):  # of what is not known, the opposite is said
+        hidden, known = told(occluded, valid)
+        assert (known > 0.01).mean() > share / 2
+        wanted = np.ones_like(hidden) if occluded[valid > 0].all() else is_gone
+        np.testing.assert_allclose(hidden[known > 0.01], wanted[known > 0.01], atol=1e-4)
+
+
 @pytest.mark.parametrize("dataset", ["synthetic", "mmflow/chairs"])
 def test_what_is_hidden_goes_where_image_1_goes(dataset):
     """Image 1 is white where it is hidden: so it stays, whatever the augmentation does."""

@@ -44,6 +44,17 @@ def test_sparse_flow_is_not_diluted():
     assert set(np.unique(result.valid)) == {0, 255}
 
 
+def test_what_is_occluded_stays_so_however_few_pixels_are_known():
+    rng = np.random.default_rng(0)
+    valid = np.where(rng.random((40, 60, 1)) < 0.15, np.uint8(255), np.uint8(0))
+    known = valid[..., 0] > 0
+    for occluded in (known, ~known):  # of what is not known, the opposite is said
+        result = resize_sample(ramp_sample(40, 60, valid)._replace(occluded=occluded), (33, 71))
+        told = result.occluded[result.valid[..., 0] > 0]
+        assert told.size > 100
+        assert (told == occluded[known][0]).all()
+
+
 def test_its_own_size_changes_nothing():
     sample = ramp_sample(4, 6, np.zeros((4, 6, 1), np.uint8))
     assert resize_sample(sample, (4, 6)) is sample
