@@ -40,17 +40,20 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part, descriptor = _own_part(path)
+    renamed = False
     try:
         yield part
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(path)
+        renamed = True
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise OSError(f"{path}: cannot be written ({error.strerror})") from error
         raise
     finally:
-        part.unlink(missing_ok=True)
+        if not renamed:  # else the name may be another program's part by now
+            part.unlink(missing_ok=True)
         os.close(descriptor)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import mxnet as mx
 
 from maskflownet.config.layout import FINEST_STRIDE
+from maskflownet.network.files.parameters import save_arrays
 from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.whole_file import whole_file
 
@@ -46,8 +47,7 @@ def write_mxnet(pipe, folder: str | os.PathLike) -> None:
         f"arg:{name}": parameter.data(parameter.list_ctx()[0])
         for name, parameter in pipe.network._collect_params_with_prefix().items()
     }
-    with whole_file(f"{prefix}-0000.params") as part:
-        mx.nd.save(os.fspath(part), arrays)
+    save_arrays(arrays, f"{prefix}-0000.params")
     with whole_file(f"{prefix}-symbol.json") as part:
         part.write_text(json.dumps(graph, indent=1))
 

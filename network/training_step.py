@@ -221,8 +221,9 @@ class TrainingStep:
         if self._mask_weight:
             is_gone = warp(mx.nd, image2[:, 3:], label) < 0.5
             # A pixel's mean over what of its neighbours is known, as its flow is.
-            occluded = mx.nd.minimum(image1[:, 3:] / mx.nd.maximum(valid, EPSILON), 1)
-            image1, image2, occluded = image1[:, :3], image2[:, :3], mx.nd.maximum(occluded, is_gone)
+            hidden = mx.nd.minimum(image1[:, 3:] / mx.nd.maximum(valid, EPSILON), 1)
+            occluded = mx.nd.maximum(hidden, is_gone)
+            image1, image2 = image1[:, :3], image2[:, :3]
         image1, image2 = centralise(*color_aug(image1, image2))
         with autograd.record():
             predictions, masks, *_ = self._network(image1, image2)

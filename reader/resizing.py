@@ -11,9 +11,9 @@ def resize_sample(sample: FlowSample, size_hw: tuple[int, int]) -> FlowSample:
     """Resize images, flow and masks bilinearly, corner pixel onto corner pixel.
 
     Positions p become p (new - 1) / (old - 1) per axis, so flow values are multiplied by the same
-    ratios and warping stays right (OpenCV interpolates at steps of 1/32 pixel). Flow, and whether a
-    pixel is occluded, are averaged over the neighbours where they are known: flow * valid is resized
-    and divided by the resized mask.
+    ratios and warping stays right (OpenCV interpolates at steps of 1/32 pixel). Flow, and whether
+    a pixel is occluded, are averaged over the neighbours where they are known: flow * valid is
+    resized and divided by the resized mask.
 
     Parameters
     ----------

@@ -1,6 +1,8 @@
-"""The processes that a test starts: what Linux tells of them, and what a fresh one prints."""
+"""Processes in tests: what Linux tells of them and forbids them, and what a fresh one prints."""
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -51,3 +53,14 @@ def children(pid):
     """Return the ids of the processes that a process's first thread has started."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+@contextlib.contextmanager
+def no_file_over(size):
+    """Let every write of this process beyond so many bytes of a file fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

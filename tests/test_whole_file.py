@@ -1,12 +1,13 @@
 """A file is replaced whole or stays as it was."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from processes import no_file_over
 
 from maskflownet.whole_file import whole_file
 
@@ -72,6 +73,25 @@ def test_two_programs_that_write_one_file_do_not_mix(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_part_that_another_program_has_begun_in_the_meantime_stays(tmp_path, monkeypatch):
+    path, others = tmp_path / "file", []
+    replace = Path.replace
+
+    def replaced(part, target):
+        replace(part, target)
+        if not others:  # at once the next one begins
+            others.append(whole_file(path))
+            others[0].__enter__().write_text("other")
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    with whole_file(path) as one:
+        one.write_text("one")
+    assert path.read_text() == "one"
+    others[0].__exit__(None, None, None)
+    assert path.read_text() == "other"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_link_in_the_parts_place_is_not_followed(tmp_path):
     path, precious = tmp_path / "file", tmp_path / "precious"
     precious.write_text("of somebody else")
@@ -92,12 +112,8 @@ def test_a_file_gets_the_rights_that_others_get(tmp_path):
 
 def test_a_full_disk_is_said_with_the_files_name(tmp_path):
     path = tmp_path / "file"
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(OSError, match="cannot be written") as caught, whole_file(path) as part:
-            part.write_bytes(bytes(2000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    cannot = pytest.raises(OSError, match="cannot be written")
+    with no_file_over(1000), cannot as caught, whole_file(path) as part:
+        part.write_bytes(bytes(2000))
     assert str(caught.value) == f"{path}: cannot be written (File too large)"
     assert not list(tmp_path.iterdir())

@@ -60,11 +60,22 @@ def save_parameters(network: Any, path: str | os.PathLike) -> None:
     Raises
     ------
     OSError
+        As `save_arrays`.
+    """
+    save_arrays(_arrays_to_save(network), path)
+
+
+def save_arrays(arrays: dict[str, Any], path: str | os.PathLike) -> None:
+    """Write NDArrays by name to `path` in MXNet's form, whole or not at all.
+
+    Raises
+    ------
+    OSError
         In one line: not all could be written; what was at `path` before is still there.
     """
     with whole_file(path) as part:
         try:
-            mx.nd.save(str(part), _arrays_to_save(network))
+            mx.nd.save(os.fspath(part), arrays)
             # MXNet says nothing where the last bytes fail to reach a full disk.
             check_layout(part)
         except (LayoutError, mx.base.MXNetError) as error:

@@ -187,7 +187,8 @@ def _in_split(number, year, split):
 
 def _pairs(training, year, numbers, ground_truth):
     """Yield the files of the pairs of one year."""
-    visible = set(names_in(f"{training}/flow_noc"))
+    # Flow that is itself of what is visible alone tells of nothing that is occluded.
+    tells = set(names_in(f"{training}/flow_noc")) if ground_truth == "occ" else ()
     for number in numbers:
         first = f"{number:06d}_10.png"
         yield PairFiles(
@@ -195,5 +196,5 @@ def _pairs(training, year, numbers, ground_truth):
             f"{training}/{YEARS[year].images}/{first}",
             f"{training}/{YEARS[year].images}/{number:06d}_11.png",
             f"{training}/flow_{ground_truth}/{first}",
-            occlusion=f"{training}/flow_noc/{first}" if first in visible else None,
+            occlusion=f"{training}/flow_noc/{first}" if first in tells else None,
         )

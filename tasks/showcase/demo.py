@@ -99,12 +99,15 @@ def write_legacy(checkpoint: Checkpoint, path: Path) -> None:
     import mxnet as mx
 
     from maskflownet.network import get_pipeline
-    from maskflownet.whole_file import whole_file
+    from maskflownet.network.files.parameters import save_arrays
 
     pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=load_config(CONFIG))
     pipe.load(checkpoint.path)
-    with whole_file(path) as part:
-        pipe.network.collect_params().save(str(part), strip_prefix=pipe.network.prefix)
+    arrays = {
+        name.removeprefix(pipe.network.prefix): parameter.data()
+        for name, parameter in pipe.network.collect_params().items()
+    }
+    save_arrays(arrays, path)
 
 
 def demo(folder: Path) -> int:

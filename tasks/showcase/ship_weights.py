@@ -18,7 +18,6 @@ from maskflownet.tasks.open_pipeline import load
 from maskflownet.tasks.runs.checkpoints import SUFFIX
 from maskflownet.tasks.runs.shipped import RUN
 from maskflownet.tasks.showcase.train_demo import last_step, parts_of, train_course
-from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +75,10 @@ def write_half(sources: Sequence[Path], path: Path) -> None:
             own = one.data(pipe.ctx[0])
             sums[name] = sums[name] + own if name in sums else own.copy()
 
-    from mxnet import nd
+    from maskflownet.network.files.parameters import save_arrays
 
     half = {name: (one / len(sources)).astype("float16") for name, one in sums.items()}
-    with whole_file(path) as part:
-        nd.save(str(part), half)
+    save_arrays(half, path)
 
 
 if __name__ == "__main__":

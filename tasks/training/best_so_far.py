@@ -60,8 +60,10 @@ class BestSoFar:
         OSError
             The weights cannot be written.
         """
-        self._since = 0 if val_epe < self._lowest else self._since + 1
-        self._lowest = min(val_epe, self._lowest)
+        if val_epe < self._lowest:  # which NaN is not
+            self._lowest, self._since = val_epe, 0
+        else:
+            self._since += 1
         if self._keeps and val_epe < (self._kept.val_epe if self._kept else float("inf")):
             best = Best(steps, round(val_epe, 4))
             save_best(pipe, self._run, best, self._folder)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from maskflownet.augmentation import Augmentation
@@ -12,6 +12,7 @@ from maskflownet.config.network_size import MULTIPLE
 from maskflownet.reader.datasets import FlowDataset, make_dataset
 from maskflownet.reader.loading import Batch, Loader
 from maskflownet.reader.read_ahead import read_ahead
+from maskflownet.reader.sample import FlowSample
 from maskflownet.tasks.training.plan import RunPlan
 
 logger = logging.getLogger(__name__)
@@ -113,19 +114,37 @@ def check_occlusion(training_set: FlowDataset, config: DatasetConfig) -> None:
 
 def _some_samples(training_set):
     """Return a few pairs, spread over a set, of which some may be bad; InputError if all are."""
+    looked_at = range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT))
+    return good_samples(training_set, looked_at, len(looked_at))
+
+
+def good_samples(dataset: FlowDataset, indices: Iterable[int], count: int) -> list[FlowSample]:
+    """Return the first `count` of some pairs that can be read, or as many as there are.
+
+    Raises
+    ------
+    InputError
+        None of them can be read; the line is that of the last.
+    """
 
     def sample_or_error(index):
         try:
-            return training_set[index]
+            return dataset[index]
         except InputError as error:  # if it is not the only one, named when its turn comes
             return error
 
-    looked_at = range(0, len(training_set), math.ceil(len(training_set) / LOOKED_AT))
-    reading = read_ahead(sample_or_error, looked_at, 1, lambda index: training_set.names[index])
-    found = list(reading)
-    samples = [sample for sample in found if not isinstance(sample, InputError)]
-    if not samples:
-        raise found[-1]
+    samples, error = [], None
+    reading = read_ahead(sample_or_error, indices, 1, lambda index: dataset.names[index])
+    with contextlib.closing(reading):
+        for one in reading:
+            if isinstance(one, InputError):
+                error = one
+                continue
+            samples.append(one)
+            if len(samples) == count:
+                break
+    if error and not samples:
+        raise error
     return samples
 
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from maskflownet.config import InputError
 from maskflownet.network import Peers, Pipeline, get_pipeline, held_network
-from maskflownet.reader.read_ahead import read_ahead
-from maskflownet.tasks.training.data import TrainingData
+from maskflownet.tasks.training.data import TrainingData, good_samples
 from maskflownet.tasks.training.origin import Origin
 from maskflownet.tasks.training.plan import RunPlan
 
@@ -121,11 +120,8 @@ def load_weights(pipe: Pipeline, origin: Origin) -> bool:
 
 
 def first_pairs(data: TrainingData) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return images 1 and images 2 of the first training pairs, by which a start is scaled."""
-    count = min(START_PAIRS, len(data.training_set))
-    dataset = data.training_set
-    reading = read_ahead(dataset.__getitem__, range(count), 1, lambda index: dataset.names[index])
-    samples = list(reading)
+    """Return images 1 and images 2 of the first good training pairs, by which a start is scaled."""
+    samples = good_samples(data.training_set, range(len(data.training_set)), START_PAIRS)
     height, width = data.config.orig_shape
     images1, images2 = (
         [getattr(sample, name)[:height, :width] for sample in samples]

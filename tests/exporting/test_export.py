@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from golden import recipe_pipeline
+from processes import no_file_over
 
 import maskflownet
 from maskflownet.config import InputError
@@ -150,6 +151,19 @@ def test_mxnets_own_form_has_the_structured_names(pipes, tmp_path):
     symbol = mx.sym.load(str(tmp_path / "MaskFlownet-symbol.json"))
     assert set(symbol.list_arguments()) == {*names, "image1", "image2"}
     assert symbol.list_outputs() == ["flow_output", "mask_output"]
+
+
+@pytest.mark.parametrize("lacking", [100, 600, 200_000])
+def test_mxnets_own_form_on_a_full_disk(lacking, pipes, tmp_path):
+    maskflownet.export(pipes["MaskFlownet_S"], tmp_path)
+    path = tmp_path / "MaskFlownet_S-0000.params"
+    before = path.read_bytes()
+    with (
+        no_file_over(len(before) - lacking),
+        pytest.raises(OSError, match="cannot be written whole"),
+    ):
+        maskflownet.export(pipes["MaskFlownet_S"], tmp_path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,7 @@ def test_kitti_sparse_flow_occlusion_and_sizes(tmp_path):
     visible = Kitti(paths, "all", (2015,), "noc")[0]
     assert np.argwhere(visible.valid == 0).tolist() == [[0, 0, 0], [1, 1, 0]]
     assert (visible.flow[2, 2] == (0, 1)).all()
+    assert visible.occluded is None  # for all that it knows is visible
 
 
 @pytest.mark.parametrize(("there", "gone"), [(2015, 2012), (2012, 2015)])

@@ -1,9 +1,7 @@
 """Checkpoints under programs that are killed and disks that are full: the newest one is whole."""
 
-import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import mxnet as mx
 import pytest
 from checkpoint_writer import RUN, SmallPipe
+from processes import no_file_over
 
 from maskflownet.network.files.parameters import save_parameters
 from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint, save_checkpoint
@@ -34,17 +33,6 @@ def test_a_hundred_kills_leave_the_newest_checkpoint_whole(tmp_path):
     assert result["steps"] > KILLS / 10
     # What kills left half written does not add up: one whole save, and it is gone.
     assert len(result["left"]) == 6 and not any(name.startswith(".") for name in result["left"])
-
-
-@contextlib.contextmanager
-def no_file_over(size):
-    """Let every write beyond so many bytes of a file fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_costs_no_checkpoint(tmp_path):

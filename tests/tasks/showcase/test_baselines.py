@@ -5,6 +5,7 @@ import logging
 import mxnet as mx
 import numpy as np
 import pytest
+from processes import no_file_over
 
 from maskflownet.config import load_config, load_dataset_config
 from maskflownet.network import get_pipeline
@@ -66,6 +67,18 @@ def test_half_a_file_gives_nearly_the_same_flow(root, scenes, caplog):
         for name in ("half", "whole")
     ]
     assert np.abs(flows[0] - flows[1]).max() < 0.01 * np.abs(flows[1]).max()
+
+
+def test_half_a_file_on_a_full_disk_is_none(root):
+    pipe = get_pipeline("MaskFlownet", devices([]), load_config("MaskFlownet_S"))
+    pipe.save(root / "whole_2")
+    path = root / "half_2.params"
+    ship_weights.write_half([root / "whole_2.params"], path)
+    size = path.stat().st_size
+    path.unlink()
+    with no_file_over(size - 100), pytest.raises(OSError, match="cannot be written whole"):
+        ship_weights.write_half([root / "whole_2.params"], path)
+    assert not path.exists()
 
 
 def test_several_files_become_their_mean(root):

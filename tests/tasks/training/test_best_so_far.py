@@ -96,6 +96,13 @@ def test_training_goes_on_while_it_gets_better_or_nothing_is_said(tmp_path):
     assert run(tmp_path / "b", [1, 2, 3, 4, 5, 6])[1].step == 10
 
 
+def test_an_error_that_is_no_number_is_one_that_is_not_lower(tmp_path):
+    nan = float("nan")
+    assert run(tmp_path, [5, nan, 4, nan, 3, 3], early_stopping=2)[1].step == 10
+    code, pipe = run(tmp_path / "b", [3, nan, 10, 9, 8, 7], early_stopping=2)
+    assert (code, pipe.step) == (0, 4)
+
+
 def test_one_worker_of_several_writes_and_all_stop_alike(tmp_path):
     first, other = (BestSoFar(RUN, 0, tmp_path, 2, keeps) for keeps in (True, False))
     for steps, error in ((2, 5.0), (4, 6.0), (6, 5.0)):

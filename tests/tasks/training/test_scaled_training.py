@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import mxnet as mx
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 from golden import recipe_pipeline
 from main_runs import write_dataset
 
-from maskflownet.config import load_dataset_config
+from maskflownet.config import InputError, load_dataset_config
 from maskflownet.main import main
 from maskflownet.network import Pipeline
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.showcase import programs
 from maskflownet.tasks.training import start
+from maskflownet.tasks.training.weights import START_PAIRS, first_pairs
 
 SCALED = {"start": "scaled", "learning_rate": [[6, 1e-4]]}
 SAID = "the random weights are scaled by what they make of the first pairs\n"
@@ -83,6 +85,30 @@ def test_the_first_pairs_tell_cropped_as_for_training(root, begun, monkeypatch):
     for images, name in zip(given, ("image1", "image2"), strict=True):
         wanted = [getattr(pair, name)[:64, :80] for pair in pairs]
         np.testing.assert_array_equal(images, wanted)
+
+
+def test_a_bad_pair_among_the_first_is_passed_over():
+    image = np.zeros((4, 6, 3), np.uint8)
+    pair = SimpleNamespace(image1=image, image2=image)
+
+    class Pairs(list):
+        @property
+        def names(self):
+            return [f"pair {number}" for number in self]
+
+        def __getitem__(self, index):
+            if index in (0, 3, 17):
+                raise InputError(f"{self.names[index]} is bad")
+            return pair
+
+    def images(count):
+        config = SimpleNamespace(orig_shape=(4, 4))
+        return first_pairs(SimpleNamespace(training_set=Pairs(range(count)), config=config))
+
+    assert [len(own) for own in images(20)] == 2 * [START_PAIRS]
+    assert [own.shape for own in images(5)[0]] == 3 * [(4, 4, 3)]
+    with pytest.raises(InputError, match="pair 0 is bad"):
+        images(1)
 
 
 def test_a_new_run_from_a_checkpoint_is_not_scaled(root, begun, first_stage, capsys):
