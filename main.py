@@ -194,8 +194,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     how = {"resize": arguments.resize, "shard": arguments.shard}
 
     def record(name, figures):
-        append_log(name, figures[name], checkpoint, folder, **how)
-        write_report(figures, checkpoint, folder, pipe.config.name, **how)
+        noted = how | {"precision": arguments.precision}
+        append_log(name, figures[name], checkpoint, folder, **noted)
+        write_report(figures, checkpoint, folder, pipe.config.name, **noted)
 
     if arguments.debug:
         validate(pipe, sets, arguments.batch or 1, debug=True, **how)
@@ -211,9 +212,8 @@ def predict(arguments: argparse.Namespace) -> int | None:
 
     checkpoint, pipe = load_pipeline(arguments)
     folder = arguments.root / "flows" / f"{checkpoint.run}_{checkpoint.steps}"
-    return predict_benchmarks(
-        pipe, load_paths(), folder, checkpoint, arguments.batch or 1, arguments.resize
-    )
+    how = arguments.batch or 1, arguments.resize, arguments.precision
+    return predict_benchmarks(pipe, load_paths(), folder, checkpoint, *how)
 
 
 if __name__ == "__main__":

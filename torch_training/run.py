@@ -122,6 +122,7 @@ class _Run:
         self._held_out = held_out
         self._begun = time.monotonic()
         self._count = 0
+        self._sums = torch.zeros(3, device=held_out[0].flow.device)  # since the last look back
         self._ready = []
 
     def to_the_end(self) -> None:
@@ -138,13 +139,12 @@ class _Run:
         arguments = self._arguments
         self._say("ready")
         self._save()  # where it cannot be written, that shall be known before the training
-        sums = torch.zeros(3, device=self._held_out[0].flow.device)
         logged_at, written_at = time.monotonic(), time.monotonic()
         while (done := self._share_done()) < 1:
-            sums += self._steps.take(self._next_batch(done), self._rate(done))
+            self._sums += self._steps.take(self._next_batch(done), self._rate(done))
             self._count += 1
             if self._count % LOG_EVERY == 0:
-                loss, error, motion = (sums / LOG_EVERY).tolist()
+                loss, error, motion = (self._sums / LOG_EVERY).tolist()
                 rate = LOG_EVERY * arguments.batch / (time.monotonic() - logged_at)
                 self._say(
                     f"step {self._count}: loss {loss:.4f}, EPE {error:.3f}, motion {motion:.2f}, "
@@ -152,7 +152,7 @@ class _Run:
                 )
                 if not self._steps.look_back(loss, motion):
                     self._say("the loss was lost: back to the last good weights, at half the rate")
-                sums.zero_()
+                self._sums.zero_()
                 logged_at = time.monotonic()
             if time.monotonic() - written_at > 60 * arguments.every:
                 self._save()
@@ -179,10 +179,13 @@ class _Run:
         return Pairs(*images, *pairs[2:])
 
     def _save(self):
-        """Write the weights, if they are numbers; else the file keeps those of before."""
-        arrays = {
-            name: one.float().cpu().numpy() for name, one in self._network.state_dict().items()
-        }
+        """Write the weights, those of before if the loss is lost since.
+
+        The file stays as it was where its type, float16, cannot hold them.
+        """
+        loss, _, motion = (self._sums / max(self._count % LOG_EVERY, 1)).tolist()
+        weights = self._steps.weights(loss, motion)
+        arrays = {name: one.half().cpu().numpy() for name, one in weights.items()}
         if all(np.isfinite(array).all() for array in arrays.values()):
             write_params(self._arguments.out, arrays)
 

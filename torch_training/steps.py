@@ -77,6 +77,20 @@ class Steps:
     def _copy(self):
         return {name: one.clone() for name, one in self._network.state_dict().items()}
 
+    def weights(self, loss: float, motion: float) -> dict[str, torch.Tensor]:
+        """Return the weights as they are if all goes well, else those kept last.
+
+        Parameters
+        ----------
+        loss, motion : float
+            Their means over the steps since `look_back`, be they few.
+        """
+        return self._copy() if self._goes_well(loss, motion) else self._good
+
+    def _goes_well(self, loss, motion):
+        relative = loss / max(motion, 1e-6)
+        return math.isfinite(relative) and relative < LOST * self._lowest
+
     def look_back(self, loss: float, motion: float) -> bool:
         """Keep the weights if all went well over the last steps, else go back to those kept.
 
@@ -90,9 +104,8 @@ class Steps:
         bool
             Whether all went well. Else the rate is halved from here on.
         """
-        relative = loss / max(motion, 1e-6)
-        if math.isfinite(relative) and relative < LOST * self._lowest:
-            self._lowest = min(self._lowest, relative)
+        if self._goes_well(loss, motion):
+            self._lowest = min(self._lowest, loss / max(motion, 1e-6))
             self._good = self._copy()
             return True
         self._network.load_state_dict(self._good)

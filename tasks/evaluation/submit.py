@@ -30,6 +30,7 @@ def predict_benchmarks(
     checkpoint: Checkpoint,
     batch_size: int = 1,
     resize: tuple[int, int] | None = None,
+    precision: str = "float32",
 ) -> int:
     """Write flow for every test half that is there, at the images' own size, and pack it.
 
@@ -51,6 +52,8 @@ def predict_benchmarks(
         Pairs per step.
     resize : tuple of int, optional
         (height, width) that the network sees; by default each image's own size.
+    precision : {"float32", "bf16"}
+        Of `pipe`.
 
     Returns
     -------
@@ -67,19 +70,23 @@ def predict_benchmarks(
     sets, skipped = open_test_sets(paths)
     for name, reason in skipped:
         logger.info("left out: %s; %s", name, reason)
-    _claim(folder, _settings(pipe, checkpoint, resize))
+    _claim(folder, _settings(pipe, checkpoint, resize, precision))
     made = [_predict_set(pipe, test_set, folder, batch_size, resize) for test_set in sets]
     return 0 if all(made) else 1
 
 
-def _settings(pipe, checkpoint, resize):
+def _settings(pipe, checkpoint, resize, precision):
     """Return what flow depends on, as JSON gives it back (with lists for tuples)."""
+    network = dataclasses.asdict(pipe.config.network)
+    del network["mw"]  # only for training
     settings = {
         "parameter_file": checkpoint.path.name,
         "git_blob_id": git_blob_id(checkpoint.path),
-        "network": dataclasses.asdict(pipe.config.network),
+        "network": network,
         "resize_hw": resize,
     }
+    if precision != "float32":
+        settings["precision"] = precision
     return json.loads(json.dumps(settings))
 
 
@@ -99,9 +106,12 @@ def _claim(folder, settings):
         noted = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         noted = None
+    noted = noted if isinstance(noted, dict) else {}
+    if isinstance(noted.get("network"), dict):
+        noted["network"].pop("mw", None)  # which older versions noted too
     if noted != settings:
-        noted = noted if isinstance(noted, dict) else {}
-        other = [name for name, value in settings.items() if noted.get(name) != value]
+        names = dict.fromkeys([*settings, *noted])
+        other = [name for name in names if noted.get(name) != settings.get(name)]
         raise InputError(
             f"{path}: expected the settings of this run, got another {' and '.join(other)}: the "
             "flow there is not of this run; move or remove that folder"

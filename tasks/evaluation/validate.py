@@ -141,12 +141,13 @@ def append_log(
     folder: Path,
     resize: tuple[int, int] | None = None,
     shard: int = 1,
+    precision: str = "float32",
 ) -> None:
     """Append a set's figure to `folder`/RUN.val.log in the original's form.
 
-    Such as `[2019/09/25 08:12:28] steps=500000, sintel.training.clean:epe=2.33`; `resize` and
-    `shard` follow where they are not the default, since such figures do not compare. Where there
-    are figures of the mask, a line with them follows.
+    Such as `[2019/09/25 08:12:28] steps=500000, sintel.training.clean:epe=2.33`; `resize`, `shard`
+    and `precision` follow where they are not the default, since such figures do not compare. Where
+    there are figures of the mask, a line with them follows.
     """
     kind, value = ("kitti", "fl") if name in LOGGED_AS_FL else ("epe", "epe")
     words = [f"steps={checkpoint.steps}", f"{name}:{kind}={figure[value]:.6g}"]
@@ -154,6 +155,8 @@ def append_log(
         words.append(f"resize={resize[0]}x{resize[1]}")
     if shard != 1:
         words.append(f"shard={shard}")
+    if precision != "float32":
+        words.append(f"precision={precision}")
     lines = [words]
     if mask := figure.get("mask"):
         figures = (f"mask_{key}={mask[key]:.6g}" for key in ("average_precision", "best_f1"))
@@ -171,6 +174,7 @@ def write_report(
     config_name: str,
     resize: tuple[int, int] | None = None,
     shard: int = 1,
+    precision: str = "float32",
 ) -> Path:
     """Write all figures as JSON to `folder`/RUN_STEPS.val.json and return that path.
 
@@ -187,6 +191,8 @@ def write_report(
     resize : tuple of int, optional
     shard : int
         As they were given to `validate`.
+    precision : {"float32", "bf16"}
+        In which the network computed.
     """
     report = {
         "checkpoint": {"run": checkpoint.run, "steps": checkpoint.steps},
@@ -194,6 +200,7 @@ def write_report(
         "config": config_name,
         "resize_hw": resize,
         "shard": shard,
+        "precision": precision,
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "meaning": MEANINGS,
         "sets": figures,

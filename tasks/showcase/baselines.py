@@ -117,6 +117,7 @@ def report(arguments: argparse.Namespace) -> None:
 
     dataset = make_dataset(load_dataset_config(arguments.dataset_cfg), "valid")
     checkpoint, pipe = load_pipeline(arguments)
+    dataset.color_order = pipe.color_order or dataset.color_order
     count = min(arguments.pairs or len(dataset), len(dataset))
     figures = compare(pipe, (dataset[index] for index in range(count)))
     logger.info("%s on %d pairs of %s", checkpoint.path.name, count, arguments.dataset_cfg)

@@ -73,6 +73,7 @@ def draw(arguments: argparse.Namespace) -> None:
         )
     dataset = make_dataset(load_dataset_config(arguments.dataset_cfg), "valid")
     checkpoint, pipe = load_pipeline(arguments)
+    dataset.color_order = pipe.color_order or dataset.color_order
     watch = Watch(pipe.network)
     rows = []
     for index in range(min(arguments.pairs, len(dataset))):
@@ -165,10 +166,10 @@ def pictures(
     Returns
     -------
     dict
-        Title to uint8 (H, W, 3), BGR. Occluded pixels are black, in the truth and in the mask. The
-        truth is left out where the dataset does not know it, and the trade-off term where the
-        network has none. Features are drawn as their root mean square over channels, all with the
-        scale of those before the mask.
+        Title to uint8 (H, W, 3), BGR. Occluded pixels are black, in the truth and in the mask, and
+        those of which the truth is not known are grey. The truth is left out where the dataset
+        does not know it, and the trade-off term where the network has none. Features are drawn as
+        their root mean square over channels, all with the scale of those before the mask.
     """
     from maskflownet.output import flow_to_color
 
@@ -178,6 +179,7 @@ def pictures(
     shown = {"image 1": image1, "flow": flow_to_color(prediction.flow)}
     if sample.occluded is not None:
         shown["visible (truth)"] = _grey(~sample.occluded)
+        shown["visible (truth)"][sample.valid[..., 0] == 0] = GREY
     shown["mask"] = _grey(prediction.mask[..., 0])
     maps = {
         "features 2": matched.brought,
@@ -205,18 +207,20 @@ def sheet(rows: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
     Parameters
     ----------
     rows : sequence of dict
-        What `pictures` gives for each pair; the same titles in each.
+        What `pictures` gives for each pair; where one lacks a picture, its place is grey.
 
     Returns
     -------
     numpy.ndarray
         uint8 (H, W, 3), BGR.
     """
-    lines = [cv2.hconcat([_title(title) for title in rows[0]])]
+    titles = list(max(rows, key=len))
+    lines = [cv2.hconcat([_title(title) for title in titles])]
     for row in rows:
         h, w = row["image 1"].shape[:2]
         size_wh = (WIDTH, round(WIDTH * h / w))
-        tiles = [_tile(picture, size_wh) for picture in row.values()]
+        empty = np.full((h, w, 3), GREY, np.uint8)
+        tiles = [_tile(row.get(title, empty), size_wh) for title in titles]
         lines.append(cv2.hconcat(tiles))
     return cv2.vconcat(lines)
 

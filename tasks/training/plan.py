@@ -12,6 +12,7 @@ from maskflownet.config.files import ROOT
 from maskflownet.config.schedule import with_schedule
 from maskflownet.kernels import use_fast
 from maskflownet.network import held_network
+from maskflownet.network.dialects import DIALECTS
 from maskflownet.network.memory import micro_batch
 from maskflownet.network.training_step import check_division
 from maskflownet.tasks.distributed.worker import Place, place_of
@@ -108,6 +109,9 @@ def plan_run(arguments: argparse.Namespace) -> RunPlan:
     origin = find_origin(arguments)
     dataset = load_dataset_config(_dataset_name(arguments, origin))
     config = with_schedule(load_config(_config_name(arguments, origin)), dataset)
+    if dataset.color_order is None:
+        order = DIALECTS[config.network.dialect].color_order
+        dataset = dataclasses.replace(dataset, color_order=order)
     if not arguments.debug:
         _check_origin(origin, config)
     if arguments.tensorboard:

@@ -189,6 +189,14 @@ def test_it_goes_back_when_the_loss_is_lost(source, network):
     assert steps.rate_factor == 0.25
     assert not steps.look_back(3.0, 10.0)
     assert steps.look_back(0.9, 10.0)
+    kept = {name: one.clone() for name, one in network.state_dict().items()}
+    steps.take(source.batch(2), 1e-2)
+    # What is written between two looks back: the weights of now, or where all is lost those kept.
+    now = steps.weights(1.0, 10.0)
+    assert all(torch.equal(now[name], one) for name, one in network.state_dict().items())
+    for lost in (3.0, float("nan")):
+        written = steps.weights(lost, 10.0)
+        assert all(torch.equal(written[name], one) for name, one in kept.items())
 
 
 def test_the_figures_of_a_perfect_network(source):

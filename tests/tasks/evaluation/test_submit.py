@@ -1,5 +1,6 @@
 """Predicting the test halves: tiny trees, a pipeline that says what it saw, once a real network."""
 
+import dataclasses
 import logging
 import shutil
 import zipfile
@@ -150,7 +151,16 @@ def test_flow_of_other_settings_is_not_mixed_in(paths, checkpoint, out):
     assert predict_benchmarks(Seeing(), paths, out, checkpoint) == 0
     with pytest.raises(InputError, match=r"settings\.json: .* got another resize_hw: "):
         predict_benchmarks(Seeing(), paths, out, checkpoint, resize=(64, 64))
+    with pytest.raises(InputError, match=r"settings\.json: .* got another precision: "):
+        predict_benchmarks(Seeing(), paths, out, checkpoint, precision="bf16")
     other = Seeing()
+    config = other.config
+    other.config = dataclasses.replace(
+        config, network=dataclasses.replace(config.network, mw=(1,) * 5)
+    )
+    assert (
+        predict_benchmarks(other, paths, out, checkpoint) == 0
+    )  # weights of the loss do not count
     other.config = load_config("MaskFlownet")
     with pytest.raises(InputError, match="got another network: "):
         predict_benchmarks(other, paths, out, checkpoint)

@@ -143,6 +143,7 @@ def test_the_report_is_json_that_names_its_units(tmp_path):
         *("MaskFlownet_S", [384, 768]),
         2,
     )
+    assert report["precision"] == "float32"
     assert report["time"][10] == "T" and report["time"][-6] in "+-"
     sintel, chairs = (report["sets"][name] for name, _ in SETS)
     assert sintel["regions"]["unmatched"]["epe"] == pytest.approx(60, abs=1e-3)
@@ -215,9 +216,11 @@ def test_the_log_says_where_figures_do_not_compare(tmp_path):
     figure = {"epe": 2.5, "fl": 0.25}
     append_log("chairs.validation", figure, checkpoint, tmp_path)
     append_log("kitti.2015", figure, checkpoint, tmp_path, (64, 128), 100)
-    first, second = (tmp_path / "abcJan01-0000.val.log").read_text().splitlines()
+    append_log("kitti.2015", figure, checkpoint, tmp_path, precision="bf16")
+    first, second, third = (tmp_path / "abcJan01-0000.val.log").read_text().splitlines()
     assert first.endswith("] steps=7, chairs.validation:epe=2.5")
     assert second.endswith("] steps=7, kitti.2015:kitti=0.25, resize=64x128, shard=100")
+    assert third.endswith("] steps=7, kitti.2015:kitti=0.25, precision=bf16")
 
 
 def test_the_log_has_a_line_more_for_the_mask(tmp_path):

@@ -98,4 +98,13 @@ def test_what_is_not_known_or_not_there_is_left_out():
     sample, prediction, matched = fakes(tradeoff=False)
     shown = mask_sheet.pictures(sample._replace(occluded=None), "BGR", prediction, matched)
     assert "visible (truth)" not in shown and "trade-off term" not in shown
-    assert mask_sheet.sheet([shown]).shape[1] == 5 * (mask_sheet.WIDTH + mask_sheet.GUTTER)
+    width = mask_sheet.WIDTH + mask_sheet.GUTTER
+    assert mask_sheet.sheet([shown]).shape[1] == 5 * width
+    known = np.zeros((*SIZE_HW, 1), np.uint8)
+    known[:, 48:] = 255
+    half = mask_sheet.pictures(sample._replace(valid=known), "BGR", prediction, matched)
+    truth = half["visible (truth)"]
+    assert (truth[:, :48] == mask_sheet.GREY).all() and set(np.unique(truth[:, 48:])) <= {0, 255}
+    both = mask_sheet.sheet([shown, half])
+    assert both.shape[1] == 6 * width
+    assert (both[mask_sheet.TITLE + 64, 2 * width : 3 * width] == mask_sheet.GREY).all()

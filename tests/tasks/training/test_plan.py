@@ -34,6 +34,15 @@ def test_all_mistakes_are_found_while_planning(tmp_path):
         planned(tmp_path, config="MaskFlownet")
 
 
+def test_mmflows_networks_learn_from_images_in_their_own_order(tmp_path):
+    orders = [
+        planned(tmp_path, config=config, **said).dataset.color_order
+        for config in ("MaskFlownet_S", "mmflow/MaskFlownet_S_chairs")
+        for said in ({}, {"color_order": "RGB"})
+    ]
+    assert orders == [None, "RGB", "BGR", "RGB"]
+
+
 def test_a_plan_to_try_a_run_is_short_and_resumes_itself(tmp_path):
     plan = plan_of("things3d", batch=8)
     first = debug_plan(plan, tmp_path)
