@@ -88,7 +88,7 @@ def save_kinds(text: str) -> frozenset[str]:
             close = difflib.get_close_matches(kind, KINDS, 1)
             meant = f"; did you mean {close[0]}?" if close else ""
             raise argparse.ArgumentTypeError(
-                f"{kind!r} in {text!r}: expected of {','.join(KINDS)}{meant}"
+                f"{kind!r} in {text!r}: expected kinds of {','.join(KINDS)}{meant}"
             )
     return frozenset(words)
 
@@ -134,12 +134,12 @@ def above_zero(text: str) -> float:
     return number
 
 
-# argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
-above_zero.__name__ = "number above zero"
-name.__name__ = "name"
-seconds.__name__ = "time (such as 90, 1.5 or 1:30)"
-side.__name__ = "number of 64 or more"
-share.__name__ = "number between 0 and 1"
+# In the error's words.
+above_zero.__name__ = "a number above zero"
+name.__name__ = "a name"
+seconds.__name__ = "a time (such as 90, 1.5 or 1:30)"
+side.__name__ = "a number of 64 or more"
+share.__name__ = "a number between 0 and 1"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -79,14 +79,10 @@ def from_mapping(cls: type, mapping: object, where: Where, **given: Any) -> Any:
     """
     if not isinstance(mapping, Mapping):
         raise where.wrong("a mapping of keys to values", mapping)
-    fields = {
-        field.metadata["key"] or field.name: field
-        for field in dataclasses.fields(cls)
-        if "check" in field.metadata
-    }
+    fields = _fields(cls)
     for name in mapping:
         if name not in fields:
-            raise unknown_name("key", name, fields, where)
+            raise unknown_name("key", name, fields, where, _inner_names(fields))
     for name, field in fields.items():
         if mapping.get(name) is not None:
             given[field.name] = field.metadata["check"](mapping[name], where.below(name))
@@ -95,9 +91,37 @@ def from_mapping(cls: type, mapping: object, where: Where, **given: Any) -> Any:
     return cls(**given)
 
 
-def unknown_name(kind: str, name: object, valid: Iterable[str], where: Where) -> InputError:
-    """Return the error for a name that is none of `valid`; it names the closest of them."""
-    close = difflib.get_close_matches(str(name), list(valid), n=1)
+def _fields(cls):
+    """Return {key: field} of what a config dataclass reads from a file."""
+    return {
+        field.metadata["key"] or field.name: field
+        for field in dataclasses.fields(cls)
+        if "check" in field.metadata
+    }
+
+
+def _inner_names(fields):
+    """Return {name: section.name} of the keys in the sections among some fields."""
+    names = {}
+    for outer, field in fields.items():
+        for inner in getattr(field.metadata["check"], "keys", ()):
+            names[inner] = f"{outer}.{inner}"
+    return names
+
+
+def unknown_name(
+    kind: str,
+    name: object,
+    valid: Iterable[str],
+    where: Where,
+    elsewhere: Mapping[str, str] | None = None,
+) -> InputError:
+    """Return the error for a name that is none of `valid`; it names the closest of them.
+
+    One that has its place `elsewhere` is shown that.
+    """
+    close = [elsewhere[str(name)]] if elsewhere and str(name) in elsewhere else None
+    close = close or difflib.get_close_matches(str(name), list(valid), n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return InputError(
         f"{where.file}: {where.below(name).key} is an unknown {kind}; {hint}"
@@ -107,7 +131,12 @@ def unknown_name(kind: str, name: object, valid: Iterable[str], where: Where) ->
 
 def section(cls: type) -> Check:
     """Accept a mapping with the keys of the config dataclass `cls`."""
-    return lambda value, where: from_mapping(cls, value, where)
+
+    def check(value, where):
+        return from_mapping(cls, value, where)
+
+    check.keys = tuple(_fields(cls))  # type: ignore[attr-defined]
+    return check
 
 
 def number(low: float = -LARGEST, above: float | None = None, high: float = LARGEST) -> Check:

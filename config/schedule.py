@@ -4,6 +4,7 @@ import dataclasses
 
 from maskflownet.config.dataset import DatasetConfig
 from maskflownet.config.errors import InputError
+from maskflownet.config.layout import LEVELS
 from maskflownet.config.network import Config
 
 LIFTED = ("MaskFlownet_S", "deform", "original")  # class, matching and dialect that can be lifted
@@ -21,25 +22,48 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
     Raises
     ------
     InputError
-        The network has no mask that could learn what the dataset's config wants it to, or cannot
-        begin as that says.
+        The network has no mask that could learn what the dataset's config wants it to, cannot
+        begin as that says, or would learn nothing, for no level has a weight.
     """
     own = {name: getattr(data.optimizer, name) for name in _OVERRIDES}
     own = {name: value for name, value in own.items() if value is not None}
     optimizer = dataclasses.replace(config.optimizer, **own)
     network = config.network
+    if data.optimizer.mw is not None:
+        network = dataclasses.replace(network, mw=data.optimizer.mw)
+    whole = dataclasses.replace(config, network=network, optimizer=optimizer)
+    for check in (_check_mask, _check_start, _check_weights):
+        check(whole, data)
+    return whole
+
+
+def _check_mask(config, data):
+    optimizer, network = config.optimizer, config.network
     if optimizer.mask_weight and (network.is_cascade or not network.has_mask):
         raise InputError(
             f"{data.path if data.optimizer.mask_weight else config.name}: optimizer.mask_weight: "
             "expected 0 for a network without a mask of its own to train, such as a cascade, got "
             f"{optimizer.mask_weight}"
         )
-    is_paper_s = (network.class_name, network.matching, network.dialect) == LIFTED
-    if data.optimizer.start == "lifted" and not is_paper_s:
+
+
+def _check_start(config, data):
+    kind = config.network.class_name, config.network.matching, config.network.dialect
+    if data.optimizer.start == "lifted" and kind != LIFTED:
+        words = "{} with network.matching: {} and network.dialect: {}"
         raise InputError(
-            f"{data.path}: optimizer.start: lifted: expected a {LIFTED[0]} with network.matching: "
-            f"{LIFTED[1]} and network.dialect: {LIFTED[2]}, got {config.name}"
+            f"{data.path}: optimizer.start: lifted: expected a {words.format(*LIFTED)}, got "
+            f"{words.format(*kind)} ({config.name}): leave it out, or train another network"
         )
-    if data.optimizer.mw is not None:
-        network = dataclasses.replace(network, mw=data.optimizer.mw)
-    return dataclasses.replace(config, network=network, optimizer=optimizer)
+
+
+def _check_weights(config, data):
+    weights, finest = config.network.mw, config.optimizer.finest_level
+    own = [weight for level, weight in zip(LEVELS, weights, strict=True) if level >= finest]
+    if not any(own) and not config.optimizer.mask_weight:
+        said = data.optimizer.mw is not None
+        raise InputError(
+            f"{f'{data.path}: optimizer.mw' if said else f'{config.name}: network.mw'}: expected a "
+            f"weight above 0 for a level that is trained, {LEVELS[0]} to {finest}, got "
+            f"{list(weights)}"
+        )

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -28,6 +29,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message and exit with 2."""
+        # Of a type's parser that raises ValueError, argparse says "invalid NAME value: 'TEXT'".
+        message = re.sub(r": invalid (.+) value: ('.*')$", r": expected \1, got \2", message)
         if message.startswith("unrecognized arguments: "):
             message += self._suggestion(message.split()[2:])
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
@@ -179,8 +182,7 @@ def count(most: int, least: int = 1) -> Callable[[str], int]:
             raise ValueError(text)
         return number
 
-    # argparse says "invalid NAME value: ..." when a parser raises ValueError.
-    parse.__name__ = f"whole number from {least} to {most}"
+    parse.__name__ = f"a whole number from {least} to {most}"  # in the error's words
     return parse
 
 
@@ -209,7 +211,7 @@ def device_ids(text: str) -> list[int]:
     return ids
 
 
-# argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
-some_path.__name__ = "path (it is empty, or has a zero byte)"
+# In the error's words.
+some_path.__name__ = "a path, neither empty nor with a zero byte"
 size_hw.__name__ = "H,W (such as 384,768)"
-device_ids.__name__ = "list of GPU ids (each once)"
+device_ids.__name__ = "a list of GPU ids (each once)"

@@ -226,8 +226,8 @@ BAD = {
     "misspelled flag": (["--fodler", "{frames}"], "frames; did you mean --folder?"),
     "misspelled kind": (
         ["--folder", "{frames}", "--save", "mask,arows"],
-        "'arows' in 'mask,arows': expected of flo,kitti,npy,color,arrows,mask,warped; did you mean "
-        "arrows?",
+        "'arows' in 'mask,arows': expected kinds of flo,kitti,npy,color,arrows,mask,warped; did "
+        "you mean arrows?",
     ),
     "two inputs": (["--folder", "{frames}", "--video_filepath", "{video}"], "expected one of"),
     "missing image": (["--image_1", "{frames}/f1.png", "--image_2", "{f9}"], "frames/f1.png"),
@@ -327,7 +327,7 @@ def test_a_slash_makes_it_a_folder_after_all(root, tmp_path, program):
 def test_no_output_is_no_folder(root, program):
     code, _, error = program("", "--folder", root / "frames")
     assert code == 2
-    assert "OUTPUT: invalid name value: ''" in one_line(error)
+    assert "OUTPUT: expected a name, got ''" in one_line(error)
 
 
 def test_resize_is_checked_before_mxnet_is_loaded(root, tmp_path):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskflownet.config.errors import InputError, MissingDataError
-from maskflownet.config.files import ROOT, START_MAIN
+from maskflownet.config.files import CONFIG_DIR, ROOT, START_MAIN
 from maskflownet.tasks.pipe import Pipe
 from maskflownet.tasks.runs.best import BEST, best_path, is_best, read_best
 from maskflownet.tasks.runs.released import find_released
@@ -25,6 +25,8 @@ SUFFIX = ".params"
 PORT_SUFFIXES = (".pth", ".ckpt", ".safetensors")  # of the ports to PyTorch
 STATES_SUFFIX = ".states"
 KEPT = 3  # checkpoints of a run
+# The weights that come with the project; in a clone they lie in weights/, as those of trainings do.
+SHIPPED, SHIPPED_FOLDER = "scenes-S", CONFIG_DIR.parent / "weights"
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
 # What was being written when a program was killed, as `whole_file` names it.
 _PART = re.compile(
@@ -66,7 +68,8 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
         A run id or the beginning of one ("dbbSep30"), either with ":STEPS" (by default the newest
         checkpoint counts) or ":best" (by validation error), or the path of a parameter file.
     folder : pathlib.Path
-        Where checkpoints lie.
+        Where checkpoints lie; the weights that come with the project are found by their name from
+        anywhere.
 
     Raises
     ------
@@ -86,6 +89,8 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
         raise InputError(
             f"-c {text}: expected RUN:STEPS with a whole number, or RUN:{BEST}, got {steps!r}"
         )
+    if prefix == SHIPPED and not checkpoints_of(SHIPPED, folder):
+        folder = SHIPPED_FOLDER
     found = [entry for entry in all_checkpoints(folder) if entry.run.startswith(prefix)]
     runs = sorted({entry.run for entry in found})
     if prefix in runs:
@@ -251,4 +256,5 @@ def _nothing_found(text, prefix, folder):
         where = "" if folder.parent == ROOT else f" --root {folder.parent}"
         return f"{message}; get it with: {START_MAIN} --fetch {prefix}{where}"
     runs = sorted({entry.run for entry in all_checkpoints(folder)})
-    return f"{message}; the runs there are {', '.join(runs) or 'none'}"
+    there = f"the runs there are {', '.join(runs)}" if runs else "there are none of any run"
+    return f"{message}; {there}"

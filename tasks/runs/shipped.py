@@ -3,13 +3,13 @@
 import logging
 
 from maskflownet.config.errors import MissingDataError
-from maskflownet.config.files import CONFIG_DIR
-from maskflownet.tasks.runs.checkpoints import Checkpoint, all_checkpoints
+from maskflownet.tasks.runs.checkpoints import (
+    SHIPPED,
+    SHIPPED_FOLDER,
+    Checkpoint,
+    checkpoints_of,
+)
 from maskflownet.tasks.runs.released import RELEASED
-
-# In a clone this is weights/ in its root, where checkpoints of trainings lie too.
-FOLDER = CONFIG_DIR.parent / "weights"
-RUN = "scenes-S"
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +22,13 @@ def shipped_weights() -> Checkpoint:
     MissingDataError
         They were removed.
     """
-    own = [entry for entry in all_checkpoints(FOLDER) if entry.run == RUN]
+    own = checkpoints_of(SHIPPED, SHIPPED_FOLDER)
     if not own:
         raise MissingDataError(
-            f"{FOLDER} has no {RUN}_STEPS.params, which comes with the project: restore it, or "
-            "name a checkpoint with -c"
+            f"{SHIPPED_FOLDER} has no {SHIPPED}_STEPS.params, which comes with the project: "
+            "restore it, or name a checkpoint with -c"
         )
-    newest = max(own, key=lambda entry: entry.steps)
+    newest = own[-1]
     released = ", ".join(sorted(entry.run.split("-")[0] for entry in RELEASED))
     logger.info(
         "weights: %s, trained on generated scenes alone; the released checkpoints are better where "

@@ -77,8 +77,8 @@ def variants(text: str) -> tuple[str, ...]:
     return names
 
 
-# argparse says "invalid NAME value: ..." when a parser of these raises ValueError.
-variants.__name__ = "list of " + ",".join(MATCHINGS)
+# In the error's words.
+variants.__name__ = "a list of " + ",".join(MATCHINGS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -46,7 +46,7 @@ def make_parser() -> OneLineParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = make_parser().parse_args(argv)
-    return run_program("tasks.showcase.plot", lambda: plot(arguments))
+    return run_program("plot", lambda: plot(arguments))
 
 
 def plot(arguments: argparse.Namespace) -> None:
@@ -84,7 +84,8 @@ def find_csv(text: str, folder: Path) -> Path:
     found = [text] if text in runs else [run for run in runs if run.startswith(text)]
     if not found:
         raise MissingDataError(
-            f"{text}: {folder} has no CSV of such a run, but of: {', '.join(runs) or 'none'}"
+            f"{text}: {folder} has no CSV of such a run, but of: {', '.join(runs) or 'none'}; "
+            "name the CSV, or the folder of its logs/ with --root"
         )
     if len(found) > 1:
         raise InputError(f"{text}: expected the beginning of one run, got {', '.join(found)}")

@@ -15,8 +15,7 @@ from pathlib import Path
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.command_line import OneLineParser, run_program
 from maskflownet.tasks.open_pipeline import load
-from maskflownet.tasks.runs.checkpoints import SUFFIX
-from maskflownet.tasks.runs.shipped import RUN
+from maskflownet.tasks.runs.checkpoints import SHIPPED, SUFFIX
 from maskflownet.tasks.showcase.train_demo import last_step, parts_of, train_course
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ def ship(folder: Path, weights: Path) -> None:
     steps = sum(
         last_step(f"{course}/{part}") for course in (NEAR, FAR) for part in parts_of(course)
     )
-    path = weights / f"{RUN}_{steps}{SUFFIX}"
+    path = weights / f"{SHIPPED}_{steps}{SUFFIX}"
     write_half([ends[-1].path], path)
     logger.info("%s", path)
 

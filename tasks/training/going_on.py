@@ -44,7 +44,7 @@ def say_how_to_go_on(arguments: argparse.Namespace, run: str) -> None:
     """Log the command that continues a run, if it has a checkpoint to continue from."""
     newest = checkpoints_of(run, arguments.root / "weights")[-1:]
     if not newest:
-        logger.info("run %s has no checkpoint yet: there is nothing to go on from", run)
+        logger.info("run %s has no checkpoint: begin again with the command that began it", run)
     elif arguments.kvstore is not None:
         logger.info("to go on from step %d start all workers with -c %s", newest[0].steps, run)
     else:

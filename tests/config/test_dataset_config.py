@@ -177,6 +177,10 @@ def test_can_be_sent_to_a_worker():
         ("dataset: monka\n", "dataset: expected one of chairs, things3d, sintel, kitti"),
         ("dataset: chairs\nbacth: 4\n", "bacth is an unknown key; did you mean batch? valid here"),
         (
+            "dataset: chairs\nmask_weight: 0.1\n",
+            "mask_weight is an unknown key; did you mean optimizer.mask_weight? valid here",
+        ),
+        (
             "dataset: chairs\nbatch: true\n",
             "batch: expected a whole number from 1 to 10000, got True",
         ),

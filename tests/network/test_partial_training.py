@@ -321,6 +321,24 @@ def scheduled(name, change, **optimizer):
     return with_schedule(dataclasses.replace(config, network=network), data)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        ({"mw": (0,) * 5}, r"synthetic\.yaml: optimizer\.mw: .* 6 to 2, got \[0, 0, 0, 0, 0\]"),
+        (
+            {"mw": (0, 0, 0, 1, 1), "finest_level": 4},
+            r"optimizer\.mw: .*, 6 to 4, got \[0, 0, 0, 1,",
+        ),
+    ],
+)
+def test_a_training_that_would_learn_nothing_is_refused(optimizer, said):
+    with pytest.raises(InputError, match=said):
+        scheduled("MaskFlownet_S", {}, **optimizer)
+    assert scheduled("MaskFlownet_S", {}, mask_weight=1.0, **optimizer).optimizer.mask_weight == 1
+    with pytest.raises(InputError, match=r"^MaskFlownet_S: network\.mw: expected a weight above 0"):
+        scheduled("MaskFlownet_S", {"mw": (0,) * 5})
+
+
 def test_a_datasets_level_weights_take_the_place_of_the_networks():
     mw = (0.1, 0.2, 0.3, 0.4, 0.5)
     assert scheduled("MaskFlownet_S", {}, mw=mw).network.mw == mw

@@ -11,8 +11,8 @@ from maskflownet import predict_new_data
 from maskflownet.config import InputError, MissingDataError, load_config
 from maskflownet.main import main
 from maskflownet.network import get_pipeline
-from maskflownet.tasks.open_pipeline import config_of, devices
-from maskflownet.tasks.runs import shipped
+from maskflownet.tasks.open_pipeline import config_of, devices, find
+from maskflownet.tasks.runs import checkpoints, shipped
 
 VARIANTS = sorted(
     f"ablation/{path.stem}"
@@ -77,13 +77,25 @@ def test_a_file_of_neither_network_is_refused(tmp_path):
 
 def test_with_nothing_named_the_newest_of_the_shipped_weights_serves(root, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(shipped, "FOLDER", root)
+    monkeypatch.setattr(shipped, "SHIPPED_FOLDER", root)
     with pytest.raises(MissingDataError, match=r"has no scenes-S_STEPS\.params"):
         shipped.shipped_weights()
     for steps in (900, 1000):
         (root / f"scenes-S_{steps}.params").touch()
     assert shipped.shipped_weights().path == root / "scenes-S_1000.params"
     assert "scenes-S_1000.params" in caplog.text and "dbbSep30" in caplog.text
+
+
+def test_the_shipped_weights_are_found_by_name_from_any_root(root, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", root / "shipped")
+    with pytest.raises(MissingDataError, match=r"has no scenes-S.* there are none of any run"):
+        find("scenes-S", root / "empty")
+    for folder in ("shipped", "own/weights"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "scenes-S_900.params").touch()
+    assert find("scenes-S", root / "empty").path.parent == root / "shipped"
+    assert find("scenes-S:900", root / "empty").path.parent == root / "shipped"
+    assert find("scenes-S", root / "own").path.parent == root / "own" / "weights"
 
 
 def test_a_config_alone_is_not_enough(tmp_path, capsys):

@@ -131,8 +131,8 @@ def test_a_guard_that_is_killed_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["-n", "0"], "argument -n/--workers: invalid whole number from 1 to 1000 value: '0'"),
-        (["-n", "two"], "invalid whole number from 1 to 1000 value: 'two'"),
+        (["-n", "0"], "argument -n/--workers: expected a whole number from 1 to 1000, got '0'"),
+        (["-n", "two"], "expected a whole number from 1 to 1000, got 'two'"),
         (["-n", "2", "-s", "-1"], "argument -s/--servers"),
         ([], "arguments are required: -n/--workers"),
         (["-n", "2", "-H", "nowhere"], "-H nowhere: there is no such hostfile"),

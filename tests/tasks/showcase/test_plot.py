@@ -62,5 +62,5 @@ def test_a_csv_anywhere_goes_where_it_is_told(root, tmp_path):
 def test_mistakes_are_one_line(root, capsys, argv, said):
     assert main([*argv, "--root", str(root)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("tasks.showcase.plot: error: ") and error.count("\n") == 1
+    assert error.startswith("plot: error: ") and error.count("\n") == 1
     assert said in error

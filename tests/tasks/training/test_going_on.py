@@ -78,7 +78,9 @@ def test_a_stopped_run_says_how_it_goes_on_and_does(tmp_path, monkeypatch, capsy
 def test_a_run_without_a_checkpoint_says_that_there_is_none(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(start, "train", lambda *given: 1)
     assert main(begin(tmp_path)) == 1
-    assert "has no checkpoint yet: there is nothing to go on from" in capsys.readouterr().out
+    assert (
+        "has no checkpoint: begin again with the command that began it" in capsys.readouterr().out
+    )
 
 
 def pairs_of(folder, *sizes):
