@@ -255,7 +255,10 @@ BAD = {
         ["--folder", "{frames}", "--resize", "64,64", "--max_side", "64"],
         "expected one",
     ),
-    "a small side": (["--folder", "{frames}", "--max_side", "63"], "--max_side: expected a number of 64"),
+    "a small side": (
+        ["--folder", "{frames}", "--max_side", "63"],
+        "--max_side: expected a number of 64",
+    ),
     "threshold": (["--folder", "{frames}", "--mask_threshold", "0.5"], "add mask to --save"),
     "video of": (["--folder", "{frames}", "--video_of", "mask"], "--video_of is for a video"),
     "video format": (["--folder", "{frames}", "--video_out", "a.wmv"], "name ending in .mp4, .mov"),
@@ -265,7 +268,10 @@ BAD = {
     "fps": (["--folder", "{frames}", "--fps", "5"], "--fps is for a video"),
     "scale": (["--folder", "{frames}", "--save", "flo", "--max_flow", "5"], "--max_flow is for"),
     "kinds": (["--folder", "{frames}", "--save", "flo,exr"], "flo,kitti,npy,color,arrows"),
-    "no scale": (["--folder", "{frames}", "--max_flow", "0"], "--max_flow: expected a number above"),
+    "no scale": (
+        ["--folder", "{frames}", "--max_flow", "0"],
+        "--max_flow: expected a number above",
+    ),
     "resize": (["--folder", "{frames}", "--resize", "60,90"], "64"),
     "pair to video": (
         ["--image_1", "{f8}", "--image_2", "{f9}", "--video_out", "a.mp4"],

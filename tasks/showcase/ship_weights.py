@@ -2,7 +2,7 @@
 
 It trains the course config/scenes/ as `make train-demo` trains its own, in the folder
 scenes_training/, and from the mean of what its last parts ended in the course config/scenes_far/,
-in which the coarse levels learn far motion. What that ends in becomes
+in which the coarse levels learn far motion. The mean of what its last parts end in becomes
 weights/scenes-S_STEPS.params, float16. It can be stopped at any time: the same command goes on
 where it was. weights/README.md has the figures.
 """
@@ -21,7 +21,8 @@ from maskflownet.tasks.showcase.train_demo import last_step, parts_of, train_cou
 logger = logging.getLogger(__name__)
 
 NEAR, FAR = "scenes", "scenes_far"  # the courses
-AVERAGED = 3  # parts of the first; each begins with a high rate and ends with a low one
+# So many of its last parts; each begins with a high rate and ends with a low one.
+AVERAGED = {NEAR: 3, FAR: 2}
 
 
 def make_parser() -> OneLineParser:
@@ -43,17 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ship(folder: Path, weights: Path) -> None:
-    """Train both courses and write the weights that the second one ended in."""
+    """Train both courses and write the mean of what the second one's last parts ended in."""
     ends, _ = train_course(NEAR, folder)
     mean = folder / f"mean{SUFFIX}"
-    write_half([checkpoint.path for checkpoint in ends[-AVERAGED:]], mean)
+    write_half([end.path for end in ends[-AVERAGED[NEAR] :]], mean)
     ends, curve = train_course(FAR, folder / "far", mean)
     logger.info("held-out scenes: %.2f px", curve[-1][1])
     steps = sum(
         last_step(f"{course}/{part}") for course in (NEAR, FAR) for part in parts_of(course)
     )
     path = weights / f"{SHIPPED}_{steps}{SUFFIX}"
-    write_half([ends[-1].path], path)
+    write_half([end.path for end in ends[-AVERAGED[FAR] :]], path)
     logger.info("%s", path)
 
 

@@ -98,9 +98,9 @@ def test_the_recipe_is_complete():
         assert len(parts) >= 3
         assert all(last_step(f"{course}/{part}") > 0 for part in parts)
     configs = [load_dataset_config(f"{ship_weights.FAR}/{part}") for part in parts]
-    assert [config.optimizer.finest_level for config in configs] == [4, 4, 3, None]
-    assert [config.optimizer.start for config in configs] == ["lifted", *3 * ["reference"]]
-    assert [config.optimizer.mask_weight for config in configs] == [None, None, 0.1, 0.1]
+    assert [config.optimizer.finest_level for config in configs] == [4, 4, 3, None, None]
+    assert [config.optimizer.start for config in configs] == ["lifted", *4 * ["reference"]]
+    assert [config.optimizer.mask_weight for config in configs] == [None, None, 0.1, 0.1, 0.1]
 
 
 def test_the_second_course_begins_with_the_mean_of_the_firsts_last_parts(tmp_path, monkeypatch):
@@ -126,4 +126,4 @@ def test_the_second_course_begins_with_the_mean_of_the_firsts_last_parts(tmp_pat
         for part in parts_of(course)
     )
     assert shipped == tmp_path / "weights" / f"scenes-S_{steps}.params"
-    assert written[shipped] == [tmp_path / "scenes_far4"]
+    assert written[shipped] == [tmp_path / "scenes_far3", tmp_path / "scenes_far4"]
