@@ -214,7 +214,8 @@ def sheet(rows: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
     numpy.ndarray
         uint8 (H, W, 3), BGR.
     """
-    titles = list(max(rows, key=len))
+    fullest = max(rows, key=len)
+    titles = list(fullest)
     lines = [cv2.hconcat([_title(title) for title in titles])]
     for row in rows:
         h, w = row["image 1"].shape[:2]
