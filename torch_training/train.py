@@ -18,8 +18,9 @@ from maskflownet.tasks.command_line import OneLineParser, run_program, size_hw, 
 def weights(text: str) -> tuple[float, ...]:
     """Return the levels' weights that a flag names."""
     numbers = tuple(map(float, text.split(",")))  # argparse tells of what is no number
-    if len(numbers) != len(NetworkConfig.mw) or not all(0 <= one < math.inf for one in numbers):
-        raise argparse.ArgumentTypeError(f"expected five numbers from 0, got {text}")
+    fits = len(numbers) == len(NetworkConfig.mw) and all(0 <= one < math.inf for one in numbers)
+    if not fits or not any(numbers):
+        raise argparse.ArgumentTypeError(f"expected five numbers from 0, not all 0, got {text}")
     return numbers
 
 

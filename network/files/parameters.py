@@ -68,6 +68,8 @@ def save_parameters(network: Any, path: str | os.PathLike) -> None:
 def save_arrays(arrays: dict[str, Any], path: str | os.PathLike) -> None:
     """Write NDArrays by name to `path` in MXNet's form, whole or not at all.
 
+    Wherever they are, the file is of arrays on a CPU: MXNet notes the device, and wants it back.
+
     Raises
     ------
     OSError
@@ -75,7 +77,8 @@ def save_arrays(arrays: dict[str, Any], path: str | os.PathLike) -> None:
     """
     with whole_file(path) as part:
         try:
-            mx.nd.save(os.fspath(part), arrays)
+            on_cpu = {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
+            mx.nd.save(os.fspath(part), on_cpu)
             # MXNet says nothing where the last bytes fail to reach a full disk.
             check_layout(part)
         except (LayoutError, mx.base.MXNetError) as error:
@@ -88,7 +91,7 @@ def save_arrays(arrays: dict[str, Any], path: str | os.PathLike) -> None:
 def _arrays_to_save(network):
     """Return the network's arrays by structured names, marked where the dialect is MMFlow's."""
     arrays = {
-        name: parameter.data(parameter.list_ctx()[0]).as_in_context(mx.cpu())
+        name: parameter.data(parameter.list_ctx()[0])
         for name, parameter in network._collect_params_with_prefix().items()
     }
     return arrays if network.dialect.name == "original" else arrays | {MMFLOW_MARK: mx.nd.zeros(1)}

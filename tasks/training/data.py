@@ -107,8 +107,8 @@ def check_occlusion(training_set: FlowDataset, config: DatasetConfig) -> None:
     if all(sample.occluded is None for sample in _some_samples(training_set)):
         raise InputError(
             f"{config.path}: optimizer.mask_weight: expected data that knows what is occluded "
-            "(generated scenes, Sintel with its folder occlusions, KITTI, FlyingChairs2), got "
-            "pairs that do not: leave it out"
+            "(generated scenes, Sintel with its folder occlusions, KITTI with ground_truth: occ, "
+            "FlyingChairs2), got pairs that do not: leave it out"
         )
 
 

@@ -221,7 +221,7 @@ def test_the_figures_of_a_perfect_network(source):
     assert found["mask_ap"] > 2 * found["occluded_share"] > 0
 
 
-@pytest.mark.parametrize("text", ["1,2", "1,2,3,4,-5", "a,b,c,d,e", "1,2,3,4,inf", ""])
+@pytest.mark.parametrize("text", ["0,0,0,0,0", "1,2", "1,2,3,4,-5", "a,b,c,d,e", "1,2,3,4,inf", ""])
 def test_level_weights_that_are_none_are_refused(text, capsys):
     with pytest.raises(SystemExit) as caught:
         make_parser().parse_args(["a.params", "--mw", text])
