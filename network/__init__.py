@@ -15,7 +15,8 @@ if find_spec("mxnet") is None:
 from maskflownet.config.errors import InputError
 from maskflownet.config.network_size import check_network_size
 from maskflownet.network.files.parameters import held_network
-from maskflownet.network.pipeline import Pipeline, Prediction
+from maskflownet.network.pipeline import Pipeline
+from maskflownet.network.prediction import Prediction
 from maskflownet.network.worker_group import Peers, PeersLostError
 
 __all__ = [

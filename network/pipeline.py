@@ -2,10 +2,9 @@
 
 import itertools
 import os
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mxnet as mx
 import numpy as np
@@ -14,51 +13,27 @@ from mxnet import gluon
 from maskflownet import metrics
 from maskflownet.config import Config
 from maskflownet.config.errors import InputError
-from maskflownet.config.layout import FINEST_STRIDE, LEVELS, STRIDES
-from maskflownet.config.network_size import check_network_size
+from maskflownet.config.layout import LEVELS
 from maskflownet.kernels import check_precision, use_fast
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
-from maskflownet.network.images import checked_pair, network_inputs, to_device, to_numpy
-from maskflownet.network.layers import flip_axes
+from maskflownet.network.images import checked_pair, network_inputs
 from maskflownet.network.lifted_start import lift_start
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
 from maskflownet.network.memory import Room
-from maskflownet.network.network_size import NetworkSize, check_batch, stretch
+from maskflownet.network.network_size import NetworkSize
+from maskflownet.network.prediction import WANTED, PairPredictor, Prediction
 from maskflownet.network.scaled_start import scale_start
 from maskflownet.network.training_step import TrainingStep
 from maskflownet.network.uniform_start import uniform_start
 from maskflownet.network.worker_group import Peers
-from maskflownet.reader.arrays import check_color_order, in_order
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
 START_SIZE = 256  # px; images that tell how to scale a start are enlarged to it
-WANTED = ("flow", "mask", "warped")
-
-
-class Prediction(NamedTuple):
-    """What the network says of one pair; all float32, of the images' own size.
-
-    What was not asked for is None.
-
-    Attributes
-    ----------
-    flow : numpy.ndarray
-        (H, W, 2), (u, v) = (x, y) in pixels.
-    mask : numpy.ndarray or None
-        (H, W, 1), the occlusion mask: near 1 where image 1 is visible in image 2, near 0 where
-        it is occluded. None of a network without a mask (`config.NetworkConfig.has_mask`).
-    warped : numpy.ndarray
-        (H, W, 3) in [0, 1], image 2 warped to image 1, in the `color_order` of the images.
-    """
-
-    flow: np.ndarray | None
-    mask: np.ndarray | None
-    warped: np.ndarray | None
 
 
 def freeze_unused(network: Any) -> None:
@@ -119,7 +94,8 @@ class Pipeline:
             freeze_unused(self._make_learner(None))
             learner = self._make_learner(FastSteps(True, rounded) if fast else None)
         on_cpu = all(context.device_type == "cpu" for context in self.ctx)
-        self._room = Room(config.network.class_name, fast) if on_cpu else None
+        room = Room(config.network.class_name, fast) if on_cpu else None
+        self._pair_predictor = PairPredictor(self.predictor, self.ctx, room)
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
@@ -308,22 +284,7 @@ class Pipeline:
 
         Only what is `wanted` ("flow", "mask", "warped") is made.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size {batch_size}: expected 1 or more")
-        if resize is not None:
-            check_network_size(resize)
-        check_color_order(color_order)
-        half_pixel = self.network.dialect.half_pixel
-        checked = (
-            checked_pair(image1, image2, resize, half_pixel, color_order)
-            for image1, image2 in pairs
-        )
-        for _, run in itertools.groupby(checked, key=lambda pair: pair.size.network_hw):
-            while batch := list(itertools.islice(run, min(batch_size, sys.maxsize))):
-                for flow, mask, warped in self._predict_batch(batch, wanted):
-                    if warped is not None:
-                        warped = in_order(warped, color_order)
-                    yield Prediction(flow, mask, warped)
+        return self._pair_predictor.pairs(pairs, batch_size, resize, wanted, color_order)
 
     def predict_levels(self, pairs: Iterable[Any]) -> Iterator[list[np.ndarray]]:
         """Estimate flow as each pyramid level has it, pair by pair: what shows where flow is lost.
@@ -338,60 +299,7 @@ class Pipeline:
         list of numpy.ndarray
             Of levels 6 to 2: float32 (H, W, 2), (u, v) = (x, y) in pixels of the images.
         """
-        for image1, image2 in pairs:
-            pair = checked_pair(image1, image2, None, self.network.dialect.half_pixel)
-            if self._room:
-                self._room.check([pair.size])
-            outputs = self.predictor(*network_inputs([pair], self.ctx[0]))
-            flows = zip(outputs[0], STRIDES.values(), strict=True)
-            enlarged = (self._at_network_size(flow, stride) for flow, stride in flows)
-            yield [to_numpy(flip_axes(mx.nd, pair.size.flow_back(flow))) for flow in enlarged]
-
-    def _predict_batch(self, pairs, wanted):
-        if self._room:
-            self._room.check([pair.size for pair in pairs])
-        share = -(-len(pairs) // len(self.ctx))
-        check_batch([pair.size for pair in pairs[:share]])
-        shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
-        # MXNet computes asynchronously: all devices are at work before the first result is fetched.
-        results = [
-            self._predict_share(part, ctx, wanted)
-            for part, ctx in zip(shares, self.ctx, strict=False)
-        ]
-        for outputs in itertools.chain(*results):
-            yield map(to_numpy, outputs)
-
-    def _predict_share(self, pairs, ctx, wanted):
-        """Return [(flow, mask, warped)] as NDArrays (1, C, H, W), flow in (x, y) order."""
-        outputs = self.predictor(*network_inputs(pairs, ctx))
-        flows = self._at_network_size(outputs[0][-1])
-        # The last output is the occlusion mask, if any; the cascade's second one is not.
-        mask_wanted = "mask" in wanted and outputs[-1]
-        masks = self._at_network_size(outputs[-1][0]) if mask_wanted else None
-        results = []
-        for index, pair in enumerate(pairs):
-            one = slice(index, index + 1)
-            flow = pair.size.flow_back(flows[one])
-            warped = None
-            if "warped" in wanted:
-                image2 = to_device(pair.image2[None], ctx)
-                predictor = self.predictor
-                warped = predictor.steps.warp(mx.nd, predictor, image2, flow, repeat_border=True)
-            results.append(
-                (
-                    flip_axes(mx.nd, flow) if "flow" in wanted else None,
-                    pair.size.mask_back(masks[one]) if mask_wanted else None,
-                    warped,
-                )
-            )
-        return results
-
-    def _at_network_size(self, prediction, stride=FINEST_STRIDE):
-        """Enlarge a level's prediction, (N, C, H / stride, W / stride), to (N, C, H, W)."""
-        if self.network.dialect.half_pixel:
-            height, width = prediction.shape[2:]
-            return stretch(prediction, (height * stride, width * stride), half_pixel=True)
-        return self.predictor.steps.upsample(mx.nd, prediction, stride)
+        return self._pair_predictor.levels(pairs)
 
     def validate(
         self,

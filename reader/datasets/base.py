@@ -11,6 +11,7 @@ import numpy as np
 
 from maskflownet.config import DatasetConfig, InputError, MissingDataError
 from maskflownet.config.paths import PATHS_FILE, ROOT_VARIABLES
+from maskflownet.reader.arrays import in_order
 from maskflownet.reader.flow_files import read_flow
 from maskflownet.reader.images import read_mask, read_pair
 from maskflownet.reader.resizing import resize_sample
@@ -165,9 +166,8 @@ class FileDataset(FlowDataset):
         check_size(files.flow, flow, files.image1, image1)
         valid = self.mask_valid(valid, files)
         occluded = self.read_occluded(files, valid) if files.occlusion else None
-        if self.color_order == "RGB":
-            image1, image2 = (np.ascontiguousarray(image[..., ::-1]) for image in (image1, image2))
-        sample = self.adjust(FlowSample(image1, image2, flow, valid, occluded, files.name))
+        images = (in_order(image, self.color_order.lower()) for image in (image1, image2))
+        sample = self.adjust(FlowSample(*images, flow, valid, occluded, files.name))
         return resize_sample(sample, self.resize_hw) if self.resize_hw else sample
 
     def read_truth(self, files: PairFiles) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskflownet.config.registry import DATASETS
+from maskflownet.reader.arrays import in_order
 from maskflownet.reader.datasets.base import complete_pairs, names_in, open_sets, root_of
 from maskflownet.reader.datasets.kitti import YEARS, year_folder
 from maskflownet.reader.images import read_pair
@@ -80,9 +81,8 @@ class UnlabelledSet:
     def read(self, pair: UnlabelledPair) -> tuple[np.ndarray, np.ndarray]:
         """Return the two images of a pair, uint8 (H, W, 3) in the set's colour order."""
         image1, image2 = read_pair(pair.image1, pair.image2)
-        if self.color_order == "BGR":
-            return image1, image2
-        return np.ascontiguousarray(image1[..., ::-1]), np.ascontiguousarray(image2[..., ::-1])
+        order = self.color_order.lower()
+        return in_order(image1, order), in_order(image2, order)
 
 
 def sintel_test(paths: Paths) -> UnlabelledSet:

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from maskflownet.config import DatasetConfig, InputError
 from maskflownet.config.checks import Where, from_mapping
+from maskflownet.reader.arrays import in_order
 from maskflownet.reader.datasets.base import FlowDataset, Paths
 from maskflownet.reader.synthetic import SceneConfig, check_size, generate
 
 
 class Synthetic(FlowDataset):
-    """Scenes first, first + 1, ... of a seed, made when they are asked for; BGR.
+    """Scenes first, first + 1, ... of a seed, made when they are asked for.
 
     Parameters
     ----------
@@ -55,7 +56,12 @@ class Synthetic(FlowDataset):
     def __getitem__(self, index):
         scene = self.scenes[index]
         sample = generate(self.seed, scene, self.size_hw, self.scene_config)
-        return sample._replace(name=f"synthetic/{self.seed}/{scene}")
+        order = self.color_order.lower()
+        return sample._replace(
+            image1=in_order(sample.image1, order),
+            image2=in_order(sample.image2, order),
+            name=f"synthetic/{self.seed}/{scene}",
+        )
 
 
 def appearance(config: DatasetConfig, validation: bool) -> tuple[tuple[int, int], SceneConfig]:

@@ -213,6 +213,22 @@ def test_generated_scenes(tmp_path):
         train[3]
 
 
+def test_generated_scenes_come_in_the_order_of_colours_that_is_asked_for(tmp_path):
+    common = (
+        "dataset: synthetic\norig_shape: [64, 64]\ntarget_shape: [64, 64]\n"
+        "synthetic: {pairs: 1, valid_pairs: 1, size: [64, 96]}\n"
+    )
+    bgr, rgb = (
+        make_dataset(own_config(tmp_path, f"{common}color_order: {order}\n"), "train")[0]
+        for order in ("BGR", "RGB")
+    )
+    for name in ("image1", "image2"):
+        image = getattr(bgr, name)
+        assert not np.array_equal(image, image[..., ::-1])
+        np.testing.assert_array_equal(getattr(rgb, name), image[..., ::-1])
+    np.testing.assert_array_equal(rgb.flow, bgr.flow)
+
+
 def test_scenes_for_validation_differ_as_told(tmp_path):
     common = "dataset: synthetic\norig_shape: [64, 64]\ntarget_shape: [64, 64]\n"
     alike = "seed: 5, size: [64, 96], pairs: 3, valid_pairs: 2, scene: {shapes: [1, 2]}"

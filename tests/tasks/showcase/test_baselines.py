@@ -5,6 +5,7 @@ import logging
 import mxnet as mx
 import numpy as np
 import pytest
+from main_runs import write_dataset
 from processes import no_file_over
 
 from maskflownet.config import load_config, load_dataset_config
@@ -52,6 +53,20 @@ def test_the_command_prints_a_table(capsys):
         *("no motion", "OpenCV's DIS", "  level 6", "  level 5", "  level 4", "  level 3"),
         "MaskFlownet_S",
     ]
+
+
+def test_a_network_that_takes_one_color_order_is_scored_in_it(root, monkeypatch):
+    config = load_config("mmflow/MaskFlownet_S_chairs")
+    get_pipeline("MaskFlownet", devices([]), config).save(root / "mmf_1")
+    dataset = str(write_dataset(root, color_order="RGB"))
+    seen, compare = [], baselines.compare
+    monkeypatch.setattr(
+        baselines, "compare", lambda pipe, samples: compare(pipe, seen.extend(samples) or seen)
+    )
+    arguments = ["mmflow/MaskFlownet_S_chairs", "-c", str(root / "mmf_1.params")]
+    assert baselines.main([*arguments, "--dataset_cfg", dataset, "--pairs", "1"]) == 0
+    rgb = make_dataset(load_dataset_config(dataset), "valid")[0].image1
+    np.testing.assert_array_equal(seen[0].image1, rgb[..., ::-1])
 
 
 def test_half_a_file_gives_nearly_the_same_flow(root, scenes, caplog):

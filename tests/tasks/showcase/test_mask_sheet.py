@@ -47,6 +47,20 @@ def test_the_sheet_is_written(config, tmp_path, monkeypatch):
         assert matched.visible.shape == (1, 32, 16, 32)  # the finest level's, enlarged to 64x128
 
 
+def test_a_network_that_takes_one_color_order_is_shown_a_dataset_in_it(tmp_path, monkeypatch):
+    shown, draw = [], mask_sheet.pictures
+    monkeypatch.setattr(mask_sheet, "pictures", lambda *pair: shown.append(pair) or draw(*pair))
+    config = "mmflow/MaskFlownet_S_chairs"
+    save(config, tmp_path / "weights")
+    dataset = str(write_dataset(tmp_path, color_order="RGB"))
+    arguments = [config, "-c", "abc", "--dataset_cfg", dataset, "--root", str(tmp_path)]
+    assert mask_sheet.main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    rgb = make_dataset(load_dataset_config(dataset), "valid")[0].image1
+    sample, order, *_ = shown[0]
+    assert order == "BGR" and not np.array_equal(rgb, rgb[..., ::-1])
+    np.testing.assert_array_equal(sample.image1, rgb[..., ::-1])
+
+
 def test_a_network_without_a_mask_is_refused_by_name(tmp_path, capsys):
     assert mask_sheet.main(["ablation/fmm", "-c", "abc", "--root", str(tmp_path)]) == 2
     assert "fmm has network.matching fmm, which predicts no mask" in capsys.readouterr().err

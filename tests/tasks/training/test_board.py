@@ -53,7 +53,7 @@ class Pipe:
     """Predicts a flow of (3, 0) and a mask that is half visible."""
 
     def predict_pairs(self, pairs, wanted):
-        from maskflownet.network.pipeline import Prediction
+        from maskflownet.network.prediction import Prediction
 
         assert wanted == ("flow", "mask")
         for image1, _ in pairs:
