@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import math
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -21,6 +20,11 @@ from maskflownet.tasks.open_pipeline import load_pipeline
 
 KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
 VIDEO_KINDS = ("color", "arrows", "mask", "warped")
+
+
+LONGEST = 10**9  # s, of a video
+SLOWEST, FASTEST = 0.001, 1000.0  # frames per second
+UNKNOWN = 1e9  # px; a longer flow counts as unknown
 
 
 def make_parser() -> OneLineParser:
@@ -61,7 +65,7 @@ def add_input_arguments(group: Any) -> None:
     add("--pairs", metavar="LIST", type=Path, help="a text file with `image1 image2` per line")
     add("--video_filepath", metavar="FILE", type=Path, help="a video")
     add("--start", metavar="TIME", type=seconds, default=0, help="where in it to begin: s, or M:S")
-    add("--duration", metavar="TIME", type=seconds, help="how much of it to take")
+    add("--duration", metavar="TIME", type=some_seconds, help="how much of it to take")
     add("--stride", metavar="N", type=positive, default=1, help="pair frame i with i + N")
     add("--flow", metavar="FILE", type=Path, help="a pair's true flow: EPE and an error map")
 
@@ -72,13 +76,13 @@ def add_output_arguments(group: Any) -> None:
     kinds = ",".join(KINDS)
     add("--save", metavar="KINDS", type=save_kinds, help=f"any of {kinds}; default flo,color")
     add("--backward", action="store_true", help="flow back too, and where both agree")
-    add("--max_flow", metavar="PX", type=above_zero, help="full colour at this length; default max")
+    add("--max_flow", metavar="PX", type=length, help="full colour at this length; default max")
     add("--legend", action="store_true", help="a picture of the colours' meaning")
     add("--mask_threshold", metavar="SHARE", type=share, help="the mask in black and white")
     add("--video_out", metavar="FILE", type=Path, help="a video (.mp4, .webm, .gif, ...) as well")
     add("--video_of", choices=VIDEO_KINDS, default="color", help="what the video shows")
     add("--side_by_side", action="store_true", help="the input beside it")
-    add("--fps", metavar="RATE", type=above_zero, help="its frames per second; default the input's")
+    add("--fps", metavar="RATE", type=frame_rate, help="its frames per second; default the input's")
 
 
 def save_kinds(text: str) -> frozenset[str]:
@@ -105,7 +109,14 @@ def seconds(text: str) -> Fraction:
     total = Fraction(0)
     for part in text.split(":"):
         total = 60 * total + Fraction(part)
-    if total < 0 or "/" in text:
+    if not 0 <= total <= LONGEST or "/" in text:
+        raise ValueError(text)
+    return total
+
+
+def some_seconds(text: str) -> Fraction:
+    """Parse a time as `seconds` does, that is not 0."""
+    if not (total := seconds(text)):
         raise ValueError(text)
     return total
 
@@ -126,18 +137,28 @@ def share(text: str) -> float:
     return number
 
 
-def above_zero(text: str) -> float:
-    """Parse a number above zero."""
+def length(text: str) -> float:
+    """Parse pixels above zero, up to where a flow counts as unknown."""
     number = float(text)
-    if not 0 < number < math.inf:
+    if not 0 < number <= UNKNOWN:
+        raise ValueError(text)
+    return number
+
+
+def frame_rate(text: str) -> float:
+    """Parse frames per second."""
+    number = float(text)
+    if not SLOWEST <= number <= FASTEST:
         raise ValueError(text)
     return number
 
 
 # In the error's words.
-above_zero.__name__ = "a number above zero"
+frame_rate.__name__ = f"a number from {SLOWEST:g} to {FASTEST:g}"
+length.__name__ = f"a number above zero, up to {UNKNOWN:g}"
 name.__name__ = "a name"
 seconds.__name__ = "a time (such as 90, 1.5 or 1:30)"
+some_seconds.__name__ = "a time that is not 0 (such as 90, 1.5 or 1:30)"
 side.__name__ = "a number of 64 or more"
 share.__name__ = "a number between 0 and 1"
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from maskflownet.config.checks import (
     Where,
@@ -143,11 +144,14 @@ class Config:
     ----------
     name : str
         The file's name without ".yaml".
+    path : pathlib.Path
+        The file itself, by which a run finds it again.
     network : NetworkConfig
     optimizer : OptimizerConfig
     """
 
     name: str
+    path: Path
     network: NetworkConfig = field(metadata=key(section(NetworkConfig)))
     optimizer: OptimizerConfig = field(metadata=key(section(OptimizerConfig)))
 
@@ -169,7 +173,7 @@ def load_config(name_or_path: str | os.PathLike) -> Config:
     """
     path, mapping = read_config(name_or_path, "network")
     where = Where(path)
-    config = from_mapping(Config, mapping, where, name=path.stem)
+    config = from_mapping(Config, mapping, where, name=path.stem, path=path)
     _check_whole(config, where)
     return config
 

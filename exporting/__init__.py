@@ -38,12 +38,18 @@ def export(
     Raises
     ------
     InputError
-        See `check_target`; or a network of MMFlow's dialect has no such form.
+        See `check_target`; or a network of MMFlow's dialect, or of another unit of flow than the
+        original's, has no such form.
     """
     check_target(path, images, resize)
     form = form_of(path)
     if pipe.network.dialect.name == "mmflow":
         _check_mmflow(path, form, images)
+    if form not in (ONNX, MXNET) and pipe.network.flow_multiplier != 1:
+        raise InputError(
+            f"{path}: the ports whose names a {form} has know network.flow_multiplier 1 alone, and "
+            f"{pipe.config.name} has {pipe.network.flow_multiplier:g}: export to .onnx or a folder"
+        )
     if form == ONNX:
         from maskflownet.exporting.model import write_onnx
 

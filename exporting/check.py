@@ -1,6 +1,5 @@
 """Whether an exported file computes what the pipeline does: both run on the same pairs."""
 
-import copy
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -60,8 +59,7 @@ def check(pipe, path: str | os.PathLike, images: bool = False, resize=None) -> l
         raise InputError(f"{path}: is written, but holds weights alone: nothing there can be run")
     runners = _onnx_runners if form_of(path) == ONNX else _mxnet_runners
     cases = IMAGE_CASES if images else NETWORK_CASES
-    plain = copy.copy(pipe)
-    plain.predictor = pipe.plain_network()
+    plain = pipe.on_builtin()
     differences = [
         _difference(plain, name, run, cases, images, resize) for name, run in runners(path, pipe)
     ]

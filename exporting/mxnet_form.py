@@ -10,7 +10,8 @@ from pathlib import Path
 import mxnet as mx
 
 from maskflownet.config.layout import FINEST_STRIDE
-from maskflownet.network.files.parameters import save_arrays
+from maskflownet.network.files.marks import marks_of
+from maskflownet.network.files.parameters import check_name, save_arrays
 from maskflownet.network.layers import flip_axes, upsample
 from maskflownet.whole_file import whole_file
 
@@ -34,18 +35,20 @@ def write_mxnet(pipe, folder: str | os.PathLike) -> None:
         Made where it is missing.
     """
     prefix = prefix_of(pipe, folder)
+    check_name(prefix)
     Path(folder).mkdir(parents=True, exist_ok=True)
+    parameters = pipe.network._collect_params_with_prefix()
     names = {
-        parameter.name: name
-        for name, parameter in pipe.network._collect_params_with_prefix().items()
+        parameter.name: "/".join([*marks_of(pipe.network), name])
+        for name, parameter in parameters.items()
     }
     graph = json.loads(_symbol(pipe).tojson())
     for node in graph["nodes"]:
         if node["op"] == "null":  # an input or an array, which gets its structured name
             node["name"] = names.get(node["name"], node["name"])
     arrays = {
-        f"arg:{name}": parameter.data(parameter.list_ctx()[0])
-        for name, parameter in pipe.network._collect_params_with_prefix().items()
+        f"arg:{names[parameter.name]}": parameter.data(parameter.list_ctx()[0])
+        for parameter in parameters.values()
     }
     save_arrays(arrays, f"{prefix}-0000.params")
     with whole_file(f"{prefix}-symbol.json") as part:

@@ -43,6 +43,8 @@ class PyramidNetwork(nn.HybridBlock):
         Of the cost volumes, in pixels of the level.
     dialect : network.dialects.Original
         The steps in which the original and MMFlow differ.
+    flow_multiplier : float
+        See `config.NetworkConfig`; `scale` is that many times 20 pixels.
     finest_level : int
         Where decoding ends: at level 2, or before it while the coarse levels alone are trained.
     tells_masks : bool
@@ -59,6 +61,7 @@ class PyramidNetwork(nn.HybridBlock):
         super().__init__(**kwargs)
         self.steps = steps or PlainSteps()
         self.dialect = DIALECTS[config.dialect]
+        self.flow_multiplier = config.flow_multiplier
         self.scale = FLOW_UNIT * config.flow_multiplier
         self._deform_bias = config.deform_bias
         self.upfeat_channels = dict(zip((5, 4, 3, 2), config.upfeat_ch, strict=True))

@@ -1,6 +1,7 @@
 """From images to what the networks take in, and back to arrays."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -50,6 +51,47 @@ def checked_pair(
             f"the images of a pair differ in size: {image1.shape[:2]} and {image2.shape[:2]}"
         )
     return Pair(image1, image2, NetworkSize(image1.shape[:2], resize, half_pixel))
+
+
+def pair_up(images1: Iterable[Any], images2: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield (image1, image2) for two lists of images, or other iterables.
+
+    Raises
+    ------
+    InputError
+        At once, where one is an image itself, whose rows would pass for images; later, where one
+        ends before the other.
+    """
+    for name, images in (("images1", images1), ("images2", images2)):
+        check_is_list(images, name)
+    return in_step(images1=images1, images2=images2)
+
+
+def check_is_list(images: Any, name: str) -> None:
+    """Raise InputError for one image, (H, W, 3) or (H, W), in the place of a list of images."""
+    shape = getattr(images, "shape", None)
+    if shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
+        raise InputError(
+            f"{name}: expected a list of images, got one of shape {tuple(shape)}; put it in a "
+            "list, [image]"
+        )
+
+
+def in_step(**named: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Yield what iterables have in common places, as `zip` does.
+
+    Raises
+    ------
+    InputError
+        One ends before another; the message has their names.
+    """
+    end = object()
+    for values in itertools.zip_longest(*named.values(), fillvalue=end):
+        if any(value is end for value in values):
+            ended = [value is end for value in values]
+            shorter, longer = list(named)[ended.index(True)], list(named)[ended.index(False)]
+            raise InputError(f"{shorter} has fewer entries than {longer}: expected as many of both")
+        yield values
 
 
 def network_inputs(pairs: Sequence[Pair], ctx: Any) -> tuple[Array, Array]:

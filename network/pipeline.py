@@ -1,5 +1,6 @@
 """From images to flow and back: predicting, validating and training with one of the networks."""
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
-from maskflownet.network.images import checked_pair, network_inputs
+from maskflownet.network.images import checked_pair, in_step, network_inputs, pair_up
 from maskflownet.network.lifted_start import lift_start
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
@@ -87,15 +88,13 @@ class Pipeline:
         rounded = check_precision(precision, fast)
         self.network = self._make_network(FastSteps(True, rounded) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)
-        self.predictor = self._make_network(FastSteps(False, rounded)) if fast else self.network
+        predictor = self._make_network(FastSteps(False, rounded)) if fast else self.network
+        self._predict_with(predictor, fast)
         learner = self.network
         if config.optimizer.finest_level > LEVELS[-1] or config.optimizer.mask_weight:
             # The fast operators take more than they need: the plain graph tells what is used.
             freeze_unused(self._make_learner(None))
             learner = self._make_learner(FastSteps(True, rounded) if fast else None)
-        on_cpu = all(context.device_type == "cpu" for context in self.ctx)
-        room = Room(config.network.class_name, fast) if on_cpu else None
-        self._pair_predictor = PairPredictor(self.predictor, self.ctx, room)
         # A list: given a dict, the Trainer sorts by name and would number the parameters otherwise
         # than the `.states` files of MXNet 1.5.
         parameters = list(self.network.collect_params().values())
@@ -132,9 +131,21 @@ class Pipeline:
         learner.tells_masks = bool(self.config.optimizer.mask_weight)
         return learner
 
+    def _predict_with(self, predictor, fast):
+        on_cpu = all(context.device_type == "cpu" for context in self.ctx)
+        room = Room(self.config.network.class_name, fast) if on_cpu else None
+        self.predictor = predictor
+        self._pair_predictor = PairPredictor(predictor, self.ctx, room)
+
     def plain_network(self) -> Any:
         """Return the network on MXNet's own operators, which shares this one's parameters."""
         return self._make_network(steps=None)
+
+    def on_builtin(self) -> "Pipeline":
+        """Return a pipeline of the same parameters that predicts with MXNet's own operators."""
+        other = copy.copy(self)
+        other._predict_with(self.plain_network(), fast=False)
+        return other
 
     # Weights.
 
@@ -266,10 +277,11 @@ class Pipeline:
         Raises
         ------
         InputError
-            The images of a pair differ in size or are no images; `resize` is no multiple of 64; a
+            There are more of `images1` or `images2`, or one is a single image; the images of a pair
+            differ in size or are no images; `resize` is no multiple of 64; a
             batch would not fit into the memory that is free (on a CPU).
         """
-        pairs = zip(images1, images2, strict=True)
+        pairs = pair_up(images1, images2)
         return self.predict_pairs(pairs, batch_size, resize, color_order=color_order)
 
     def predict_pairs(
@@ -335,18 +347,18 @@ class Pipeline:
         figures = {"epe": "epe", "kitti": "fl"}
         if return_type not in figures:
             raise InputError(f"return_type: expected one of {list(figures)}, got {return_type!r}")
-        images = zip(images1, images2, strict=True)
+        images = pair_up(images1, images2)
         predictions = self.predict_pairs(images, batch_size, resize, ("flow",), color_order)
         if masks is None:
             truths = ((flow, np.ones(flow.shape[:2], bool)) for flow in flows)
         else:
             truths = (
                 (flow, np.asarray(mask).reshape(flow.shape[:2]) > 0)
-                for flow, mask in zip(flows, masks, strict=True)
+                for flow, mask in in_step(flows=flows, masks=masks)
             )
         scores = [
             metrics.score_image(prediction.flow, *truth)
-            for prediction, truth in zip(predictions, truths, strict=True)
+            for prediction, truth in in_step(images1=predictions, flows=truths)
         ]
         return metrics.summarize(scores)[figures[return_type]]
 

@@ -79,7 +79,8 @@ def read_list(path: Path, counts: Collection[int], form: str) -> list[ListedLine
         if line.strip() and not line.lstrip().startswith("#"):
             words = list(_words(line, f"{path}:{number}", path.parent))
             if len(words) not in counts:
-                raise InputError(f"{path}:{number}: expected {form}, got {len(words)} paths")
+                hint = "; write spaces between them, not commas" if "," in line else ""
+                raise InputError(f"{path}:{number}: expected {form}, got {len(words)} paths{hint}")
             lines.append(ListedLine(number, words))
     return lines
 

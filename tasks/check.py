@@ -20,7 +20,7 @@ from maskflownet import runtime
 from maskflownet.config import InputError
 from maskflownet.config.paths import PATHS_FILE, ROOT_VARIABLES
 from maskflownet.tasks.devices import ask_driver, obstacle
-from maskflownet.tasks.runs.checkpoints import all_checkpoints
+from maskflownet.tasks.runs.checkpoints import SHIPPED_FOLDER, all_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ def check(paths: Mapping[str, Path | None], weights: Path) -> int:
     check_gpus()
     _log("libraries", _missing_libraries())
     _log("checkpoints", f"{weights}: {_runs(weights)}")
+    if weights.resolve() != SHIPPED_FOLDER:
+        _log("its own", f"{SHIPPED_FOLDER}: {_runs(SHIPPED_FOLDER)}, the default")
     return 0 if check_datasets(paths) and loads else 1
 
 

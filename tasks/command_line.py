@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from maskflownet import IN_CLONE
 from maskflownet.config.checks import LARGEST, MOST_PAIRS
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.console import outliving_readers
@@ -100,7 +101,8 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=some_path,
         default=ROOT,
-        help="where weights/, logs/ and flows/ lie (default: this repository)",
+        help="where weights/, logs/ and flows/ lie (default: "
+        f"{'this repository' if IN_CLONE else 'the working folder'})",
     )
 
 

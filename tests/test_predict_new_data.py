@@ -250,6 +250,23 @@ BAD = {
         ["--video_filepath", "{video}", "--start", "soon"],
         "time (such as 90, 1.5 or 1:30",
     ),
+    "endless": (["--video_filepath", "{video}", "--start", "1e400"], "--start: expected a time"),
+    "no section": (
+        ["--video_filepath", "{video}", "--duration", "0"],
+        "--duration: expected a time that is not 0",
+    ),
+    "too slow": (
+        ["--folder", "{frames}", "--video_out", "a.mp4", "--fps", "0.0004"],
+        "--fps: expected a number from 0.001 to 1000",
+    ),
+    "too fast": (
+        ["--folder", "{frames}", "--video_out", "a.mp4", "--fps", "1e300"],
+        "--fps: expected a number from 0.001 to 1000",
+    ),
+    "unknown flow": (
+        ["--folder", "{frames}", "--max_flow", "1e300"],
+        "--max_flow: expected a number above zero, up to 1e+09",
+    ),
     "too short": (["--video_filepath", "{video}", "--duration", "0.01"], "2 frames or more, got 1"),
     "two sizes": (
         ["--folder", "{frames}", "--resize", "64,64", "--max_side", "64"],

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import struct
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from maskflownet.tasks.training.data import TrainingData
 from maskflownet.tasks.training.plan import RunPlan
 
 RUN = "abcJan01-0000"
+NO_ARRAYS = struct.pack("<4Q", 0x112, 0, 0, 0)  # a whole parameter file
 
 
 class FakePipe:
@@ -76,8 +78,8 @@ class FakePipe:
     def save(self, prefix):
         self.before_saving()
         prefix.parent.mkdir(parents=True, exist_ok=True)
-        for suffix in (".states", ".params"):
-            prefix.with_name(prefix.name + suffix).write_text(str(self.step))
+        prefix.with_name(f"{prefix.name}.states").write_text(str(self.step))
+        prefix.with_name(f"{prefix.name}.params").write_bytes(NO_ARRAYS)
 
     def save_weights(self, path):
         path.write_text(str(self.step))

@@ -15,6 +15,7 @@ import mxnet as mx
 
 from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.network.files.layout import LayoutError, check_layout
+from maskflownet.network.files.marks import Marks, split_marks
 from maskflownet.network.files.ports import is_of_mmflow, with_our_names
 from maskflownet.network.files.safetensors_file import (
     is_safetensors_file,
@@ -22,10 +23,6 @@ from maskflownet.network.files.safetensors_file import (
 )
 from maskflownet.network.files.torch_file import is_torch_file, read_torch_file
 
-# An array without meaning that our files of a network of MMFlow's dialect have besides: without it
-# weights of the one dialect would pass for those of the other. (Weights that MMFlow itself saved
-# are told by their names.)
-MMFLOW_MARK = "network.dialect.mmflow"
 # What `export` and Module put in front of all names, and the layer that shows where a name without
 # the root's own prefix begins: of a cascade, and of a MaskFlownet_S.
 _KIND = re.compile(r"(arg|aux):")
@@ -40,12 +37,13 @@ class Held(NamedTuple):
     arrays : dict
         {name: NDArray or numpy.ndarray}: structured or legacy names where the file is of a network
         of this project, of the original or of one of their ports; else as in the file.
-    dialect : str
-        Of `config.NetworkConfig.dialect`.
+    marks : network.files.marks.Marks
+        What the arrays alone do not tell. (Weights that MMFlow itself saved are told by their
+        names.)
     """
 
     arrays: dict[str, Any]
-    dialect: str
+    marks: Marks
 
 
 def read_held(path: str | os.PathLike) -> Held:
@@ -68,10 +66,10 @@ def read_held(path: str | os.PathLike) -> Held:
     reader = _reader_of_ports(path)
     if reader is not None:
         arrays = reader(path)
-        return Held(with_our_names(arrays), "mmflow" if is_of_mmflow(arrays) else "original")
-    arrays = _without_prefixes(_read_mxnet(path))
-    is_marked = arrays.pop(MMFLOW_MARK, None) is not None
-    return Held(arrays, "mmflow" if is_marked else "original")
+        marks = Marks("mmflow" if is_of_mmflow(arrays) else "original")
+        return Held(with_our_names(arrays), marks)
+    arrays, marks = split_marks(_without_prefixes(_read_mxnet(path)))
+    return Held(arrays, marks)
 
 
 def _reader_of_ports(path):

@@ -18,7 +18,7 @@ _UPFEAT_LEVELS = (5, 4, 3, 2)  # in the order of the config key
 def held_config(path: str | os.PathLike, base: dict[str, Config]) -> Config:
     """Return the config of the network that a parameter file holds.
 
-    What arrays cannot tell (the unit of flow, how to train) is as in the base config.
+    What a file cannot tell (how to train) is as in the base config.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def held_config(path: str | os.PathLike, base: dict[str, Config]) -> Config:
             f"(first: {next(iter(shapes), 'none')})"
         )
     config = base[network]
-    keys = network_keys(shapes) | {"dialect": held.dialect}
+    keys = network_keys(shapes) | held.marks._asdict()
     keys["deform_bias"] = any(_DEFORM_BIAS.search(name) for name in shapes)
     found = {match["level"]: shape for name, shape in shapes.items() if (match := _upfeat(name))}
     if len(found) == len(_UPFEAT_LEVELS):

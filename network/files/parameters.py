@@ -13,8 +13,9 @@ import mxnet as mx
 import numpy as np
 
 from maskflownet.config.errors import InputError
-from maskflownet.network.files.held import MMFLOW_MARK, read_held
+from maskflownet.network.files.held import read_held
 from maskflownet.network.files.layout import LayoutError, check_layout
+from maskflownet.network.files.marks import marks_of
 from maskflownet.network.files.variant import network_keys, network_of
 from maskflownet.whole_file import whole_file
 
@@ -41,7 +42,7 @@ def load_parameters(network: Any, path: str | os.PathLike) -> None:
     held = read_held(path)
     parameters = network._collect_params_with_prefix()
     arrays = _with_structured_names(held.arrays, network, parameters)
-    _check_dialect(path, network, held)
+    _check_marks(path, network, held)
     _check(path, network, parameters, arrays)
     _check_values(path, arrays)
     for name, parameter in parameters.items():
@@ -72,9 +73,12 @@ def save_arrays(arrays: dict[str, Any], path: str | os.PathLike) -> None:
 
     Raises
     ------
+    InputError
+        The path is not in UTF-8.
     OSError
         In one line: not all could be written; what was at `path` before is still there.
     """
+    check_name(path)
     with whole_file(path) as part:
         try:
             on_cpu = {name: array.as_in_context(mx.cpu()) for name, array in arrays.items()}
@@ -88,13 +92,24 @@ def save_arrays(arrays: dict[str, Any], path: str | os.PathLike) -> None:
             ) from error
 
 
+def check_name(path: str | os.PathLike) -> None:
+    """Raise InputError where MXNet cannot write to a path because its bytes are not UTF-8."""
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        shown = os.fspath(path).encode("utf-8", "backslashreplace").decode()
+        raise InputError(
+            f"{shown}: expected a name in UTF-8, for MXNet writes to no other; give another one"
+        ) from None
+
+
 def _arrays_to_save(network):
-    """Return the network's arrays by structured names, marked where the dialect is MMFlow's."""
+    """Return the network's arrays by structured names, and its marks."""
     arrays = {
         name: parameter.data(parameter.list_ctx()[0])
         for name, parameter in network._collect_params_with_prefix().items()
     }
-    return arrays if network.dialect.name == "original" else arrays | {MMFLOW_MARK: mx.nd.zeros(1)}
+    return arrays | {mark: mx.nd.zeros(1) for mark in marks_of(network)}
 
 
 def _as_ndarray(array, dtype):
@@ -174,13 +189,19 @@ def _check_values(path, arrays):
             )
 
 
-def _check_dialect(path, network, held):
-    """Raise InputError where the weights were trained in another dialect than the network's."""
-    wanted, name = network.dialect.name, network_of(held.arrays)
-    if name is not None and held.dialect != wanted:
+def _check_marks(path, network, held):
+    """Raise InputError where the weights were trained in another dialect or unit of flow."""
+    name, (dialect, multiplier) = network_of(held.arrays), held.marks
+    if name is not None and dialect != network.dialect.name:
         raise InputError(
-            f"{path}: holds a {name} of network.dialect {held.dialect}, but the configuration has "
-            f"{wanted}; use one of that dialect, such as {fitting_config(name, held.dialect)}"
+            f"{path}: holds a {name} of network.dialect {dialect}, but the configuration has "
+            f"{network.dialect.name}; use one of that dialect, such as "
+            f"{fitting_config(name, dialect)}"
+        )
+    if name is not None and multiplier not in (1, network.flow_multiplier):
+        raise InputError(
+            f"{path}: holds a {name} of network.flow_multiplier {multiplier:g}, but the "
+            f"configuration has {network.flow_multiplier:g}; use one that has {multiplier:g}"
         )
 
 

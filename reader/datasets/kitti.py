@@ -102,7 +102,9 @@ class Kitti(FileDataset):
             training = _training(paths, year, years, ground_truth)
             numbers = [n for n in range(YEARS[year].pairs) if _in_split(n, year, split)]
             pairs += _pairs(training, year, numbers, ground_truth)
-        super().__init__(training, pairs, self.expected_pairs(split, years), resize_hw)
+        parts = {"train": ", its part for training", "valid": ", its part for validation"}
+        where = f"{training}{parts.get(split, '')}"
+        super().__init__(where, pairs, self.expected_pairs(split, years), resize_hw)
 
     @classmethod
     def options(cls, config: DatasetConfig) -> dict:

@@ -222,6 +222,12 @@ def as_flow(flow: np.ndarray) -> np.ndarray:
     return flow.astype(np.float32, copy=False)
 
 
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """Return floats as a new float32 array; what is beyond float32 becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.array(values, np.float32, order="C")
+
+
 def as_known(valid: np.ndarray | None, flow: np.ndarray) -> np.ndarray:
     """Return bool (H, W): where `flow` is known and `valid`, uint8 (H, W, 1) or None, is not 0."""
     known = known_flow(flow)

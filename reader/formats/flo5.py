@@ -12,7 +12,14 @@ import os
 import numpy as np
 
 from maskflownet.config.errors import InputError
-from maskflownet.reader.formats.common import COPY_AGAIN, MAX_PIXELS, as_flow, bad_file, open_input
+from maskflownet.reader.formats.common import (
+    COPY_AGAIN,
+    MAX_PIXELS,
+    as_float32,
+    as_flow,
+    bad_file,
+    open_input,
+)
 from maskflownet.whole_file import whole_file
 
 _KEY = "flow"
@@ -65,7 +72,7 @@ def _read(h5py, file, path):
         remedy = "name a file with flow"
         raise bad_file(path, f'an HDF5 file with a dataset "{_KEY}"', got, remedy)
     _check(stored, path)
-    return np.ascontiguousarray(stored[()], np.float32)
+    return as_float32(stored[()])
 
 
 def write_flo5(path: str | os.PathLike, flow: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from maskflownet.reader.formats.common import as_flow, bad_file, check_size, open_input
+from maskflownet.reader.formats.common import as_float32, as_flow, bad_file, check_size, open_input
 from maskflownet.whole_file import whole_file
 
 
@@ -39,9 +39,7 @@ def read_npy(path: str | os.PathLike) -> np.ndarray:
         count = math.prod(shape)
         check_size(path, (shape[0], shape[1]), file.tell() + count * dtype.itemsize, size)
         values = np.fromfile(file, dtype, count)
-    with np.errstate(over="ignore"):
-        flow = values.reshape(shape, order="F" if fortran_order else "C").astype(np.float32)
-    return np.ascontiguousarray(flow)
+    return as_float32(values.reshape(shape, order="F" if fortran_order else "C"))
 
 
 def check_flow_header(path: str | os.PathLike, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -12,7 +12,14 @@ import zlib
 import numpy as np
 
 from maskflownet.config.errors import InputError
-from maskflownet.reader.formats.common import COPY_AGAIN, as_flow, bad_file, check_size, open_input
+from maskflownet.reader.formats.common import (
+    COPY_AGAIN,
+    as_float32,
+    as_flow,
+    bad_file,
+    check_size,
+    open_input,
+)
 from maskflownet.reader.formats.npy import check_flow_header, read_header
 from maskflownet.whole_file import whole_file
 
@@ -45,13 +52,14 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     """
     try:
         with open_input(path) as (file, _), zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            members = archive.namelist()
+            names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
             name = _FLOW if _FLOW in names else names[0] if len(names) == 1 else None
             if name is None:
-                got = f"{len(names)} arrays, {', '.join(names)}" if names else "none"
+                got = f"{len(names)} arrays, {', '.join(names)}" if names else f"none in {members}"
                 remedy = f'name the flow "{_FLOW}": numpy.savez(file, flow=flow)'
                 raise bad_file(path, f'one array, or one named "{_FLOW}"', got, remedy)
-            flow = _read_array(archive, name, path, check_flow_header).astype(np.float32)
+            flow = as_float32(_read_array(archive, name, path, check_flow_header))
             valid = None
             if _VALID in names and name != _VALID:
                 valid = _read_array(archive, _VALID, path, _check_valid_header) != 0
@@ -64,7 +72,7 @@ def read_npz(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None]:
     if valid is not None and valid.shape != flow.shape[:2]:
         expected = f'an array "{_VALID}" of shape {flow.shape[:2]} as the flow\'s'
         raise bad_file(path, expected, f"{valid.shape}", "save masks of the flow's size")
-    return np.ascontiguousarray(flow), valid
+    return flow, valid
 
 
 def write_npz(path: str | os.PathLike, flow: np.ndarray) -> None:
@@ -96,8 +104,7 @@ def _read_array(archive, name, path, check):
         count = math.prod(shape)
         check_size(path, shape[:2], file.tell() + count * dtype.itemsize, info.file_size)
         values = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-    with np.errstate(over="ignore"):
-        return values.reshape(shape, order="F" if fortran_order else "C")
+    return values.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _check_valid_header(path, shape, dtype):

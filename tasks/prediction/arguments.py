@@ -10,6 +10,7 @@ from maskflownet.reader.images import read_pair
 from maskflownet.tasks.prediction.files import (
     Files,
     place_results,
+    refuse_files_as_folders,
     refuse_overwriting,
     refuse_own_folder,
 )
@@ -48,6 +49,7 @@ def inputs_and_files(arguments: argparse.Namespace) -> tuple[Inputs, Files]:
     if arguments.folder is not None:
         refuse_own_folder(files, arguments.folder)
     refuse_overwriting(files, inputs, arguments.flow)
+    refuse_files_as_folders(files)
     if inputs.single:
         image1, image2 = inputs.frames.paths
         _check_pair(image1, image2, arguments.flow)

@@ -138,6 +138,9 @@ def estimate_sequence(
     InputError
         As `estimate_flow`.
     """
+    from maskflownet.network.images import check_is_list  # here, for it brings MXNet
+
+    check_is_list(frames, "frames")
     pairs = _pairs(frames, stride)
     predictions = pipe.predict_pairs(pairs, batch_size, resize, ("flow",), color_order)
     return (prediction.flow for prediction in predictions)

@@ -22,6 +22,7 @@ ENDINGS = {
     "warped": "_warped.png",
 }
 SAVED_BY_DEFAULT = frozenset({"flo", "color"})
+_ONE_KIND = {".flo": "flo", ".png": "color"}  # what a single file holds, unless --save says more
 _FILE_SUFFIX = r"\.[a-z][a-z0-9]{1,4}"  # of whatever format, known or not
 # What a video can show.
 VIDEO_KINDS = ("color", "arrows", "mask", "warped")
@@ -167,8 +168,9 @@ def place_results(
     Parameters
     ----------
     output : str or os.PathLike
-        A folder; or, by its suffix, the one .flo, .png or video to write. A name that ends in a
-        slash is a folder's.
+        A folder; or, by its suffix, the one .flo, .png or video to write. A .png holds the flow's
+        colours, or the one kind of picture that is to be saved. A name that ends in a slash is a
+        folder's.
     save : frozenset of str, optional
         Which of `ENDINGS`; by default flow and its colours for a folder, and nothing beside the
         one file.
@@ -191,9 +193,11 @@ def place_results(
         return _video_alone(output, save, backward, video, legend, video_of)
     if video is not None and video.suffix.lower() not in CONTAINERS:
         raise InputError(f"--video_out {video}: expected a name ending in {', '.join(CONTAINERS)}")
-    if suffix in (".flo", ".png"):
+    if suffix in _ONE_KIND:
         work = output.with_name(f"{output.name}.work")
-        one_kind = "flo" if suffix == ".flo" else "color"
+        pictures = {kind for kind in save or () if ENDINGS[kind].endswith(suffix)}
+        # Of one kind of picture that is asked for it is the one file; else that of the colours.
+        one_kind = pictures.pop() if len(pictures) == 1 else _ONE_KIND[suffix]
         return Files(
             folder=output.parent,
             save=(save or frozenset()) | {one_kind},
@@ -254,6 +258,17 @@ def refuse_overwriting(files: Files, inputs: Inputs, truth: Path | None) -> None
         if result.name in names and result.resolve() in sources:
             raise InputError(f"{result}: is read and would be written; choose another OUTPUT")
     _refuse_shared_results(files, inputs)
+
+
+def refuse_files_as_folders(files: Files) -> None:
+    """Raise InputError if a file is where a folder of results would have to be."""
+    for path in filter(None, (files.folder, files.one, files.video, files.legend)):
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        if not there.is_dir():
+            raise InputError(
+                f"{there}: expected a folder to write {path.name} to, got a file; choose another "
+                "OUTPUT"
+            )
 
 
 def _refuse_shared_results(files, inputs):

@@ -17,7 +17,8 @@ from maskflownet.tasks.prediction.frames import ImageFiles, VideoFrames
 
 logger = logging.getLogger(__name__)
 
-_EVEN = 0.9  # the share of a folder's names that count in even steps if all are to
+# A folder's names are to count in even steps if all but this share of them, or all but one, do.
+_UNEVEN = 0.1
 
 
 class Faults:
@@ -195,7 +196,10 @@ def _gaps(folder, stems):
     """Return the places in a sequence of names before which others are missing."""
     steps = [number_step(*pair) for pair in pairwise(stems)]
     usual = max(set(steps), key=steps.count, default=None)
-    if usual is None or steps.count(usual) < _EVEN * len(steps):
+    if usual is None:
+        return set()
+    uneven = len(steps) - steps.count(usual)
+    if uneven > max(1, _UNEVEN * len(steps)) or uneven >= steps.count(usual):
         return set()
     gaps = {place for place, step in enumerate(steps, start=1) if step is None or step > usual}
     for place in sorted(gaps)[:1]:

@@ -45,6 +45,8 @@ def begin(files: Files, inputs: Inputs, settings: dict, overwrite: bool) -> None
     # One pair is quickly done again; only long work is worth going on with.
     anyway = overwrite or inputs.single
     old_settings, old_pairs = _read(files.record, anyway)
+    if not _has_results(files):  # that run ended before it made any
+        old_settings, old_pairs = None, {}
     same = old_settings == settings
     if not anyway and old_settings is not None and not same:
         raise InputError(_what_differs(files.record, old_settings, settings))
@@ -59,6 +61,12 @@ def begin(files: Files, inputs: Inputs, settings: dict, overwrite: bool) -> None
     record = {"settings": settings, "pairs": {**(old_pairs if same else {}), **pairs}}
     with whole_file(files.record) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def _has_results(files):
+    """Return whether there is anything that a record could be of."""
+    in_work = (path for path in files.work.glob("*") if path != files.record)
+    return any(files.results_there()) or any(in_work)
 
 
 def _read(path, anyway):
@@ -89,8 +97,19 @@ def _remove(files, inputs):
 
 def _what_differs(path: Path, old: dict, new: dict) -> str:
     key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
-    was, now = (json.dumps(settings.get(key)) for settings in (old, new))
-    return f"{path}: results there were made with {key} {was}, not {now}; {_REMEDY}"
+    was, now = (_said(key, settings.get(key)) for settings in (old, new))
+    if was == now:  # a video of the same name
+        was = f"{was} as it was then"
+    return f"{path}: results there were made {was}, not {now}; {_REMEDY}"
+
+
+def _said(key, value):
+    """Return words for a setting, such as "with resize 64,128" or "without video"."""
+    if value is None:
+        return f"without {key}"
+    if key == "video":  # name, size, time of change
+        value = value[0]
+    return f"with {key} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _foreign_files(files, inputs, pairs, old_pairs):

@@ -17,10 +17,14 @@ BEST = "best"  # in the place of the steps: RUN:best, RUN_best.params
 
 
 class Best(NamedTuple):
-    """Which step a run's best weights are of, and their validation error in pixels."""
+    """Which step a run's best weights are of, and their validation error in pixels.
+
+    `dataset_cfg` is what it was measured on, as in the run's record; None of older files.
+    """
 
     steps: int
     val_epe: float
+    dataset_cfg: str | None = None
 
 
 def best_path(run: str, folder: Path) -> Path:
@@ -37,7 +41,8 @@ def read_best(path: Path) -> Best | None:
     """Return of which step a run's best weights are; None where that is not known."""
     try:
         noted = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        best = Best(int(noted["steps"]), float(noted["val_epe"]))
+        measured_on = noted.get("dataset_cfg")
+        best = Best(int(noted["steps"]), float(noted["val_epe"]), measured_on)
         return best if noted["crc32"] == zlib.crc32(path.read_bytes()) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

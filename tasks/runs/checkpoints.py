@@ -165,6 +165,7 @@ def checkpoints_of(run: str, folder: Path) -> list[Checkpoint]:
 def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path) -> Checkpoint:
     """Write a checkpoint of a run and remove all but its newest three.
 
+    Only whole checkpoints count among these, and only those that a training wrote are removed.
     The moments are written first and the weights last, each whole: a checkpoint whose weights are
     there is complete, whenever the program is killed. What an earlier program left half written
     goes too, so a run must not be continued by two programs at once.
@@ -189,11 +190,19 @@ def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path) -> Checkpoin
             f"the checkpoint {prefix} cannot be written ({error}): make room or see to the disk, "
             "then continue from the newest checkpoint that is there"
         ) from error
-    for old in checkpoints_of(run, folder)[:-KEPT]:
+    older = [entry for entry in checkpoints_of(run, folder) if entry.steps < steps]
+    for old in [entry for entry in older if _can_be_continued(entry)][: -(KEPT - 1)]:
         old.path.unlink()
     for path in _leftovers(run, folder):
         path.unlink(missing_ok=True)
     return Checkpoint(run, steps, folder / f"{run}_{steps}{SUFFIX}")
+
+
+def _can_be_continued(checkpoint):
+    """Return whether a checkpoint is whole and has moments: a downloaded one is not this run's."""
+    from maskflownet.network.files.layout import fault_of  # here, for it brings MXNet
+
+    return checkpoint.states.is_file() and fault_of(checkpoint.path) is None
 
 
 def _leftovers(run, folder):
@@ -209,7 +218,7 @@ def _leftovers(run, folder):
 
 def _by_path(path):
     if not path.is_file():
-        raise MissingDataError(f"-c {path}: there is no such parameter file")
+        raise MissingDataError(f"{path}: there is no such parameter file; check the path")
     if is_best(path):
         return _best_at(path)
     match = _NAME.fullmatch(path.stem)

@@ -73,7 +73,8 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 def _append(path, line):
     try:
-        with path.open("a", encoding="utf-8") as file:
+        # A path that is no UTF-8 is written with escapes.
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(line)
     except OSError as error:
         raise OSError(f"{path}: cannot be written ({error.strerror})") from error

@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskflownet.config import DatasetConfig, InputError
+from maskflownet.config import Config, DatasetConfig, InputError
 from maskflownet.config.checks import LARGEST_SEED, Where, from_mapping, integer, key
 from maskflownet.config.files import CONFIG_DIR
 from maskflownet.whole_file import whole_file
@@ -31,9 +31,10 @@ class RunRecord:
     Attributes
     ----------
     config : str
-        The network config's name.
+        The network config: a name in config/ or an absolute path. (Of older runs the name of the
+        file alone.)
     dataset_cfg : str
-        The dataset config: a name in config/ or an absolute path.
+        The dataset config, likewise.
     batch : int
         Pairs per step over all devices of a process.
     micro_batch : int
@@ -58,9 +59,9 @@ class RunRecord:
     processes: int = field(default=1, metadata=key(integer(1)))
 
 
-def dataset_reference(data: DatasetConfig) -> str:
-    """Return what names a dataset config from any folder: its name in config/, or its path."""
-    path = data.path.resolve()
+def config_reference(config: Config | DatasetConfig) -> str:
+    """Return what names a config from any folder: its name in config/, or its path."""
+    path = config.path.resolve()
     if path.is_relative_to(CONFIG_DIR):
         return path.relative_to(CONFIG_DIR).with_suffix("").as_posix()
     return str(path)

@@ -5,6 +5,7 @@
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ PANELS = (
     ("loss", "training loss", "log"),
     ("learning_rate", "learning rate", "linear"),
 )
+ABOVE = 1.05  # how far a panel reaches, in times of its largest value
 FEW = 50  # values, which are marked each
 
 
@@ -83,8 +85,9 @@ def find_csv(text: str, folder: Path) -> Path:
     runs = sorted(path.stem for path in folder.glob(f"*{CSV_SUFFIX}"))
     found = [text] if text in runs else [run for run in runs if run.startswith(text)]
     if not found:
+        there = f"but of: {', '.join(runs)}" if runs else "nor of another"
         raise MissingDataError(
-            f"{text}: {folder} has no CSV of such a run, but of: {', '.join(runs) or 'none'}; "
+            f"{text}: {folder} has no CSV of such a run, {there}; "
             "name the CSV, or the folder of its logs/ with --root"
         )
     if len(found) > 1:
@@ -118,7 +121,8 @@ def draw(rows: list[dict[str, float]], title: str) -> Any:
         axis.plot(steps, values, linewidth=1, marker="." if len(steps) <= FEW else "")
         axis.set_yscale(scale)
         if scale == "linear":
-            axis.set_ylim(bottom=0)
+            top = max(filter(math.isfinite, values), default=0)
+            axis.set_ylim(0, ABOVE * top or None)
             axis.ticklabel_format(axis="y", scilimits=(-3, 4))
         axis.set_ylabel(name)
         axis.grid(alpha=0.3)

@@ -23,16 +23,29 @@ class BestSoFar:
     patience : int or None
         After so many validations without a lower error, counted from this start of the program,
         the run has stalled; None for never.
+    dataset_cfg : str
+        What is validated on, as in the run's record: errors on other data do not compare.
     keeps : bool
         Whether to write: of several workers that train together the first one does.
     """
 
-    def __init__(self, run: str, start: int, folder: Path, patience: int | None, keeps: bool):
-        self._run, self._folder = run, folder
+    def __init__(
+        self,
+        run: str,
+        start: int,
+        folder: Path,
+        patience: int | None,
+        dataset_cfg: str,
+        keeps: bool,
+    ):
+        self._run, self._folder, self._dataset_cfg = run, folder, dataset_cfg
         self._patience, self._keeps = patience, keeps
         self._lowest, self._since = float("inf"), 0
         kept = read_best(best_path(run, folder)) if keeps else None
-        self._kept = kept if kept is not None and kept.steps <= start else None
+        counts = (
+            kept is not None and kept.steps <= start and kept.dataset_cfg in (None, dataset_cfg)
+        )
+        self._kept = kept if counts else None
 
     @property
     def has_stalled(self) -> bool:
@@ -65,6 +78,6 @@ class BestSoFar:
         else:
             self._since += 1
         if self._keeps and val_epe < (self._kept.val_epe if self._kept else float("inf")):
-            best = Best(steps, round(val_epe, 4))
+            best = Best(steps, round(val_epe, 4), self._dataset_cfg)
             save_best(pipe, self._run, best, self._folder)
             self._kept = best

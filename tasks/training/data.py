@@ -45,7 +45,8 @@ def open_data(plan: RunPlan) -> TrainingData:
     Raises
     ------
     InputError
-        The batch cannot be shared out over a mixture, or the config names no data.
+        The batch cannot be shared out over a mixture, or the config names no data, or none to
+        validate on and `early_stopping`.
     MissingDataError
         The training data is not there.
     """
@@ -54,6 +55,12 @@ def open_data(plan: RunPlan) -> TrainingData:
     check_sizes(training_set, config)
     if plan.config.optimizer.mask_weight:
         check_occlusion(training_set, config)
+    validation_set = _validation_set(config)
+    if validation_set is None and config.optimizer.early_stopping:
+        raise InputError(
+            f"{config.path}: optimizer.early_stopping: expected data to validate on, got none (see "
+            "above): give some, or leave it out"
+        )
     loader = Loader(
         training_set,
         plan.record.batch,
@@ -64,7 +71,7 @@ def open_data(plan: RunPlan) -> TrainingData:
         rank=plan.place.rank,
         size=plan.place.size,
     )
-    return TrainingData(config, training_set, _validation_set(config), loader)
+    return TrainingData(config, training_set, validation_set, loader)
 
 
 def check_sizes(training_set: FlowDataset, config: DatasetConfig) -> None:

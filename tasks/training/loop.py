@@ -114,7 +114,8 @@ class _Training:
         self._meter = Meter()
         patience = data.config.optimizer.early_stopping
         self._best = BestSoFar(
-            *(plan.run, plan.start, plan.root / "weights", patience), keeps=not self._peers.rank
+            *(plan.run, plan.start, plan.root / "weights", patience, plan.record.dataset_cfg),
+            keeps=not self._peers.rank,
         )
 
     def run(self, batches) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from maskflownet.config import InputError
 from maskflownet.network.files.layout import fault_of
 from maskflownet.tasks.runs.best import is_best
-from maskflownet.tasks.runs.checkpoints import Checkpoint, checkpoints_of, find_checkpoint
+from maskflownet.tasks.runs.checkpoints import SHIPPED, Checkpoint, checkpoints_of, find_checkpoint
 from maskflownet.tasks.runs.record import RunRecord, read_record, record_path
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def find_origin(arguments: argparse.Namespace) -> Origin:
     Raises
     ------
     InputError
-        The run has gone on since that checkpoint, or was begun with another seed.
+        The run has gone on since that checkpoint, was begun with another seed, or is none.
     """
     if arguments.checkpoint is None:
         if arguments.clear_steps:
@@ -51,6 +51,11 @@ def find_origin(arguments: argparse.Namespace) -> Origin:
     if arguments.clear_steps:
         return Origin(checkpoint)
     run = checkpoint.run
+    if run == SHIPPED:
+        raise InputError(
+            f"-c {arguments.checkpoint}: the weights that come with the project are no run "
+            "that goes on, but what a new one can begin with: add --clear_steps"
+        )
     if is_best(checkpoint.path):
         raise InputError(
             f"-c {arguments.checkpoint}: a run's best weights are kept without Adam's moments, to "

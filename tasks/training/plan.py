@@ -18,7 +18,7 @@ from maskflownet.network.training_step import check_division
 from maskflownet.tasks.distributed.worker import Place, place_of
 from maskflownet.tasks.open_pipeline import devices
 from maskflownet.tasks.runs.checkpoints import Checkpoint
-from maskflownet.tasks.runs.record import RunRecord, dataset_reference, report_changes
+from maskflownet.tasks.runs.record import RunRecord, config_reference, report_changes
 from maskflownet.tasks.training.board import check_board
 from maskflownet.tasks.training.origin import Origin, find_origin
 
@@ -207,7 +207,7 @@ def _check_origin(origin, config):
             f"first stage; {remedy}"
         )
     last = config.optimizer.learning_rate[-1][0]
-    other_config = origin.record is None or origin.record.config != config.name
+    other_config = origin.record is None or origin.record.config != config_reference(config)
     if origin.step >= last and other_config:
         raise InputError(
             f"run {origin.run} is at step {origin.step} and the schedule ends at {last}; {remedy}"
@@ -220,8 +220,8 @@ def _make_record(arguments, origin, config, dataset, place):
     said_batch = arguments.batch or (before.said_batch if before else None)
     batch = said_batch or dataset.batch
     record = RunRecord(
-        config=config.name,
-        dataset_cfg=dataset_reference(dataset),
+        config=config_reference(config),
+        dataset_cfg=config_reference(dataset),
         batch=batch,
         micro_batch=_micro_batch(batch, arguments, before, config, dataset),
         shard=arguments.shard,

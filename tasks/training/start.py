@@ -102,7 +102,7 @@ def check_alike(peers: Peers, plan: RunPlan, data: TrainingData) -> None:
         peers,
         [value for value in settings if not isinstance(value, Path)],
         [len(part or ()) for part in (data.training_set, data.validation_set)],
-        dataclasses.replace(plan.record, dataset_cfg="", micro_batch=1),
+        dataclasses.replace(plan.record, config="", dataset_cfg="", micro_batch=1),
         *(plan.start, moments),
     )
 

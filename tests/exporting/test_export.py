@@ -1,5 +1,6 @@
 """Exported networks compute what the network does, whatever it is made of, in all runtimes."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,14 +11,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from golden import recipe_pipeline
+from golden import fill_with_recipe, recipe_pipeline
 from processes import no_file_over
 
 import maskflownet
-from maskflownet.config import InputError
+from maskflownet.config import InputError, load_config
 from maskflownet.config.files import names_in_config
 from maskflownet.exporting import check as checking
 from maskflownet.exporting.check import check, make_pairs
+from maskflownet.network import get_pipeline
 
 MMFLOW = ["mmflow/MaskFlownet_S_chairs", "mmflow/MaskFlownet_chairs"]
 ABLATIONS = [name for name in names_in_config("network") if name.startswith("ablation/")]
@@ -103,8 +105,33 @@ def test_mmflows_dialect_in_mxnets_own_form_but_not_of_images(name, tmp_path, mo
     pipe = recipe_pipeline(name)
     maskflownet.export(pipe, tmp_path)
     assert runtimes_of(check(pipe, tmp_path)) == ["mxnet"]
+    again = maskflownet.load(tmp_path / f"{pipe.config.network.class_name}-0000.params")
+    assert again.network.dialect.name == "mmflow"
     with pytest.raises(InputError, match="MMFlow resizes images as bytes"):
         maskflownet.export(pipe, tmp_path / "a.onnx", images=True)
+
+
+def test_a_folder_whose_name_mxnet_cannot_write_is_not_made(pipes, tmp_path):
+    with pytest.raises(InputError, match=r"udce9.*: expected a name in UTF-8"):
+        maskflownet.export(pipes["MaskFlownet_S"], tmp_path / "d\udce9")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_unit_of_flow_is_known_to_what_is_exported(tmp_path, monkeypatch):
+    monkeypatch.setattr(checking, "NETWORK_CASES", ((1, 64, 128),))
+    config = load_config("MaskFlownet_S")
+    network = dataclasses.replace(config.network, flow_multiplier=0.5)
+    pipe = get_pipeline("MaskFlownet", [mx.cpu()], dataclasses.replace(config, network=network))
+    fill_with_recipe(pipe.network)
+    for path in (tmp_path, tmp_path / "a.onnx"):
+        maskflownet.export(pipe, path)
+        check(pipe, path)
+    again = maskflownet.load(tmp_path / "MaskFlownet_S-0000.params")
+    assert again.config.network.flow_multiplier == 0.5
+    for form in (".pth", ".ckpt", ".safetensors"):
+        with pytest.raises(InputError, match=f"{form} .*flow_multiplier 1 alone.* has 0.5"):
+            maskflownet.export(pipe, tmp_path / f"a{form}")
+        assert not (tmp_path / f"a{form}").exists()
 
 
 PLAIN_MXNET = """

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from golden import NETWORKS, golden, recipe_pipeline
 
+from maskflownet import kernels
 from maskflownet.config import load_config
 from maskflownet.config.errors import InputError
 from maskflownet.network import get_pipeline
@@ -66,6 +67,17 @@ def test_the_cascade_predicts_its_first_stages_mask(operators):
         np.testing.assert_allclose(one.mask, other.mask, atol=1e-6)
 
 
+def test_builtin_operators_predict_beside_the_fast_ones(pipe, operators, monkeypatch):
+    images = [golden(f"predict_{name_of(pipe)}")[name][:1] for name in ("image1", "image2")]
+    (own,), (builtin,) = pipe.predict(*images), pipe.on_builtin().predict(*images)
+    monkeypatch.setenv(kernels.VARIABLE, "builtin")
+    (plain,) = recipe_pipeline(pipe.config.name).predict(*images)
+    np.testing.assert_array_equal(builtin.flow, plain.flow)
+    assert np.array_equal(own.flow, builtin.flow) == (operators == "builtin")
+    (again,) = pipe.predict(*images)
+    np.testing.assert_array_equal(again.flow, own.flow)
+
+
 def test_rgb_images_give_the_same_flow_and_an_rgb_warped_image(pipe):
     wanted = golden(f"predict_{name_of(pipe)}")
     pair = wanted["image1"][:1], wanted["image2"][:1]
@@ -79,6 +91,23 @@ def test_rgb_images_give_the_same_flow_and_an_rgb_warped_image(pipe):
     assert np.abs(wrong.flow - bgr.flow).mean() > 0.01
     (floats,) = pipe.predict(*([image / 255 for image in images] for images in pair))
     np.testing.assert_array_equal(floats.flow, bgr.flow)
+
+
+def test_one_image_is_no_list_of_images(pipe):
+    image = np.zeros((64, 64, 3), np.uint8)
+    for images1, images2, name in (
+        (image, [image], "images1"),
+        ([image], image[..., 0], "images2"),
+    ):
+        with pytest.raises(InputError, match=rf"{name}: expected a list of images.*\[image\]"):
+            pipe.predict(images1, images2)
+        with pytest.raises(InputError, match=rf"{name}: expected a list of images"):
+            pipe.validate(images1, images2, [])
+    batch = np.zeros((1, 64, 64, 3), np.uint8)
+    assert len(list(pipe.predict(batch, batch))) == 1
+    for images, said in (([2 * [image], [image]], "images2 has fewer"), ([[], [image]], "images1")):
+        with pytest.raises(InputError, match=said):
+            list(pipe.predict(*map(iter, images)))
 
 
 def test_validate_takes_rgb_too(pipe):
@@ -305,12 +334,12 @@ def test_wrong_input_is_said_in_one_line(pipe):
             list(pipe.predict(*images, **options))
         assert "\n" not in str(caught.value)
     for images in (([small], [small, small]), ([small, small], [small])):
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(InputError, match=r"images\d has fewer entries than images\d"):
             list(pipe.predict(*images))
     flow = np.zeros((64, 64, 2), np.float32)
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(InputError, match="flows has fewer entries than images1"):
         pipe.validate([small, small], [small, small], [flow])
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(InputError, match="masks has fewer entries than flows"):
         pipe.validate([small, small], [small, small], [flow, flow], [flow[..., :1]])
     with pytest.raises(InputError, match="epe"):
         pipe.validate([small], [small], [np.zeros((64, 64, 2))], return_type="fl")

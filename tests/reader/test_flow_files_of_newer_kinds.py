@@ -56,6 +56,31 @@ def test_npz_with_other_arrays(tmp_path, arrays, said):
         read_flow(tmp_path / "f.npz")
 
 
+def test_only_arrays_of_an_npz_count(tmp_path):
+    path = tmp_path / "f.npz"
+    np.savez(path, flow=FLOW)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("valid", b"text")
+        archive.writestr("notes.txt", b"text")
+    np.testing.assert_array_equal(read_npz(path)[0], FLOW)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".flo5"])
+def test_what_is_beyond_float32_is_unknown_without_a_warning(tmp_path, suffix, recwarn):
+    path = tmp_path / f"f{suffix}"
+    flow = np.full((4, 5, 2), 1e300)
+    flow[0] = 1
+    if suffix == ".npy":
+        np.save(path, flow)
+    elif suffix == ".npz":
+        np.savez(path, flow=flow)
+    else:
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            file["flow"] = flow
+    assert (read_flow(path)[1][..., 0] > 0).tolist() == [[True] * 5] + 3 * [[False] * 5]
+    assert not list(recwarn)
+
+
 def test_npz_that_are_none(tmp_path):
     path = tmp_path / "f.npz"
     with pytest.raises(MissingDataError):
@@ -70,6 +95,10 @@ def test_npz_that_are_none(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("flow.npy", b"not npy")
     with pytest.raises(InputError, match=r"f\.npz: expected a \.npy file"):
+        read_flow(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("flow", b"no array")
+    with pytest.raises(InputError, match=r"f\.npz: expected one array.* got none in \['flow'\]"):
         read_flow(path)
     with zipfile.ZipFile(path, "w"):
         pass

@@ -147,6 +147,7 @@ def test_versions_build_and_checkpoints(tmp_path, driver, caplog):
     assert printed["checkpoints"].endswith(
         f"{tmp_path}: 5adNov03-0005 (step 7), abcJan01-0000 (step 1,000)"
     )
+    assert "scenes-S (step " in printed["its"] and printed["its"].endswith(", the default")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_what_cannot_be_converted_leaves_nothing(folder, tmp_path, capsys):
     source = str(folder / "mmflow.pth")
     target = tmp_path / "a.params"
     for argv, part in (
+        ([source, str(tmp_path / "\udce9.params")], "\\udce9.params: expected a name in UTF-8"),
         ([source, str(tmp_path / "a.pth")], "expected a second name that ends in .params"),
         ([str(tmp_path / "missing.pth"), str(target)], "there is no such parameter file"),
         ([str(DATA / "ports" / "sample_zip.pth"), str(target)], "expected the"),

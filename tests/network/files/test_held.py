@@ -6,17 +6,19 @@ import pytest
 from golden import NETWORKS, fill_with_recipe, recipe_weight, weights_of
 from ports import mmflow_arrays, port_arrays, write_zip
 
-from maskflownet.config import NetworkConfig
+from maskflownet.config import NetworkConfig, load_config
 from maskflownet.config.errors import InputError
-from maskflownet.network.files.held import MMFLOW_MARK, read_held
+from maskflownet.network.files.held import read_held
+from maskflownet.network.files.held_config import held_config
+from maskflownet.network.files.marks import MMFLOW_MARK, Marks, split_marks
 from maskflownet.network.files.parameters import held_network, load_parameters, save_parameters
 from maskflownet.network.pipeline import NETWORKS as CLASSES
 
 OTHER = {"MaskFlownet_S": "MaskFlownet", "MaskFlownet": "MaskFlownet_S"}
 
 
-def fresh(name, dialect="original"):
-    network = CLASSES[name](NetworkConfig(class_name=name, dialect=dialect))
+def fresh(name, dialect="original", **keys):
+    network = CLASSES[name](NetworkConfig(class_name=name, dialect=dialect, **keys))
     network.initialize(mx.init.Zero())
     return network
 
@@ -76,7 +78,7 @@ def test_our_files_of_mmflows_dialect_are_marked(mmflow_file, tmp_path):
     load_parameters(network, path)
     save_parameters(network, tmp_path / "ours.params")
     assert MMFLOW_MARK in mx.nd.load(str(tmp_path / "ours.params"))
-    assert read_held(tmp_path / "ours.params").dialect == "mmflow"
+    assert read_held(tmp_path / "ours.params").marks == Marks("mmflow")
     again = fresh(name, "mmflow")
     load_parameters(again, tmp_path / "ours.params")
     wanted = weights_of(network)
@@ -86,6 +88,37 @@ def test_our_files_of_mmflows_dialect_are_marked(mmflow_file, tmp_path):
         refused = f"network.dialect mmflow, .* such as mmflow/{name}_things3d.yaml"
         with pytest.raises(InputError, match=refused):
             load_parameters(fresh(name), file)
+
+
+def test_our_files_of_another_unit_of_flow_are_marked(filled, tmp_path):
+    """Such weights were once read as the original's are: flow of the wrong length."""
+    path, name = tmp_path / "ours.params", type(filled).__name__
+    network = fresh(name, flow_multiplier=1.7)
+    fill_with_recipe(network)
+    save_parameters(network, path)
+    assert read_held(path).marks == Marks(flow_multiplier=1.7)
+    base = {one: load_config(one) for one in NETWORKS}
+    assert held_config(path, base).network.flow_multiplier == 1.7
+    with pytest.raises(
+        InputError, match=r"ours.params: holds a .*flow_multiplier 1.7, .* has 1; use"
+    ):
+        load_parameters(fresh(name), path)
+    again = fresh(name, flow_multiplier=1.7)
+    load_parameters(again, path)
+    wanted = weights_of(filled)
+    for own, array in weights_of(again).items():
+        np.testing.assert_array_equal(array, wanted[own])
+    # What has no mark may be the original's, whose files tell nothing of their unit.
+    save_parameters(filled, path)
+    assert not any(name.startswith("network.") for name in mx.nd.load(str(path)))
+    load_parameters(again, path)
+
+
+def test_marks_stand_alone_or_before_names():
+    marked = {f"{MMFLOW_MARK}/network.flow_multiplier.0.5/a.weight": 1, "other/b": 2}
+    assert split_marks(marked) == ({"a.weight": 1, "other/b": 2}, Marks("mmflow", 0.5))
+    assert split_marks({"a": 1, MMFLOW_MARK: 0}) == ({"a": 1}, Marks("mmflow"))
+    assert split_marks({"a": 1}) == ({"a": 1}, Marks())
 
 
 def test_weights_of_the_original_are_refused_by_mmflows_dialect(tmp_path):

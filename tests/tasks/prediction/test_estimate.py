@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from prediction_helpers import SIZE_HW, FakePipe, frame
 
+from maskflownet.config.errors import InputError
 from maskflownet.tasks.prediction.estimate import (
     estimate_both_ways,
     estimate_flow,
@@ -39,6 +40,11 @@ def test_a_sequence_is_taken_as_it_is_needed():
     assert len(taken) <= 8
     assert len(list(estimate_sequence(FakePipe(), map(frame, range(5)), stride=2))) == 3
     assert list(estimate_sequence(FakePipe(), map(frame, range(2)), stride=2)) == []
+
+
+def test_one_image_is_no_sequence():
+    with pytest.raises(InputError, match="frames: expected a list of images, got one of shape"):
+        estimate_sequence(FakePipe(), frame(0))
 
 
 @pytest.mark.parametrize("order", ["bgr", "rgb"])

@@ -6,7 +6,11 @@ import pytest
 from prediction_helpers import files_in, write_frames
 
 from maskflownet.config.errors import InputError, MissingDataError
-from maskflownet.tasks.prediction.files import refuse_overwriting, refuse_own_folder
+from maskflownet.tasks.prediction.files import (
+    refuse_files_as_folders,
+    refuse_overwriting,
+    refuse_own_folder,
+)
 from maskflownet.tasks.prediction.inputs import folder_frames, listed_pairs, one_pair
 
 
@@ -46,6 +50,25 @@ def test_too_few_frames(tmp_path):
         folder_frames(tmp_path / "nope", 1)
 
 
+def test_one_picture_is_of_the_kind_that_is_asked_for(tmp_path):
+    one = tmp_path / "a.png"
+    for save, kind in ((("arrows",), "arrows"), (("flo", "mask"), "mask"), ((), "color")):
+        files = files_in(one, *save)
+        assert files.saved("a", kind) == one and files.save == {*save, kind}
+    for save in (("arrows", "mask"), ("flo",)):  # the colours, and these beside
+        files = files_in(one, *save)
+        assert files.saved("a", "color") == one and files.save == {*save, "color"}
+    assert files_in(tmp_path / "a.flo", "color").saved("a", "flo") == tmp_path / "a.flo"
+
+
+@pytest.mark.parametrize("output", ["file/out", "file/a.png", "file/a.mp4", "file/b/c"])
+def test_a_file_is_no_folder_for_results(tmp_path, output):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: expected a folder to write \S+ to, got a file; "):
+        refuse_files_as_folders(files_in(tmp_path / output))
+    refuse_files_as_folders(files_in(tmp_path / output.replace("file", "new")))
+
+
 def test_a_list_of_pairs(tmp_path):
     text = "# left right\n\na.png b.png\n'with space.png' /data/c.png\n  # end\n"
     (tmp_path / "list.txt").write_text(text, encoding="utf-8-sig")
@@ -74,7 +97,8 @@ def test_no_two_pairs_have_one_name(tmp_path, lines, names):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a.png b.png\na.png\n", r"list\.txt:2: expected image1 image2, got 1 paths"),
+        ("a.png b.png\na.png\n", r"list\.txt:2: expected image1 image2, got 1 paths$"),
+        ("a.png,b.png\n", r"list\.txt:1: .* got 1 paths; write spaces between them, not commas$"),
         ("a.png b.png flow.flo\n", "got 3 paths"),
         ("'a.png b.png\n", r"list\.txt:1: a quote is not closed"),
         ("# none\n", "expected a line `image1 image2` per pair, got none"),

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -115,6 +116,22 @@ def test_no_pair_spans_a_gap_in_a_folders_numbers(tmp_path, out, caplog):
         f"frame_{number}": (number, number + 1) for number in numbers if number not in (13, 27)
     }
     assert "frames are missing between frame_13 and frame_16; no pair" in caplog.text
+
+
+@pytest.mark.parametrize("numbers", [[1, 2, 3, 4, 5, 6, 8, 9, 10], [16, 17, 19, 20]])
+def test_no_pair_spans_the_one_gap_of_a_short_folder(tmp_path, out, caplog, numbers):
+    folder = write_frames(tmp_path / "frames", numbers)
+    assert run(FakePipe(), Job(folder_frames(folder, 1), files_in(out, "flo"))) == 0
+    pairs = [(first, second) for first, second in pairwise(numbers) if second == first + 1]
+    assert sorted(flow_numbers(out).values()) == pairs
+    assert caplog.text.count("frames are missing between") == 1
+
+
+@pytest.mark.parametrize("numbers", [[1, 2, 4], [1, 3], [1, 2, 4, 6]])
+def test_a_few_frames_that_tell_no_step_have_no_gaps(tmp_path, out, numbers):
+    folder = write_frames(tmp_path / "frames", numbers)
+    assert run(FakePipe(), Job(folder_frames(folder, 1), files_in(out, "flo"))) == 0
+    assert sorted(flow_numbers(out).values()) == list(pairwise(numbers))
 
 
 def test_numbers_that_are_not_even_have_no_gaps(tmp_path, out):
@@ -241,7 +258,9 @@ def test_other_settings_are_not_mixed_in(frames, out):
     job = Job(folder_frames(frames, 1), files_in(out), {"checkpoint": "a", "resize": None})
     assert run(FakePipe(), job) == 0
     other = dataclasses.replace(job, settings={"checkpoint": "a", "resize": (64, 128)})
-    with pytest.raises(InputError, match=r"resize null, not \[64, 128\]; .* --overwrite") as error:
+    with pytest.raises(
+        InputError, match=r"made without resize, not with resize 64,128; .* --overwrite"
+    ) as error:
         run(FakePipe(), other)
     assert "\n" not in str(error.value)
     pipe = FakePipe()
@@ -283,11 +302,15 @@ def test_frames_that_were_added_at_the_end_are_done(frames, out):
 def test_another_stride_or_video_is_not_mixed_in(tmp_path, frames, out):
     source = video_of(tmp_path / "in.mp4", range(1, 6))
     assert run(FakePipe(), Job(video_frames(source, 1), files_in(out))) == 0
-    with pytest.raises(InputError, match="stride 1, not 2"):
+    with pytest.raises(InputError, match="made with stride 1, not with stride 2"):
         run(FakePipe(), Job(video_frames(source, 2), files_in(out)))
     video_of(source, range(1, 7))
-    with pytest.raises(InputError, match="video"):
+    with pytest.raises(
+        InputError, match=r"with video in.mp4 as it was then, not with video in.mp4;"
+    ):
         run(FakePipe(), Job(video_frames(source, 1), files_in(out)))
+    with pytest.raises(InputError, match=r"made with video in.mp4, not without video"):
+        run(FakePipe(), Job(folder_frames(frames, 1), files_in(out)))
     again = Job(video_frames(source, 1), files_in(out), overwrite=True)
     assert run(FakePipe(), again) == 0
     assert len(flow_numbers(out)) == 5
@@ -337,6 +360,14 @@ def test_flow_that_others_made_is_not_taken_for_ours(frames, out):
     with pytest.raises(InputError, match=r"frame_9\.flo: is there, and was not made of"):
         run(FakePipe(), Job(folder_frames(frames, 1), files_in(out)))
     assert numbers_in(out / "frame_9.flo") == (0, 0)
+
+
+def test_a_run_that_made_nothing_does_not_stand_in_the_way(frames, out, tmp_path):
+    source = video_of(tmp_path / "in.mp4", range(1, 6))
+    with pytest.raises(KeyboardInterrupt):
+        run(FakePipe(fail_after=0), Job(video_frames(source, 1), files_in(out)))
+    assert (out / "predicted.json").exists()
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out))) == 0
 
 
 def test_a_record_that_is_none(frames, out):

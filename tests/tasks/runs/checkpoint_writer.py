@@ -39,7 +39,7 @@ class SmallPipe:
 
     def __init__(self):
         self.network = nn.Dense(UNITS, in_units=UNITS, prefix="small_")
-        self.network.dialect = DIALECTS["original"]
+        self.network.dialect, self.network.flow_multiplier = DIALECTS["original"], 1
         self.network.initialize()
         parameters = list(self.network.collect_params().values())
         self.trainer = gluon.Trainer(parameters, "adam", update_on_kvstore=False)

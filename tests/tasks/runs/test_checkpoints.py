@@ -118,6 +118,22 @@ def test_the_newest_three_by_steps_are_kept(tmp_path):
     assert len(names(tmp_path)) == 6
 
 
+def test_what_is_downloaded_or_damaged_neither_counts_nor_goes(tmp_path):
+    """Three damaged files after the checkpoint that a run goes on from once took its place."""
+    for steps in (2, 3, 4):
+        save_checkpoint(Pipe(), "run", steps, tmp_path)
+    (tmp_path / "run_1.params").write_bytes(EMPTY)  # without moments
+    for steps in (6, 8, 10):
+        save_checkpoint(Pipe(), "run", steps, tmp_path)
+        (tmp_path / f"run_{steps}.params").write_bytes(EMPTY[:20])
+    there = [entry.steps for entry in checkpoints_of("run", tmp_path)]
+    assert there == [1, 3, 4, 6, 8, 10]
+    for steps in (5, 7):
+        assert save_checkpoint(Pipe(), "run", steps, tmp_path).path.is_file()
+    there = [entry.steps for entry in checkpoints_of("run", tmp_path)]
+    assert there == [1, 4, 5, 6, 7, 8, 10]
+
+
 def test_what_killed_programs_left_of_this_run_goes_and_all_else_stays(tmp_path):
     leftovers = (
         ".run_10.params.77.part",

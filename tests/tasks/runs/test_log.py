@@ -27,6 +27,11 @@ def test_lines_are_stamped_shown_and_in_the_file_at_once(folder, caplog):
     assert caplog.messages == ["steps=1, epe=26.0"]
 
 
+def test_a_path_that_is_no_utf_8_is_written_with_escapes(folder):
+    RunLog(folder, "run", 0).line("dataset_cfg=d\udce9.yaml")
+    assert text_of(folder, ".log").endswith("dataset_cfg=d\\udce9.yaml\n")
+
+
 def test_rows_come_back_without_their_empty_columns(folder):
     log = RunLog(folder, "run", 0)
     rows = [{"steps": 1, "epe": 2.5, "learning_rate": 6.25e-6}, {"steps": 1, "val_epe": 3.5}]

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from maskflownet.config import InputError, load_dataset_config
+from maskflownet.config import InputError, load_config, load_dataset_config
 from maskflownet.tasks.runs.record import (
     RunRecord,
-    dataset_reference,
+    config_reference,
     read_record,
     report_changes,
     write_record,
@@ -54,10 +54,18 @@ def test_datasets_are_named_so_that_they_are_found_from_anywhere(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text("dataset: chairs\n")
     names = ("chairs", "mmflow/chairs", "mine.yaml")
-    references = [dataset_reference(load_dataset_config(name)) for name in names]
+    references = [config_reference(load_dataset_config(name)) for name in names]
     assert references == ["chairs", "mmflow/chairs", str((tmp_path / "mine.yaml").resolve())]
     monkeypatch.chdir("/")
     assert load_dataset_config(references[2]).name == "mine"
+
+
+def test_network_configs_are_named_likewise(tmp_path):
+    own = tmp_path / "MaskFlownet_S.yaml"
+    own.write_text("network: {class: MaskFlownet_S}\noptimizer: {learning_rate: [[1, 1e-4]]}\n")
+    names = ("MaskFlownet_S", "mmflow/MaskFlownet_S_chairs", own)
+    references = [config_reference(load_config(name)) for name in names]
+    assert references == ["MaskFlownet_S", "mmflow/MaskFlownet_S_chairs", str(own.resolve())]
 
 
 def test_changes_are_told(caplog):

@@ -31,6 +31,14 @@ def test_each_curve_is_drawn_over_its_own_steps(root):
     assert [axis.get_yscale() for axis in figure.axes] == ["linear", "linear", "log", "linear"]
 
 
+def test_a_level_curve_stays_inside_its_panel():
+    rows = [{"steps": step, "val_epe": error} for step, error in ((1, 2.877), (2, 2.878))]
+    (axis,) = draw([*rows, {"steps": 3, "val_epe": float("nan")}], "title").axes
+    low, high = axis.get_ylim()
+    assert low == 0 and 1.02 * 2.878 < high < 1.1 * 2.878
+    assert draw([{"steps": 1, "val_epe": 0.0}], "title").axes[0].get_ylim()[0] == 0
+
+
 def test_what_was_never_measured_has_no_panel(root):
     rows = [row for row in read_rows(root / "logs" / "771Sep25-0735.csv") if "epe" in row]
     assert len(draw(rows, "title").axes) == 3

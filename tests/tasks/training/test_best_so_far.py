@@ -32,7 +32,7 @@ def run(folder, errors, start=0, **optimizer):
 
 def kept(folder):
     path = best_path(RUN, folder / "weights")
-    return read_best(path), path.read_text()
+    return Best(*read_best(path)[:2]), path.read_text()
 
 
 def test_the_best_of_4_90_5_09_5_96_is_kept(tmp_path):
@@ -53,6 +53,20 @@ def test_a_continued_run_keeps_what_was_better_before(tmp_path):
     assert kept(tmp_path) == (Best(8, 5.9), "8")
     run(tmp_path, [7.5, 8], start=6)  # what a discarded step 8 left behind does not count
     assert kept(tmp_path) == (Best(8, 7.5), "8")
+
+
+def test_errors_on_other_data_do_not_compare(tmp_path):
+    run(tmp_path, [9, 0.9, 1, 1, 1, 1])
+    note = best_path(RUN, tmp_path / "weights").with_suffix(".json")
+    assert json.loads(note.read_text())["dataset_cfg"] == str(tmp_path / "tiny.yaml")
+    note.write_text(note.read_text().replace("tiny.yaml", "other.yaml"))
+    run(tmp_path, [3, 4], start=6)
+    assert kept(tmp_path) == (Best(8, 3.0), "8")
+    without = json.loads(note.read_text())
+    del without["dataset_cfg"]  # as older versions wrote it
+    note.write_text(json.dumps(without))
+    run(tmp_path, [3.5], start=8)
+    assert kept(tmp_path) == (Best(8, 3.0), "8")
 
 
 def test_an_error_that_is_no_number_is_not_the_best(tmp_path):
@@ -104,7 +118,7 @@ def test_an_error_that_is_no_number_is_one_that_is_not_lower(tmp_path):
 
 
 def test_one_worker_of_several_writes_and_all_stop_alike(tmp_path):
-    first, other = (BestSoFar(RUN, 0, tmp_path, 2, keeps) for keeps in (True, False))
+    first, other = (BestSoFar(RUN, 0, tmp_path, 2, "tiny", keeps) for keeps in (True, False))
     for steps, error in ((2, 5.0), (4, 6.0), (6, 5.0)):
         for one in (first, other):
             one.note(FakePipe(first_step=steps + 1), steps, error)

@@ -1,5 +1,6 @@
 """A run's batches: augmented by their own step's draws, and closed whatever ends the block."""
 
+import contextlib
 import time
 
 import mxnet as mx
@@ -43,6 +44,19 @@ def test_each_step_has_its_own_augmentation_whatever_step_reading_began_at(tmp_p
     assert (seen[3] != seen[4]).any() and (seen[3][:, 0] != seen[3][:, 1]).any()
     other = Augmentation(data.config, SEED + 1)
     assert (augmented(*other.callables(other.draw(3, (0, 1)))) != wanted).any()
+
+
+def test_early_stopping_wants_something_to_validate_on(tmp_path):
+    image = np.zeros((64, 96, 3), np.uint8)
+    write_pairs(tmp_path, [(image, image, np.zeros((64, 96, 2), np.float32))])
+    own = {"dataset": "list", "train_list": "pairs.txt"}
+    for optimizer, said in (
+        ({}, None),
+        ({"early_stopping": 2}, "early_stopping: expected"),
+    ):
+        plan = plan_of(write_dataset(tmp_path, **own, optimizer=optimizer))
+        with pytest.raises(InputError, match=said) if said else contextlib.nullcontext():
+            assert open_data(plan).validation_set is None
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt, InputError])

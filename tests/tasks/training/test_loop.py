@@ -108,7 +108,7 @@ def test_checkpoints_in_their_interval_and_at_the_end_the_newest_three_kept(tmp_
     assert checkpoints(tmp_path) == [4, 8, 10]
     run(tmp_path, FakePipe(((13, RATE),), first_step=11), start=10, checkpoint_steps=4)
     assert checkpoints(tmp_path) == [10, 12, 13]
-    assert (tmp_path / "weights" / f"{RUN}_13.params").read_text() == "13"
+    assert (tmp_path / "weights" / f"{RUN}_13.states").read_text() == "13"
 
 
 def test_the_batch_goes_to_the_network_in_the_parts_that_are_set(tmp_path):
@@ -222,7 +222,7 @@ def test_too_many_bad_losses_stop_the_run_and_keep_the_last_good_checkpoint(tmp_
     assert run(tmp_path, pipe, loader=loader, checkpoint_steps=4) == 1
     assert pipe.step == 6 + BAD_STEPS_IN_A_ROW
     assert checkpoints(tmp_path) == [4]
-    assert (tmp_path / "weights" / f"{RUN}_4.params").read_text() == "4"
+    assert (tmp_path / "weights" / f"{RUN}_4.states").read_text() == "4"
     assert "the checkpoint of step 4 is the last good one" in log_lines(tmp_path)[-1]
     assert not loader.is_open
 

@@ -2,13 +2,17 @@
 
 import dataclasses
 
+import mxnet as mx
 import pytest
 from main_runs import begin
-from training_helpers import plan_of
+from training_helpers import RUN, plan_of
 
 from maskflownet.config import InputError
+from maskflownet.config.files import ROOT
 from maskflownet.main import make_parser
-from maskflownet.tasks.runs.checkpoints import Checkpoint
+from maskflownet.network import get_pipeline
+from maskflownet.tasks.runs.checkpoints import Checkpoint, save_checkpoint
+from maskflownet.tasks.runs.record import record_path, write_record
 from maskflownet.tasks.training.origin import Origin
 from maskflownet.tasks.training.plan import DEBUG_STEPS, debug_plan, plan_run
 
@@ -32,6 +36,29 @@ def test_all_mistakes_are_found_while_planning(tmp_path):
         planned(tmp_path, "--batch", 6, "--micro_batch", 4)
     with pytest.raises(InputError, match="trains over a finished first stage"):
         planned(tmp_path, config="MaskFlownet")
+
+
+@pytest.mark.parametrize("name", ["own", "mmflow/MaskFlownet_S_chairs"])
+def test_a_run_goes_on_with_the_very_config_that_it_was_begun_with(tmp_path, monkeypatch, name):
+    """An own file may have the name of one in config/, and those in its folders have a place."""
+    if name == "own":
+        name = tmp_path / "MaskFlownet_S.yaml"
+        text = (ROOT / "config" / "MaskFlownet_S.yaml").read_text()
+        name.write_text(text.replace("400000, 1e-4", "400000, 2e-4"))
+    monkeypatch.chdir(tmp_path)
+    plan = planned(tmp_path, config=str(name))
+    write_record(plan.record, record_path(tmp_path, RUN))
+    pipe = get_pipeline("MaskFlownet", [mx.cpu()], plan.config)
+    save_checkpoint(pipe, RUN, 4, tmp_path / "weights")
+    monkeypatch.chdir("/")
+    again = plan_run(make_parser().parse_args(["-c", RUN, "--root", str(tmp_path)]))
+    assert again.config == plan.config and again.record == plan.record
+
+
+def test_the_shipped_weights_are_no_run_to_go_on(tmp_path):
+    with pytest.raises(InputError, match=r"-c scenes-S: .* add --clear_steps"):
+        planned(tmp_path, "-c", "scenes-S")
+    assert planned(tmp_path, "-c", "scenes-S", "--clear_steps").run is None
 
 
 def test_mmflows_networks_learn_from_images_in_their_own_order(tmp_path):
