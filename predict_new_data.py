@@ -20,11 +20,9 @@ from maskflownet.tasks.open_pipeline import load_pipeline
 
 KINDS = ("flo", "kitti", "npy", "color", "arrows", "mask", "warped")
 VIDEO_KINDS = ("color", "arrows", "mask", "warped")
-
-
 LONGEST = 10**9  # s, of a video
 SLOWEST, FASTEST = 0.001, 1000.0  # frames per second
-UNKNOWN = 1e9  # px; a longer flow counts as unknown
+UNKNOWN = 1e9  # px; a longer flow counts as unknown, as in `reader.formats.common`
 
 
 def make_parser() -> OneLineParser:

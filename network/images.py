@@ -1,6 +1,7 @@
 """From images to what the networks take in, and back to arrays."""
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -68,13 +69,14 @@ def pair_up(images1: Iterable[Any], images2: Iterable[Any]) -> Iterator[tuple[An
 
 
 def check_is_list(images: Any, name: str) -> None:
-    """Raise InputError for one image, (H, W, 3) or (H, W), in the place of a list of images."""
-    shape = getattr(images, "shape", None)
-    if shape is not None and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
-        raise InputError(
-            f"{name}: expected a list of images, got one of shape {tuple(shape)}; put it in a "
-            "list, [image]"
-        )
+    """Raise InputError for one image, (H, W, 3), (H, W) or a path, in the place of a list."""
+    shape = tuple(getattr(images, "shape", ()))
+    got = f"one of shape {shape}"
+    if isinstance(images, (str, os.PathLike)):
+        got = f"the path {os.fspath(images)}"
+    elif not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
+        return
+    raise InputError(f"{name}: expected a list of images, got {got}; put it in a list, [image]")
 
 
 def in_step(**named: Iterable[Any]) -> Iterator[tuple[Any, ...]]:

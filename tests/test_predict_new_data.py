@@ -382,6 +382,8 @@ def test_help_imports_nothing_heavy():
 
 
 def test_the_kinds_of_the_help_are_those_that_there_are():
+    from maskflownet.reader.formats import common
     from maskflownet.tasks.prediction.files import ENDINGS
 
+    assert predict_new_data.UNKNOWN == common._UNKNOWN_ABOVE
     assert list(ENDINGS) == list(predict_new_data.KINDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maskflownet.config import InputError
 from maskflownet.network import Peers, Pipeline
+from maskflownet.network.files.parameters import check_name
 from maskflownet.tasks.distributed.worker import check_agreement, join, leaving_at_once, place_of
 from maskflownet.tasks.runs.checkpoints import find_checkpoint, new_run
 from maskflownet.tasks.runs.lock import lock_run
@@ -113,18 +114,12 @@ def open_run(plan: RunPlan) -> RunPlan:
     Raises
     ------
     InputError
-        Another program trains the run.
+        Another program trains the run, or MXNet could not write to a folder of that name.
     OSError
         Checkpoints could not be written.
     """
     check_writable(plan.root / "weights")
-    try:
-        str(plan.root.absolute()).encode("utf-8")
-    except UnicodeEncodeError:
-        raise InputError(
-            f"--root {plan.root}: its name is not in UTF-8, and MXNet writes to no other: rename "
-            "the folder, or name another"
-        ) from None
+    check_name(plan.root.absolute())
     if plan.run is not None:
         lock_run(plan.root / "logs" / f"{plan.run}.log").close()
     plan = dataclasses.replace(plan, run=plan.run or new_run(plan.root))

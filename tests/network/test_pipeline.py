@@ -98,6 +98,7 @@ def test_one_image_is_no_list_of_images(pipe):
     for images1, images2, name in (
         (image, [image], "images1"),
         ([image], image[..., 0], "images2"),
+        ([image], "one.png", "images2"),
     ):
         with pytest.raises(InputError, match=rf"{name}: expected a list of images.*\[image\]"):
             pipe.predict(images1, images2)

@@ -291,3 +291,11 @@ def test_neighbours_are_of_one_sequence(tmp_path):
         first, second = (path.rsplit("/", 1)[1][:6] for path in (pair.image1, pair.image2))
         assert first == second
     assert all(a < b for a, b in pairwise(dataset.names))
+
+
+def test_a_part_of_kitti_without_a_pair_is_named(tmp_path):
+    paths = trees.kitti(tmp_path, 2015, [0])
+    assert len(Kitti(paths, "all", (2015,))) == 1
+    said = "2015/training, its part for validation: no complete pair"
+    with pytest.raises(MissingDataError, match=said):
+        Kitti(paths, "valid", (2015,))

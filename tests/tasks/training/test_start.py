@@ -10,9 +10,10 @@ import pytest
 from golden import recipe_pipeline
 from main_runs import error_of, write_dataset, write_pairs
 from ports import mmflow_arrays, write_zip
+from training_helpers import plan_of
 
 from maskflownet import main as program
-from maskflownet.config import load_config
+from maskflownet.config import InputError, load_config
 from maskflownet.network import memory
 from maskflownet.tasks.runs.record import RunRecord, read_record, record_path, write_record
 from maskflownet.tasks.training import plan as planning
@@ -359,3 +360,10 @@ def test_images_smaller_than_the_crop_are_named(root, capsys):
     dataset = write_dataset(root, dataset="list", synthetic=None, train_list="pairs.txt")
     error = error_of(capsys, arguments(root, "--dataset_cfg", dataset, "--workers", 1))
     assert "smaller than orig_shape, [64, 96] (height, width), the smallest 64 high and 80" in error
+
+
+def test_a_root_whose_name_mxnet_cannot_write_is_refused_before_the_run_has_an_id(tmp_path):
+    root = tmp_path / "d\udce9"
+    with pytest.raises(InputError, match=r"d\\udce9: expected a name in UTF-8"):
+        start.open_run(dataclasses.replace(plan_of("synthetic"), root=root))
+    assert not (root / "logs").exists()
