@@ -39,7 +39,7 @@ ablation: kernels ## compare the paper's ways of matching by short trainings (ho
 	@$(RUN) -m maskflownet.tasks.showcase.ablation
 
 test: kernels ## run the quick tests
-	@$(RUN) -m pytest -n 2 -m "not long and not gpu_wheel"
+	@$(RUN) -m pytest -n 2 --dist worksteal -m "not long and not gpu_wheel"
 
 test-long: kernels ## run the tests that take minutes
 	@$(RUN) -m pytest -m long

@@ -11,19 +11,26 @@
   so here it keeps one, unless MXNET_CPU_TEMP_COPY is already set.
 - CUDA: pip puts NVIDIA's libraries where the system does not look for them. Where MXNet's build for
   GPUs is installed they are loaded here, by their paths; MXNet then finds them loaded.
+- SciPy: MXNet imports scipy.stats, if it is installed, for its own tests and for networks of 8-bit
+  integers. That takes as long as the rest of MXNet's import and is needed by nothing here, so it is
+  put off until somebody looks into that module.
 - NumPy: MXNet 1.9.1 looks up names that NumPy 1.24 and 2 removed. It finds them here, and it alone:
   all other code sees NumPy as it is.
 """
 
 import contextlib
 import ctypes
+import importlib.util
 import math
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -281,6 +288,40 @@ def lend_names_to_mxnet() -> None:
     np.__getattr__ = ask  # type: ignore[method-assign]
 
 
+class LateModule(ModuleType):
+    """Stands in for a module that takes long to import, until something in it is looked up.
+
+    The standard library's LazyLoader is of no use here: with it a second `import` of the module is
+    enough to load it, and MXNet has two.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole(), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._whole())
+
+    def _whole(self):
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return importlib.import_module(self.__name__)
+
+
+def put_off_import(name: str) -> None:
+    """Have `import` give a LateModule for that module, unless it is loaded or not installed.
+
+    Parameters
+    ----------
+    name : str
+        Such as "scipy.stats". What it lies in is looked for, but not imported either.
+    """
+    package = importlib.util.find_spec(name.partition(".")[0])
+    spec = package and PathFinder.find_spec(name, package.submodule_search_locations)
+    if spec and name not in sys.modules:
+        sys.modules[name] = LateModule(name)
+        sys.modules[name].__spec__ = spec
+
+
 # An empty OMP_NUM_THREADS is none for MXNet.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or str(usable_cores())
 if "OMP_WAIT_POLICY" not in os.environ:
@@ -288,5 +329,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
 
 load_cuda_libraries()
+
+put_off_import("scipy.stats")
 
 lend_names_to_mxnet()

@@ -12,6 +12,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from maskflownet import runtime  # noqa: F401  (before anything imports MXNet)
 
+# isort: split
+from thin_networks import THIN, WHOLE, set_widths
+
 # What helpers compare is told as in the tests themselves.
 pytest.register_assert_rewrite(
     *("main_runs", "processes"),
@@ -24,6 +27,26 @@ pytest.register_assert_rewrite(
 # terminal; and so would every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="module")
+def thin_networks():
+    """Have this module's networks be thin: see thin_networks.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_widths(patch, THIN)
+        yield
+
+
+@pytest.fixture
+def thin_network(monkeypatch):
+    """Have this test's networks be thin."""
+    set_widths(monkeypatch, THIN)
+
+
+@pytest.fixture
+def whole_network(monkeypatch):
+    """Have this test's networks be whole, where those of its module are thin."""
+    set_widths(monkeypatch, WHOLE)
 
 
 @pytest.fixture

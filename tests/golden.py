@@ -1,5 +1,6 @@
 """The golden numbers: weights by a fixed recipe and what the reference computed with them."""
 
+import functools
 import json
 import zlib
 from pathlib import Path
@@ -27,8 +28,13 @@ def golden_parameters(network):
 
 def recipe_weight(structured_name, shape):
     """Return the float32 array that the golden numbers' network holds under that name."""
+    return _recipe_weight(structured_name, tuple(shape)).copy()
+
+
+@functools.cache  # to draw them takes longer than anything else that makes a network
+def _recipe_weight(structured_name, shape):
     rng = np.random.RandomState(zlib.crc32(structured_name.encode()) & 0x7FFFFFFF)
-    values = rng.standard_normal(tuple(shape))
+    values = rng.standard_normal(shape)
     if structured_name.endswith("bias"):
         return (0.05 * values).astype("float32")
     values *= np.sqrt(2.0 / (1.01 * np.prod(shape[1:])))

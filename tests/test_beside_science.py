@@ -71,8 +71,10 @@ def numbers(first, others, folder):
 
 
 @pytest.mark.skipif(find_spec("skimage") is None, reason="scikit-image is not installed")
-def test_flow_and_training_are_the_same_beside_them(tmp_path):
+@pytest.mark.parametrize(
+    "first", [OTHERS + MXNET, pytest.param(MXNET + OTHERS, marks=pytest.mark.long)]
+)
+def test_flow_and_training_are_the_same_beside_them(tmp_path, first):
     alone = numbers(MXNET, others=False, folder=tmp_path)
-    for first in (OTHERS + MXNET, MXNET + OTHERS):
-        beside = numbers(first, others=True, folder=tmp_path)
-        assert beside == pytest.approx(alone, rel=1e-3, abs=1e-4)
+    beside = numbers(first, others=True, folder=tmp_path)
+    assert beside == pytest.approx(alone, rel=1e-3, abs=1e-4)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from main_runs import begin, only_run
+from main_runs import begin, only_run, write_dataset
 from processes import assert_all_ended
 
 from maskflownet.tasks.runs.checkpoints import find_checkpoint
@@ -85,25 +85,34 @@ FRAMES = {
 }
 
 
-@pytest.mark.parametrize(
+numbers = pytest.mark.parametrize(
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM]
 )
-def test_a_read_that_never_returns_does_not_hold_up_a_stop(root, number):
-    hanging = Hanging(root)
-    code, errors = hanging.stop(number, begin(root), **VALIDATION)
+SAID = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}
+
+
+@numbers
+def test_a_read_that_never_returns_does_not_hold_up_a_training(root, number):
+    code, errors = Hanging(root).stop(number, begin(root), **VALIDATION)
     assert (code, errors) == (128 + number, "\nstopping after this step and its checkpoint\n")
-    run = only_run(root)
-    assert find_checkpoint(run, root / "weights").steps == 1
-    said = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}[number]
-    where = ["-c", run, "--root", root]
+    assert find_checkpoint(only_run(root), root / "weights").steps == 1
 
-    evaluation = ["--valid", "--dataset_cfg", root / "tiny.yaml", *where]
-    assert hanging.stop(number, evaluation, **VALIDATION) == (128 + number, f"main.py: {said}\n")
 
+@pytest.mark.long
+@numbers
+def test_nor_an_evaluation(root, number):
+    dataset = write_dataset(root, synthetic={"size": [64, 96], "pairs": 5, "valid_pairs": 2})
+    evaluation = ["--valid", "--dataset_cfg", dataset, "-c", "scenes-S", "--root", root]
+    ended = Hanging(root).stop(number, evaluation, **VALIDATION)
+    assert ended == (128 + number, f"main.py: {SAID[number]}\n")
+
+
+@numbers
+def test_nor_a_prediction(root, number):
     (root / "frames").mkdir()
     for frame in range(6):
         cv2.imwrite(str(root / f"frames/{frame}.png"), np.zeros((64, 64, 3), np.uint8))
-    prediction = [root / "flow", "--folder", root / "frames", *where]
-    ended = hanging.stop(number, prediction, **FRAMES)
-    assert ended == (128 + number, f"predict_new_data.py: {said}\n")
+    prediction = [root / "flow", "--folder", root / "frames"]
+    ended = Hanging(root).stop(number, prediction, **FRAMES)
+    assert ended == (128 + number, f"predict_new_data.py: {SAID[number]}\n")
     assert not list((root / "flow").glob("*.part"))

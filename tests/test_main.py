@@ -189,8 +189,12 @@ def test_bad_arguments_end_in_one_line(root, datasets, capsys, argv, said):
     ("gpus", "said"),
     [
         ([("NVIDIA H200", 9, 0)], "-g 0 (NVIDIA H200): MXNet 1.9.1 cannot run on it"),
-        ([("NVIDIA A10", 8, 6)], "-g 0 (NVIDIA A10): the installed MXNet was built for CPUs"),
-        ([], "-g 0: NVIDIA's driver finds no GPU"),
+        pytest.param(
+            [("NVIDIA A10", 8, 6)],
+            "-g 0 (NVIDIA A10): the installed MXNet was built for CPUs",
+            marks=pytest.mark.long,
+        ),
+        pytest.param([], "-g 0: NVIDIA's driver finds no GPU", marks=pytest.mark.long),
     ],
 )
 def test_a_gpu_that_mxnet_cannot_run_on_ends_in_one_line(root, tmp_path, gpus, said):
@@ -226,7 +230,14 @@ def test_help_imports_nothing_heavy(program):
     assert ask_after(program, ["--help"], question) == "[]"
 
 
-@pytest.mark.parametrize("task", ["--valid", "--clear_steps", "new data"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param("--valid", marks=pytest.mark.long),
+        pytest.param("--clear_steps", marks=pytest.mark.long),
+        "new data",
+    ],
+)
 def test_threads_are_set_before_mxnet_is_imported(root, tmp_path, task):
     """OpenMP keeps what it finds when MXNet is imported. No GPU has this id, so nothing runs."""
     argv = ["MaskFlownet_S", "-c", S_RUN, "--root", root, "-g", "99", "--threads", "3"]

@@ -23,7 +23,9 @@ from maskflownet.tasks.runs.checkpoints import checkpoints_of, find_checkpoint
 from maskflownet.tasks.runs.lock import lock_run
 from maskflownet.tasks.training import plan as planning
 
-REPOSITORY = Path(__file__).parents[1]
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
+PROGRAM = Path(__file__).parent / "thin_main.py"
 SEED = 3
 KILLS = 20
 PATIENCE_S = 300
@@ -78,7 +80,7 @@ def test_another_seed_is_another_run(whole, root):
 def start_program(argv):
     """Run the program in a process group of its own, as a terminal does."""
     return subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "main.py"), *argv],
+        [sys.executable, str(PROGRAM), *argv],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -126,7 +128,7 @@ def test_a_stopped_program_writes_a_checkpoint_and_goes_on_as_if_never_stopped(
 def test_a_closed_terminal_does_not_stop_what_was_started_by_nohup(root):
     terminal, far_end = pty.openpty()
     process = subprocess.Popen(
-        ["nohup", sys.executable, str(REPOSITORY / "main.py"), *begin(root, steps=6)],
+        ["nohup", sys.executable, str(PROGRAM), *begin(root, steps=6)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -13,6 +13,8 @@ from maskflownet.reader.synthetic import generate
 from maskflownet.tasks.runs.checkpoints import checkpoints_of
 from maskflownet.tasks.showcase import programs
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 NO_GEOMETRY = {
     "angle": 0,
     "zoom": [1, 1],
@@ -76,13 +78,13 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_good(root):
 
 
 def test_training_learns(root):
-    """Two fixed pairs: from worse than predicting no motion to below half of its error."""
+    """Two fixed pairs: to below half of the error of no motion, and of where it began."""
     size = [64, 64]
     scene = load_dataset_config("synthetic_easy").synthetic.scene
     argv = begin(
         root,
-        steps=40,
-        optimizer={"learning_rate": [[40, 2e-4]]},
+        steps=50,
+        optimizer={"learning_rate": [[50, 1e-3]]},
         orig_shape=size,
         synthetic={"size": size, "pairs": 2, "valid_pairs": 1, "scene": scene},
         geometry=NO_GEOMETRY,
@@ -94,10 +96,9 @@ def test_training_learns(root):
     no_motion = np.mean([np.linalg.norm(pair.flow, axis=-1).mean() for pair in pairs])
     assert main(argv) == 0
     epe = rows_of(root)
-    assert epe[1] > no_motion
-    assert epe[40] < 0.5 * no_motion  # the mean of the last 20 steps
+    assert epe[50] < 0.5 * min(no_motion, epe[1])  # the mean of the last steps
     loss = rows_of(root, "loss")
-    assert loss[40] < 0.5 * loss[1]
+    assert loss[50] < 0.5 * loss[1]
 
 
 # Trying it out.
@@ -105,7 +106,11 @@ def test_training_learns(root):
 
 @pytest.mark.parametrize(
     ("config", "given"),
-    [("MaskFlownet_S", None), ("MaskFlownet", None), ("MaskFlownet", "MaskFlownet_S")],
+    [
+        ("MaskFlownet_S", None),
+        pytest.param("MaskFlownet", None, marks=pytest.mark.long),
+        ("MaskFlownet", "MaskFlownet_S"),
+    ],
 )
 def test_debug_tries_everything_and_leaves_nothing(root, capsys, config, given):
     if given:

@@ -1,8 +1,10 @@
 """What importing runtime.py does, that nothing then warns, and what it finds in a machine."""
 
+import json.decoder  # noqa: F401
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,49 @@ print(set(before.items()) - set(seen().items()))
 """
     process = run_python(code)
     assert process.stdout == "set()\n", process.stderr
+
+
+@pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is not installed")
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from scipy.stats import norm; got = norm.cdf(0)",
+        "got = mxnet.test_utils.ss.norm.cdf(0)",
+        *(
+            pytest.param(use, marks=pytest.mark.long)
+            for use in (
+                "import scipy.stats; got = scipy.stats.norm.cdf(0)",
+                "import scipy.stats.distributions as one; got = one.norm.cdf(0)",
+                "from scipy import *; got = stats.norm.cdf(0)",
+                "got = mxnet.contrib.quantization.stats.entropy([1, 1], base=4)",
+                "import inspect; got = dict(inspect.getmembers(sys.modules[NAME]))['norm'].cdf(0)",
+            )
+        ),
+    ],
+)
+def test_mxnets_import_puts_off_what_it_does_not_need(use):
+    """And whoever wants it has the module itself."""
+    code = f"""
+import importlib.util, sys
+from maskflownet import runtime
+import mxnet
+NAME = "scipy.stats"
+print(NAME in sys.modules, NAME + "._continuous_distns" in sys.modules)
+print(importlib.util.find_spec(NAME).name, NAME + "._continuous_distns" in sys.modules)
+{use}
+print(got, sys.modules[NAME].__file__ == importlib.util.find_spec(NAME).origin)
+print(type(sys.modules[NAME]).__name__, sys.modules["scipy"].stats is sys.modules[NAME])
+"""
+    process = run_python(code)
+    lines = ["True False", "scipy.stats False", "0.5 True", "module True"]
+    assert process.stdout.splitlines() == lines, process.stderr
+
+
+@pytest.mark.parametrize("name", ["nothing_like_it.stats", "json.nothing_like_it", "json.decoder"])
+def test_what_is_not_there_or_loaded_is_not_put_off(name):
+    before = sys.modules.get(name)
+    runtime.put_off_import(name)
+    assert sys.modules.get(name) is before
 
 
 def test_imports_are_silent():

@@ -21,6 +21,8 @@ from maskflownet.exporting import check as checking
 from maskflownet.exporting.check import check, make_pairs
 from maskflownet.network import get_pipeline
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 MMFLOW = ["mmflow/MaskFlownet_S_chairs", "mmflow/MaskFlownet_chairs"]
 ABLATIONS = [name for name in names_in_config("network") if name.startswith("ablation/")]
 NETWORKS = ("MaskFlownet_S", "MaskFlownet")
@@ -96,7 +98,7 @@ def test_weights_are_held_once(pipes, tmp_path):
     path = tmp_path / "network.onnx"
     maskflownet.export(pipes["MaskFlownet_S"], path)
     arrays = pipes["MaskFlownet_S"].network.collect_params().values()
-    assert path.stat().st_size < 1.15 * 4 * sum(np.prod(array.shape) for array in arrays)
+    assert path.stat().st_size < 1.5 * 4 * sum(np.prod(array.shape) for array in arrays)
 
 
 @pytest.mark.parametrize("name", MMFLOW)

@@ -15,6 +15,8 @@ from maskflownet.config import InputError
 from maskflownet.exporting.check import check
 from maskflownet.network.files.torch_file import read_torch_file
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 NETWORKS = ("MaskFlownet_S", "MaskFlownet")
 
 

@@ -27,17 +27,13 @@ def cost_volume(features1, features2, max_displacement, slope):
     return leaky(np.stack(shifts, axis=1), slope)
 
 
-def convolve(x, weight, dilation=1):
-    """Return the 3x3 convolution, padded so that the size stays."""
-    return sum(
-        np.einsum(
-            "nchw,oc->nohw",
-            shifted(x, (i - 1) * dilation, (j - 1) * dilation),
-            weight[:, :, i, j],
-            optimize=True,
-        )
-        for i, j in TAPS
-    )
+def convolve(x, weight, dilation=1, stride=1):
+    """Return the 3x3 convolution, padded so that its first output lies on the first pixel."""
+    taps = [shifted(x, (i - 1) * dilation, (j - 1) * dilation) for i, j in TAPS]
+    columns = np.stack([tap[..., ::stride, ::stride] for tap in taps], axis=2)
+    N, _, _, H, W = columns.shape
+    product = weight.reshape(len(weight), -1) @ columns.reshape(N, -1, H * W)
+    return product.reshape(N, -1, H, W)
 
 
 def convolution_gradients(x, weight, gradient):
@@ -182,8 +178,8 @@ def pyramid(inputs, slope):
     features = []
     for x in images:
         for i, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
-            x = convolve(x, weight) + bias[:, None, None]
-            x = leaky(x[..., ::2, ::2] if i % 3 == 0 else x, slope)
+            x = convolve(x, weight, stride=2 if i % 3 == 0 else 1) + bias[:, None, None]
+            x = leaky(x, slope)
             features += [x] if i % 3 == 2 and i > 2 else []
     return features
 

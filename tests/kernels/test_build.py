@@ -40,7 +40,9 @@ def compiler_that(tmp_path, script):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["/nonexistent", "no-such-compiler"])
+@pytest.mark.parametrize(
+    "name", ["/nonexistent", pytest.param("no-such-compiler", marks=pytest.mark.long)]
+)
 def test_without_a_compiler_the_command_says_so_in_a_line(name):
     environment = {**os.environ, "CXX": name}
     command = [sys.executable, "-m", "maskflownet.kernels"]
@@ -95,6 +97,7 @@ def test_a_compile_that_fails_leaves_nothing_and_says_why(tmp_path):
     assert [path.name for path in (tmp_path / "build").iterdir()] == [".lock"]
 
 
+@pytest.mark.long
 def test_folders_may_have_spaces_in_their_names(tmp_path, compiler):
     (made,) = compile_objects(["lib_api"], tmp_path / "a folder", compiler)
     assert made.stat().st_size > 0

@@ -14,6 +14,8 @@ from maskflownet.config import load_config
 from maskflownet.config.files import names_in_config
 from maskflownet.network import get_pipeline
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 PIXELS = 1e-3
 # Of the norm of a parameter's gradient. Between the two choices rounding turns some of LeakyReLU's
 # derivatives, on each processor others.
@@ -113,7 +115,7 @@ def set_grad_req(network, grad_req):
     "variant",
     [one if one in QUICK else pytest.param(one, marks=pytest.mark.long) for one in VARIANTS],
 )
-def test_each_variant_predicts_the_same(variant):
+def test_each_variant_predicts_the_same(whole_network, variant):
     assert_same_predictions(pipeline("auto", variant), pipeline("builtin", variant))
 
 
@@ -124,7 +126,7 @@ def test_each_variant_predicts_the_same(variant):
         {"upfeat_ch": (16, 12, 8, 4), "deform_bias": False, "flow_multiplier": 0.5},
     ],
 )
-def test_gradients_are_the_same_with_other_widths_and_no_bias_too(changes):
+def test_gradients_are_the_same_with_other_widths_and_no_bias_too(whole_network, changes):
     one, other = (pipeline(choice, "MaskFlownet", **changes) for choice in kernels.CHOICES)
     assert_same_predictions(one, other)
     for pipe in (one, other):

@@ -100,7 +100,7 @@ def test_the_last_row_is_the_default_network(variant, name):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_each_trains_a_step_and_predicts(variant):
+def test_each_trains_a_step_and_predicts(thin_network, variant):
     mx.random.seed(0)
     pipe = get_pipeline("MaskFlownet", [mx.cpu()], load_config(FOLDER + variant))
     if isinstance(pipe.network, MaskFlownet):

@@ -14,6 +14,8 @@ from maskflownet.network import get_pipeline
 from maskflownet.network.layers import warp
 from maskflownet.network.loss import MaskLoss
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 SIZE = (64, 128)
 COUNT = 2
 
@@ -55,7 +57,7 @@ def assert_alike(one, other):
 
 
 @pytest.mark.parametrize("name", ["MaskFlownet_S", "MaskFlownet"])
-@pytest.mark.parametrize("finest", [3, 4, 6])
+@pytest.mark.parametrize("finest", [3, pytest.param(4, marks=pytest.mark.long), 6])
 def test_coarse_levels_get_the_gradients_of_a_loss_that_has_no_others(operators, name, finest):
     coarse = pipeline(name, finest_level=finest)
     weights = load_config(name).network.mw
@@ -83,7 +85,7 @@ def test_what_finer_levels_have_stays_and_the_rest_is_trained(operators):
 
 
 @pytest.mark.parametrize("name", ["MaskFlownet_S", "MaskFlownet"])
-@pytest.mark.parametrize("finest", [3, 4, 6])
+@pytest.mark.parametrize("finest", [3, *(pytest.param(n, marks=pytest.mark.long) for n in (4, 6))])
 def test_the_same_is_trained_whatever_operators_run(name, finest):
     trained = [
         [
@@ -208,9 +210,9 @@ def left_half():
 def test_masks_that_are_told_learn_what_is_hidden(operators):
     occluded = left_half()
     pipe = pipeline(mask_weight=10.0)
-    pipe.trainer.set_learning_rate(1e-3)
+    pipe.trainer.set_learning_rate(3e-3)
     before = mask_cross_entropy(pipe, occluded)
-    for _ in range(8):
+    for _ in range(12):
         assert step(pipe, occluded=occluded)["updated"]
     assert mask_cross_entropy(pipe, occluded) < 0.7 * before
 
@@ -231,8 +233,15 @@ def test_what_is_not_known_or_does_not_count_changes_nothing(operators):
     assert np.abs(difference).max() > 0
 
 
-@pytest.mark.parametrize("share", [0.15, 1])
-@pytest.mark.parametrize("dataset", ["kitti", "mmflow/chairs"])
+@pytest.mark.parametrize(
+    ("dataset", "share"),
+    [
+        ("kitti", 0.15),
+        ("mmflow/chairs", 1),
+        pytest.param("kitti", 1, marks=pytest.mark.long),
+        pytest.param("mmflow/chairs", 0.15, marks=pytest.mark.long),
+    ],
+)
 def test_what_is_hidden_is_so_however_few_pixels_are_known(dataset, share):
     config = dataclasses.replace(
         load_dataset_config(dataset), orig_shape=(96, 160), target_shape=SIZE

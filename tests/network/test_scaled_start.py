@@ -13,6 +13,8 @@ from maskflownet.network.pipeline import NETWORKS
 from maskflownet.network.scaled_start import DECODER_SIZE, TRADEOFF_SIZE, scale_start
 from maskflownet.reader.synthetic import SceneConfig, generate
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 SIZE = (128, 128)
 SCENE = SceneConfig(max_motion_px=8)
 CONFIGS = ("MaskFlownet_S", "MaskFlownet")

@@ -12,6 +12,8 @@ from maskflownet.config.errors import InputError
 from maskflownet.network import get_pipeline
 from maskflownet.network.training_step import check_division, plain_layout
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 
 

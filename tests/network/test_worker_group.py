@@ -11,6 +11,8 @@ from golden import recipe_pipeline
 
 from maskflownet.network import Peers, PeersLostError, worker_group
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 NAN, INF = float("nan"), float("inf")
 
 

@@ -35,7 +35,7 @@ def images():
 
 
 @pytest.mark.parametrize("name", ["MaskFlownet_S", "MaskFlownet", *VARIANTS])
-def test_the_network_is_read_off_the_file(name, root):
+def test_the_network_is_read_off_the_file(thin_network, name, root):
     config = load_config(name)
     saved(config, root / "it_7.params")
     held = config_of(root / "it_7.params").network

@@ -14,6 +14,8 @@ from maskflownet.network.files.marks import MMFLOW_MARK, Marks, split_marks
 from maskflownet.network.files.parameters import held_network, load_parameters, save_parameters
 from maskflownet.network.pipeline import NETWORKS as CLASSES
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 OTHER = {"MaskFlownet_S": "MaskFlownet", "MaskFlownet": "MaskFlownet_S"}
 
 
@@ -72,7 +74,7 @@ def mmflow_file(request, tmp_path_factory):
     return write_zip(path, mmflow_arrays(request.param), wrap="state_dict"), request.param
 
 
-def test_our_files_of_mmflows_dialect_are_marked(mmflow_file, tmp_path):
+def test_our_files_of_mmflows_dialect_are_marked(whole_network, mmflow_file, tmp_path):
     path, name = mmflow_file
     network = fresh(name, "mmflow")
     load_parameters(network, path)
@@ -127,7 +129,7 @@ def test_weights_of_the_original_are_refused_by_mmflows_dialect(tmp_path):
         load_parameters(fresh("MaskFlownet_S", "mmflow"), path)
 
 
-def test_half_precision_of_pytorch_loads_and_other_values_do_not(tmp_path):
+def test_half_precision_of_pytorch_loads_and_other_values_do_not(whole_network, tmp_path):
     arrays = {name: array.astype("f2") for name, array in port_arrays("MaskFlownet_S").items()}
     path = write_zip(tmp_path / "half.pth", arrays, types={"f2": "HalfStorage"})
     network = fresh("MaskFlownet_S")

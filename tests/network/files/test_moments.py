@@ -26,6 +26,8 @@ from states_helpers import (
 from maskflownet.network.files.moments import load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import save_parameters
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 VERSIONS = ("1.5.1", "1.9.1")
 FIXTURE_STEPS = 3
 
@@ -35,7 +37,9 @@ FIXTURE_STEPS = 3
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_files_of_both_versions_give_each_array_its_own_moments(name, version, tmp_path):
+def test_files_of_both_versions_give_each_array_its_own_moments(
+    whole_network, name, version, tmp_path
+):
     pipe = fresh_pipeline(name)
     load_trainer_states(pipe.trainer, pipe.network, fixture_file(name, version, tmp_path))
     moments, optimizer = held(pipe.trainer, tmp_path)

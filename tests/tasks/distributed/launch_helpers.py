@@ -43,7 +43,7 @@ class Together:
         self.dataset = write_dataset(root, **self.settings)
         self.more = list(more)
         self.process = None
-        self.program = "main.py"
+        self.program = str(REPOSITORY / "tests" / "thin_main.py")
 
     def argv(self, run=None):
         """Return main.py's arguments: to begin, or to continue a run."""

@@ -19,6 +19,9 @@ from main_runs import moments_of, rows_of
 
 from maskflownet.main import main
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
+TESTS = Path(__file__).parents[2]
 STEPS = 8
 # A step at most, and what the launcher gives: it is told of a death at once.
 BOUND_S = 60
@@ -233,7 +236,8 @@ def write_program(root, change):
     program = root / "program.py"
     program.write_text(
         "import os, sys\n"
-        "from maskflownet.main import main\n"
+        f"sys.path.append({str(TESTS)!r})\n"
+        "from thin_main import main\n"
         "from maskflownet.network import Pipeline\n"
         "from maskflownet.reader.loading import Loader\n"
         "from maskflownet.config import InputError\n"

@@ -291,7 +291,7 @@ def test_a_video_of_one_frame_has_no_pair(tmp_path, out):
 # --- streams --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["folder", "video"])
+@pytest.mark.parametrize("source", ["folder", pytest.param("video", marks=pytest.mark.long)])
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path, source):
     def peak(count):
         numbers = [n % 12 for n in range(count)]

@@ -19,6 +19,8 @@ from maskflownet.tasks.showcase import programs
 from maskflownet.tasks.training import start
 from maskflownet.tasks.training.weights import START_PAIRS, first_pairs
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 SCALED = {"start": "scaled", "learning_rate": [[6, 1e-4]]}
 SAID = "the random weights are scaled by what they make of the first pairs\n"
 FIRST_STAGE = "5abJan01-0000"
@@ -138,7 +140,9 @@ def test_a_cascade_that_was_trained_is_not_scaled(root, begun, capsys):
     assert SAID not in capsys.readouterr().out and not is_identity(begun[0].network)
 
 
-@pytest.mark.parametrize("part", [{}, {"finest_level": 4}, {"mask_weight": 0.1}])
+@pytest.mark.parametrize(
+    "part", [{}, {"finest_level": 4}, pytest.param({"mask_weight": 0.1}, marks=pytest.mark.long)]
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(root, part, capsys):
     whole, resumed = root / "whole", root / "resumed"
     for folder in (whole, resumed):
@@ -157,7 +161,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(root, part, capsys):
         np.testing.assert_array_equal(array.asnumpy(), ends[1][name].asnumpy())
 
 
-@pytest.mark.parametrize("config", ["MaskFlownet_S", "MaskFlownet"])
+@pytest.mark.parametrize(
+    "config", [pytest.param("MaskFlownet_S", marks=pytest.mark.long), "MaskFlownet"]
+)
 def test_debug_tries_it_too(root, config, monkeypatch, capsys):
     scaled = []
     monkeypatch.setattr(Pipeline, "scale_start", lambda pipe, *images: scaled.append(images))

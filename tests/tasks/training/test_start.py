@@ -19,6 +19,8 @@ from maskflownet.tasks.runs.record import RunRecord, read_record, record_path, w
 from maskflownet.tasks.training import plan as planning
 from maskflownet.tasks.training import start
 
+pytestmark = pytest.mark.usefixtures("thin_networks")
+
 S_RUN, CASCADE_RUN = "5abJan01-0000", "ca5Jan01-0000"
 RECORD = RunRecord("MaskFlownet_S", "chairs", batch=2, micro_batch=2, shard=1, seed=7)
 
@@ -128,7 +130,7 @@ def test_clear_steps_begins_a_new_run_at_a_checkpoints_weights(root, trained):
     assert pipe.trainer._updaters == [] or not pipe.trainer._updaters[0].states
 
 
-def test_mmflows_cascade_trains_its_first_stage_too(root, trained):
+def test_mmflows_cascade_trains_its_first_stage_too(whole_network, root, trained):
     path = write_zip(root / "things.pth", mmflow_arrays("MaskFlownet_S"), wrap="state_dict")
     dataset = write_dataset(root, optimizer={"start": "uniform"}, color_order="RGB")
     flags = ["-c", path, "--clear_steps", "--dataset_cfg", dataset]
