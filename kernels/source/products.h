@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "arrays.h"
 #include "vector.h"
 
 namespace {
@@ -70,20 +71,32 @@ void multiply(const float* tiles, const float* kernel, float* product, long rows
   }
 }
 
-// product[r, 0:NV] += sum over t of a[t, r] * b[t, 0:NV].
+// Tiles or pixels times channels: channel c of row t at data[t * step + c / kLane * panel + c % kLane].
+struct Rows {
+  const float* data;
+  long step, panel;
+
+  const float* channel(long c) const { return data + c / kLane * panel + c % kLane; }
+};
+
+// product[r, 0:NV] += sum over t of a[t, r] * b[t, 0:NV], for R channels of a, all in one panel.
 template <class V, int R, int NV>
-inline void add_outer_block(const float* a, long a_stride, const float* b, long b_stride,
+inline void add_outer_block(const Rows& inputs, long first, const Rows& gradients, long o,
                             float* product, long tiles) {
+  const float *a = inputs.channel(first), *b = gradients.channel(o);
   V sum[R][NV];
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::load(product + (r * NV + v) * V::width);
   for (long t = 0; t < tiles; ++t) {
     V row[NV];
-    UNROLL for (int v = 0; v < NV; ++v) row[v] = V::load(b + t * b_stride + v * V::width);
+    UNROLL for (int v = 0; v < NV; ++v)
+      row[v] = V::load(b + v * V::width / kLane * gradients.panel + v * V::width % kLane);
     UNROLL for (int r = 0; r < R; ++r) {
-      const V one = V::all(a[t * a_stride + r]);
+      const V one = V::all(a[r]);
       UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
     }
+    a += inputs.step;
+    b += gradients.step;
   }
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v].store(product + (r * NV + v) * V::width);
@@ -92,26 +105,29 @@ inline void add_outer_block(const float* a, long a_stride, const float* b, long 
 // One frequency of a block of the kernel gradient: (tiles, K)^T times (tiles, O), added to
 // (groups, K, group).
 template <class V>
-void add_outer(const float* inputs, const float* gradients, float* product, long tiles, long K,
+void add_outer(const Rows& inputs, const Rows& gradients, float* product, long tiles, long K,
                long O) {
   for (long o = 0; o < O; o += group_width<V>(O - o)) {
     const long group = group_width<V>(O - o);
     float* to = product + o * K;
-    const float* b = gradients + o;
-    switch (group / V::width) {
-      case 4:
-        for (long c = 0; c < K; c += 4)
-          add_outer_block<V, 4, 4>(inputs + c, K, b, O, to + c * group, tiles);
-        break;
-      case 2: {
-        constexpr int R = V::width == 16 ? 8 : 4;
-        for (long c = 0; c < K; c += R)
-          add_outer_block<V, R, 2>(inputs + c, K, b, O, to + c * group, tiles);
-        break;
+    for (long c = 0; c < K; c += kLane) {
+      // R channels from `first` on; R * NV sums, as many as there are registers for.
+#define BLOCK(first, R, NV)                                                     \
+  add_outer_block<V, R, NV>(inputs, c + first, gradients, o, to + (c + first) * group, tiles)
+      switch (group / V::width) {
+        case 4:
+          BLOCK(0, 4, 4), BLOCK(4, 4, 4), BLOCK(8, 4, 4), BLOCK(12, 4, 4);
+          break;
+        case 2:
+          if constexpr (V::width == 16)
+            BLOCK(0, 8, 2), BLOCK(8, 8, 2);
+          else
+            BLOCK(0, 5, 2), BLOCK(5, 6, 2), BLOCK(11, 5, 2);
+          break;
+        default:
+          BLOCK(0, 8, 1), BLOCK(8, 8, 1);
       }
-      default:
-        for (long c = 0; c < K; c += 8)
-          add_outer_block<V, 8, 1>(inputs + c, K, b, O, to + c * group, tiles);
+#undef BLOCK
     }
   }
 }

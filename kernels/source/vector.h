@@ -15,6 +15,24 @@
 
 namespace {
 
+// Rows and columns of 8x8 floats change places.
+inline void transpose(__m256* r) {
+  __m256 pairs[8], fours[8];
+  UNROLL for (int i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  UNROLL for (int i = 0; i < 8; i += 4)
+    UNROLL for (int j = 0; j < 2; ++j) {
+      fours[i + 2 * j] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0x44);
+      fours[i + 2 * j + 1] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0xee);
+    }
+  UNROLL for (int i = 0; i < 4; ++i) {
+    r[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+    r[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+  }
+}
+
 #ifdef __AVX512F__
 
 struct Avx512 {
@@ -36,6 +54,31 @@ struct Avx512 {
   // p[index[0]], p[index[1]], ...
   static Avx512 gather(const float* p, const int* index) {
     return {_mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4)};
+  }
+  // x[k] = p[row[0] + k], p[row[1] + k], ..., for eight k; and the way back.
+  static void load_columns(const float* p, const int* row, Avx512* x) {
+    __m256 low[8], high[8];
+    UNROLL for (int i = 0; i < 8; ++i) {
+      low[i] = _mm256_loadu_ps(p + row[i]);
+      high[i] = _mm256_loadu_ps(p + row[i + 8]);
+    }
+    transpose(low);
+    transpose(high);
+    UNROLL for (int k = 0; k < 8; ++k)
+      x[k].v = _mm512_insertf32x8(_mm512_castps256_ps512(low[k]), high[k], 1);
+  }
+  static void store_columns(const Avx512* x, float* p, const int* row) {
+    __m256 low[8], high[8];
+    UNROLL for (int k = 0; k < 8; ++k) {
+      low[k] = _mm512_castps512_ps256(x[k].v);
+      high[k] = _mm512_extractf32x8_ps(x[k].v, 1);
+    }
+    transpose(low);
+    transpose(high);
+    UNROLL for (int i = 0; i < 8; ++i) {
+      _mm256_storeu_ps(p + row[i], low[i]);
+      _mm256_storeu_ps(p + row[i + 8], high[i]);
+    }
   }
 
   float sum() const { return _mm512_reduce_add_ps(v); }
@@ -77,6 +120,18 @@ struct Avx2 {
 
   static Avx2 gather(const float* p, const int* index) {
     return {_mm256_i32gather_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), 4)};
+  }
+  static void load_columns(const float* p, const int* row, Avx2* x) {
+    __m256 r[8];
+    UNROLL for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(p + row[i]);
+    transpose(r);
+    UNROLL for (int k = 0; k < 8; ++k) x[k].v = r[k];
+  }
+  static void store_columns(const Avx2* x, float* p, const int* row) {
+    __m256 r[8];
+    UNROLL for (int k = 0; k < 8; ++k) r[k] = x[k].v;
+    transpose(r);
+    UNROLL for (int i = 0; i < 8; ++i) _mm256_storeu_ps(p + row[i], r[i]);
   }
 
   float sum() const {

@@ -91,9 +91,13 @@ inline void kernel_gradient_transform(const V* x, V* g) {  // G^T x, six to thre
 
 // Transformed kernels are stored in the order in which the products read them, block by block of
 // input channels: (blocks, 36, groups of outputs, channels of the block, outputs of the group). A
-// group is what one register block of the product makes.
+// group is what one register block of the product makes. One float more per channel keeps the 36
+// elements of a kernel, which are written together, from falling on the same cache lines.
+inline long frequency_step(long O, long channels) { return channels * (O + 1); }
+
 inline long kernel_place(long O, long first_channel, long block_channels, int f, long group_start) {
-  return (kFrequencies * first_channel + f * block_channels) * O + group_start * block_channels;
+  return kFrequencies * frequency_step(O, first_channel) + f * frequency_step(O, block_channels) +
+         group_start * block_channels;
 }
 
 template <class V>
@@ -104,33 +108,36 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
 #pragma omp for schedule(static) nowait
     for (long c = 0; c < C; ++c) {
       const long first = c / kChannelBlock * kChannelBlock, K = least(kChannelBlock, C - first);
+      const long step = frequency_step(O, K);
       for (long o = o0; o < o0 + group; o += V::width) {
         float* to =
             transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
         const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
         if (valid <= 0) {
-          for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * K * O);
+          for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * step);
           continue;
         }
         int lane[V::width];
         for (long i = 0; i < V::width; ++i)
           lane[i] = static_cast<int>(least(i, valid - 1) * k.output_stride);
-        float ones[V::width] = {0};
-        for (long i = 0; i < valid; ++i) ones[i] = 1;
         const float* from = k.data + o * k.output_stride + c * k.input_stride;
-        V columns[3][6], g[3];
+        V taps[9], columns[3][6], g[3];
+        V::load_columns(from, lane, taps);
+        taps[8] = V::gather(from + 8, lane);
+        if (valid < V::width) {
+          float ones[V::width] = {0};
+          for (long i = 0; i < valid; ++i) ones[i] = 1;
+          for (V& tap : taps) tap = tap * V::load(ones);
+        }
         for (int j = 0; j < 3; ++j) {
-          for (int i = 0; i < 3; ++i) {
-            const int tap = k.turned ? 8 - (3 * i + j) : 3 * i + j;
-            g[i] = V::gather(from + tap, lane) * V::load(ones);
-          }
+          for (int i = 0; i < 3; ++i) g[i] = taps[k.turned ? 8 - (3 * i + j) : 3 * i + j];
           kernel_transform(g, columns[j]);
         }
         for (int i = 0; i < 6; ++i) {
           V row[6];
           for (int j = 0; j < 3; ++j) g[j] = columns[j][i];
           kernel_transform(g, row);
-          for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * K * O);
+          for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * step);
         }
       }
     }
@@ -149,27 +156,36 @@ void kernel_gradient(const float* sums, long parts, long block, long outputs, lo
 #pragma omp for schedule(static) nowait
     for (long c = 0; c < inputs; ++c) {
       const long first = c / block * block, K = least(block, C - first);
+      const long step = frequency_step(O, K), part_step = kFrequencies * frequency_step(O, C);
       for (long o = o0; o < least(o0 + group, outputs); o += V::width) {
         const float* from = sums + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
         V rows[6][3];
         for (int i = 0; i < 6; ++i) {
           V x[6];
-          for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * K * O);
+          for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * step);
           for (long part = 1; part < parts; ++part)
             for (int j = 0; j < 6; ++j)
-              x[j] = x[j] + V::load(from + part * kFrequencies * C * O + (i * 6 + j) * K * O);
+              x[j] = x[j] + V::load(from + part * part_step + (i * 6 + j) * step);
           kernel_gradient_transform(x, rows[i]);
         }
+        V taps[9];
         for (int j = 0; j < 3; ++j) {
           V x[6], g[3];
           for (int i = 0; i < 6; ++i) x[i] = rows[i][j];
           kernel_gradient_transform(x, g);
-          for (int i = 0; i < 3; ++i) {
-            float lanes[V::width];
-            g[i].store(lanes);
-            for (long lane = 0; lane < least(V::width, outputs - o); ++lane)
-              gradient[((o + lane) * inputs + c) * 9 + 3 * i + j] = lanes[lane];
-          }
+          for (int i = 0; i < 3; ++i) taps[3 * i + j] = g[i];
+        }
+        const long valid = least(V::width, outputs - o);
+        float* to = gradient + (o * inputs + c) * 9;
+        if (valid == V::width) {
+          int lane[V::width];
+          for (int i = 0; i < V::width; ++i) lane[i] = static_cast<int>(i * inputs * 9);
+          V::store_columns(taps, to, lane);
+        }
+        for (int tap = valid == V::width ? 8 : 0; tap < 9; ++tap) {
+          float lanes[V::width];
+          taps[tap].store(lanes);
+          for (long i = 0; i < valid; ++i) to[i * inputs * 9 + tap] = lanes[i];
         }
       }
     }
@@ -276,17 +292,18 @@ NOINLINE void transform_input_tile(const Pixels<V, 6> pixels, float* to, long st
 }
 
 // The tiles of one block, transformed for a block of channels that begins at `data`:
-// to[f * step + t * K + c].
+// to[f * step + t * tile_step + c / kLane * panel + c % kLane].
 template <class V>
 void transform_inputs(const Extent& extent, const float* data, const int* tile, int dilation,
-                      long tiles, long K, float* to, long step) {
+                      long tiles, long K, float* to, long step, long tile_step, long panel) {
   // One stack of channels after the other, so that memory is read in a few long streams.
   float copy[36 * V::width];
   for (long c = 0; c < K; c += V::width)
     for (long t = 0; t < tiles; ++t) {
       const Window<6, 1> window(extent, tile + 3 * t, dilation);
       const Pixels<V, 6> pixels(window, data + extent.channel(c), copy);
-      transform_input_tile<V>(pixels, to + t * K + c, step);
+      float* place = to + t * tile_step + c / kLane * panel + c % kLane;
+      transform_input_tile<V>(pixels, place, step);
     }
 }
 
@@ -306,14 +323,15 @@ NOINLINE void transform_gradient_pixels(const Pixels<V, 4> pixels, float* to, lo
   }
 }
 
+// One tile, transformed for O channels: to[f * step + o / kLane * panel + o % kLane].
 template <class V>
 void transform_gradient_tile(const Extent& extent, const int* tile, int dilation, const float* data,
-                             long O, float* to, long step) {
+                             long O, float* to, long step, long panel) {
   const Window<4, 0> window(extent, tile, dilation);
   float copy[16 * V::width];
   for (long o = 0; o < O; o += V::width) {
     const Pixels<V, 4> pixels(window, data + extent.channel(o), copy);
-    transform_gradient_pixels<V>(pixels, to + o, step);
+    transform_gradient_pixels<V>(pixels, to + o / kLane * panel + o % kLane, step);
   }
 }
 

@@ -71,11 +71,11 @@ inline long pieces_room(const Extent& extent, int most_dilation) {
 
 // With as many sums of a kernel's gradient as there are threads without a block of channels.
 inline long kernel_room(long C, long O) {
-  return kFrequencies * (C + kLane * omp_get_max_threads()) * O;
+  return kFrequencies * frequency_step(O, C + kLane * omp_get_max_threads());
 }
 
 inline long gradients_room(const Extent& extent, int most_dilation, long O) {
-  return kFrequencies * (Tiles::size(extent, most_dilation) / 3 * O + kGap);
+  return kFrequencies * ((Tiles::size(extent, most_dilation) / 3 + kTileBlock) * O + kGap);
 }
 
 inline long thread_room(const Extent&, int, long O) {
@@ -102,7 +102,7 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
       for (long c = 0; c < C; c += kChannelBlock) {
         const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
         transform_inputs<V>(extent, in + extent.channel(c), tile, dilation, count, K, inputs,
-                            in_step);
+                            in_step, K, kLane);
         for (int f = 0; f < kFrequencies; ++f) {
           float* own = inputs + f * in_step;
           for (long i = count * K; i < rows * K; ++i) own[i] = 0;
@@ -127,32 +127,38 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
   float *sums = work.kernel, *gradients = work.gradients;
   const int dilation = tiles.dilation;
   const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
-  const long step = tiles.count * O + kGap;
-  const long parts = weight_gradient_parts(C), part_tiles = (tiles.count - 1) / parts + 1;
+  const long step = round_up(tiles.count, kTileBlock) * O + kGap;
+  const long parts = weight_gradient_parts(C), part_sums = kFrequencies * frequency_step(O, C);
+  const long part_tiles = round_up((tiles.count - 1) / parts + 1, kTileBlock);
+  // Both factors lie in panels of a block of tiles and kLane channels, so that they are read from
+  // one end to the other: with tiles as rows of all channels half of the time is spent waiting.
+  constexpr long kPanel = kTileBlock * kLane;
   // Each thread takes the same number of blocks of channels.
   const long blocks = round_up((C - 1) / kChannelBlock + 1, omp_get_max_threads());
   const long block = round_up((C - 1) / blocks + 1, kLane);
 #pragma omp parallel
   {
 #pragma omp for schedule(static) nowait
-    for (long i = 0; i < parts * kFrequencies * C * O; i += V::width) V::zero().store(sums + i);
+    for (long i = 0; i < parts * part_sums; i += V::width) V::zero().store(sums + i);
 #pragma omp for schedule(static)
     for (long t = 0; t < tiles.count; ++t)
-      transform_gradient_tile<V>(extent, tiles.origin + 3 * t, dilation, out_gradient, O,
-                                 gradients + t * O, step);
+      transform_gradient_tile<V>(
+          extent, tiles.origin + 3 * t, dilation, out_gradient, O,
+          gradients + t / kTileBlock * kTileBlock * O + t % kTileBlock * kLane, step, kPanel);
     float* inputs = work.threads + omp_get_thread_num() * thread_room(extent, dilation, O);
 #pragma omp for schedule(dynamic) collapse(2)
     for (long c = 0; c < C; c += block) {
       for (long part = 0; part < parts; ++part) {
         const long K = least(block, C - c);
         const long end = least((part + 1) * part_tiles, tiles.count);
-        float* sum = sums + part * kFrequencies * C * O;
+        float* sum = sums + part * part_sums;
         for (long start = part * part_tiles; start < end; start += kTileBlock) {
-          const long count = least(kTileBlock, end - start), in_step = count * K + kGap;
+          const long count = least(kTileBlock, end - start), in_step = kTileBlock * K + kGap;
           transform_inputs<V>(extent, in + extent.channel(c), tiles.origin + 3 * start, dilation,
-                              count, K, inputs, in_step);
+                              count, K, inputs, in_step, kLane, kPanel);
           for (int f = 0; f < kFrequencies; ++f)
-            add_outer<V>(inputs + f * in_step, gradients + f * step + start * O,
+            add_outer<V>({inputs + f * in_step, kLane, kPanel},
+                         {gradients + f * step + start * O, kLane, kPanel},
                          sum + kernel_place(O, c, K, f, 0), count, K, O);
         }
       }
