@@ -120,6 +120,23 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
 // Parts of the tiles that are summed apart, for as many threads as there are no blocks of channels.
 inline long weight_gradient_parts(long C) { return (omp_get_max_threads() - 1) / (C / kLane) + 1; }
 
+// Channels of a block that one thread takes: so many that the threads end together, and not too few,
+// for each block reads all of the output's gradients.
+inline long weight_gradient_block(long C) {
+  constexpr long kReading = 8;  // takes as long as so many channels
+  const long threads = omp_get_max_threads();
+  long best = 0, least_time = 0;
+  for (long block = kChannelBlock; block >= kLane; block -= kLane) {
+    const long turns = C / block / threads, left = C - turns * threads * block;
+    const long last = least(left, block);
+    const long time = turns * (block + kReading) + (left ? last + kReading : 0);
+    if (best && time >= least_time) continue;
+    best = block;
+    least_time = time;
+  }
+  return best;
+}
+
 template <class V>
 void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const float* in,
                                  long in_channels, const float* out_gradient, long out_channels,
@@ -133,9 +150,7 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
   // Both factors lie in panels of a block of tiles and kLane channels, so that they are read from
   // one end to the other: with tiles as rows of all channels half of the time is spent waiting.
   constexpr long kPanel = kTileBlock * kLane;
-  // Each thread takes the same number of blocks of channels.
-  const long blocks = round_up((C - 1) / kChannelBlock + 1, omp_get_max_threads());
-  const long block = round_up((C - 1) / blocks + 1, kLane);
+  const long block = weight_gradient_block(C);
 #pragma omp parallel
   {
 #pragma omp for schedule(static) nowait
