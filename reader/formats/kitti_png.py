@@ -17,7 +17,7 @@ from maskflownet.reader.formats.common import (
     flow_and_valid,
     read_bytes,
 )
-from maskflownet.reader.formats.png import RGB, check_png
+from maskflownet.reader.formats.png import COLORS, check_png
 from maskflownet.whole_file import whole_file
 
 _ZERO = 2**15
@@ -83,11 +83,13 @@ def read_rgb16(path: str | os.PathLike, content: str) -> np.ndarray:
     """
     data = read_bytes(path)
     header = check_png(data, path)
-    if (header.bit_depth, header.colour_type) != (16, RGB):
-        kind = "RGB" if header.colour_type == RGB else f"of colour type {header.colour_type}"
-        expected = f"a 16-bit RGB PNG with {content}"
+    color = COLORS.get(header.colour_type, f"of colour type {header.colour_type}")
+    stored = f"{header.bit_depth}-bit {color}"
+    if stored != "16-bit RGB":
         remedy = "if it is a picture, name the flow file instead"
-        raise bad_file(path, expected, f"{header.bit_depth}-bit {kind}", remedy)
+        if stored == "16-bit RGB with alpha":
+            remedy = "write it without the alpha channel"
+        raise bad_file(path, f"a 16-bit RGB PNG with {content}", stored, remedy)
     return decode_image(data, path, _AS_STORED)[..., ::-1]  # OpenCV's order is B, G, R
 
 

@@ -15,9 +15,10 @@ from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _DEFLATE_RATIO = 1032  # no deflate stream unpacks to more: https://zlib.net/zlib_tech.html
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: grey, RGB, palette, both with alpha
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 
-RGB = 2  # the colour type
+# The colour types, in words.
+COLORS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 class PngHeader(NamedTuple):

@@ -4,6 +4,7 @@ import io
 import pickle
 import struct
 import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
@@ -40,6 +41,14 @@ def npy(array, **kwargs):
 
 def png(array):
     return cv2.imencode(".png", array)[1].tobytes()
+
+
+def png_with_colour_type(number):
+    """Return a 16-bit PNG whose header says so, with its checksum."""
+    data = bytearray(png(np.zeros((2, 3, 3), np.uint16)))
+    data[25] = number
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
 
 
 WRONG = {
@@ -86,7 +95,11 @@ WRONG = {
     "deep.npy": (npy(FLOW).replace(b"(2, 3, 2), }" + b" " * 12, b"-" * 24), "a .npy file"),
     "8 bits.png": (png(np.zeros((2, 3, 3), np.uint8)), "expected a 16-bit RGB PNG"),
     "grey.png": (png(np.zeros((2, 3), np.uint16)), "expected a 16-bit RGB PNG"),
-    "alpha.png": (png(np.zeros((2, 3, 4), np.uint16)), "expected a 16-bit RGB PNG"),
+    "alpha.png": (
+        png(np.zeros((2, 3, 4), np.uint16)),
+        "got 16-bit RGB with alpha; write it without the alpha channel",
+    ),
+    "colour.png": (png_with_colour_type(5), "got 16-bit of colour type 5"),
     "text.png": (b"a text file\n", "expected a PNG file, got one that begins with b'a text f'"),
     "empty.png": (b"", "a file with content, got an empty one"),
     "jpeg.png": (cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes(), "a PNG file"),
