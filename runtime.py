@@ -25,9 +25,10 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -289,37 +290,56 @@ def lend_names_to_mxnet() -> None:
 
 
 class LateModule(ModuleType):
-    """Stands in for a module that takes long to import, until something in it is looked up.
-
-    The standard library's LazyLoader is of no use here: with it a second `import` of the module is
-    enough to load it, and MXNet has two.
-    """
+    """Stands in for a module that takes long to import, until something in it is looked up."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._whole(), name)
-
-    def __dir__(self) -> list[str]:
-        return dir(self._whole())
-
-    def _whole(self):
         if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return importlib.import_module(self.__name__)
+            sys.modules.pop(self.__name__, None)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
-def put_off_import(name: str) -> None:
-    """Have `import` give a LateModule for that module, unless it is loaded or not installed.
+class LateForMXNet(MetaPathFinder):
+    """Has MXNet, and no other code, get a LateModule where it imports a module.
+
+    It stands for the module while MXNet is imported, and MXNet keeps it; afterwards whoever imports
+    the module gets the module itself. (The standard library's LazyLoader is of no use here: a
+    second `import` is enough for it to load, and MXNet has two.)
 
     Parameters
     ----------
-    name : str
-        Such as "scipy.stats". What it lies in is looked for, but not imported either.
+    late : str
+        The module, such as "scipy.stats". If it is loaded already, or what it lies in is not
+        installed, nothing changes.
     """
-    package = importlib.util.find_spec(name.partition(".")[0])
-    spec = package and PathFinder.find_spec(name, package.submodule_search_locations)
-    if spec and name not in sys.modules:
-        sys.modules[name] = LateModule(name)
-        sys.modules[name].__spec__ = spec
+
+    def __init__(self, late: str):
+        self._late = late
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the specification of MXNet as the other finders know it, with a loader of ours."""
+        if name != "mxnet":
+            return None
+        others = (one for one in sys.meta_path if one is not self and hasattr(one, "find_spec"))
+        found = (one.find_spec(name, path, target) for one in others)
+        spec = next(filter(None, found), None)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+            spec.loader.exec_module = lambda module: self._load(load, module)  # type: ignore[method-assign]
+        return spec
+
+    def _load(self, load, module):
+        package = self._late.partition(".")[0]
+        stands_in = self._late not in sys.modules and importlib.util.find_spec(package) is not None
+        late = LateModule(self._late)
+        if stands_in:
+            sys.modules[self._late] = late
+        try:
+            load(module)
+        finally:
+            if sys.modules.get(self._late) is late:
+                del sys.modules[self._late]
 
 
 # An empty OMP_NUM_THREADS is none for MXNet.
@@ -330,6 +350,6 @@ os.environ.setdefault("MXNET_CPU_TEMP_COPY", "1")
 
 load_cuda_libraries()
 
-put_off_import("scipy.stats")
+sys.meta_path.insert(0, LateForMXNet("scipy.stats"))
 
 lend_names_to_mxnet()

@@ -1,5 +1,6 @@
 """Settings for all tests. One thread: there the golden numbers repeat to float rounding."""
 
+import importlib
 import logging
 import os
 import signal
@@ -29,24 +30,30 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def set_network_widths(patch, widths):
+    """Set the widths where all that asks for them has been imported."""
+    importlib.import_module("maskflownet.network")
+    set_widths(patch, widths)
+
+
 @pytest.fixture(scope="module")
 def thin_networks():
     """Have this module's networks be thin: see thin_networks.py."""
     with pytest.MonkeyPatch.context() as patch:
-        set_widths(patch, THIN)
+        set_network_widths(patch, THIN)
         yield
 
 
 @pytest.fixture
 def thin_network(monkeypatch):
     """Have this test's networks be thin."""
-    set_widths(monkeypatch, THIN)
+    set_network_widths(monkeypatch, THIN)
 
 
 @pytest.fixture
 def whole_network(monkeypatch):
     """Have this test's networks be whole, where those of its module are thin."""
-    set_widths(monkeypatch, WHOLE)
+    set_network_widths(monkeypatch, WHOLE)
 
 
 @pytest.fixture

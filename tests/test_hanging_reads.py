@@ -98,7 +98,6 @@ def test_a_read_that_never_returns_does_not_hold_up_a_training(root, number):
     assert find_checkpoint(only_run(root), root / "weights").steps == 1
 
 
-@pytest.mark.long
 @numbers
 def test_nor_an_evaluation(root, number):
     dataset = write_dataset(root, synthetic={"size": [64, 96], "pairs": 5, "valid_pairs": 2})

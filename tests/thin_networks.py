@@ -19,9 +19,11 @@ THIN = {
 
 
 def set_widths(patch, widths):
-    """Have networks that are made from here on be of these widths, until `patch` is undone."""
+    """Have networks that are made from here on be of these widths, until `patch` is undone.
+
+    What is imported after that has them for good: import the networks before.
+    """
     for name, value in widths.items():
-        now = getattr(layout, name)
         for module in list(sys.modules.values()):
-            if getattr(module, name, None) is now:
+            if any(vars(module).get(name) is one[name] for one in (WHOLE, THIN)):
                 patch.setattr(module, name, value)

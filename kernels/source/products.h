@@ -103,7 +103,7 @@ inline void add_outer_block(const Rows& inputs, long first, const Rows& gradient
 }
 
 // One frequency of a block of the kernel gradient: (tiles, K)^T times (tiles, O), added to
-// (groups, K, group).
+// (groups, K, group); K is a multiple of 8.
 template <class V>
 void add_outer(const Rows& inputs, const Rows& gradients, float* product, long tiles, long K,
                long O) {
@@ -111,21 +111,27 @@ void add_outer(const Rows& inputs, const Rows& gradients, float* product, long t
     const long group = group_width<V>(O - o);
     float* to = product + o * K;
     for (long c = 0; c < K; c += kLane) {
+      const bool is_half = K - c < kLane;
       // R channels from `first` on; R * NV sums, as many as there are registers for.
 #define BLOCK(first, R, NV)                                                     \
   add_outer_block<V, R, NV>(inputs, c + first, gradients, o, to + (c + first) * group, tiles)
       switch (group / V::width) {
         case 4:
-          BLOCK(0, 4, 4), BLOCK(4, 4, 4), BLOCK(8, 4, 4), BLOCK(12, 4, 4);
+          BLOCK(0, 4, 4), BLOCK(4, 4, 4);
+          if (!is_half) BLOCK(8, 4, 4), BLOCK(12, 4, 4);
           break;
         case 2:
-          if constexpr (V::width == 16)
+          if (is_half) {
+            BLOCK(0, 4, 2), BLOCK(4, 4, 2);
+          } else if constexpr (V::width == 16) {
             BLOCK(0, 8, 2), BLOCK(8, 8, 2);
-          else
+          } else {
             BLOCK(0, 5, 2), BLOCK(5, 6, 2), BLOCK(11, 5, 2);
+          }
           break;
         default:
-          BLOCK(0, 8, 1), BLOCK(8, 8, 1);
+          BLOCK(0, 8, 1);
+          if (!is_half) BLOCK(8, 8, 1);
       }
 #undef BLOCK
     }

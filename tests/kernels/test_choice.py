@@ -135,6 +135,11 @@ def test_a_library_of_other_sources(tmp_path, built, monkeypatch):
     assert obstacle(BUILT, monkeypatch).startswith("the fast ones were built from other sources")
 
 
+@pytest.mark.long
+def test_without_a_library_mxnets_operators_run(tmp_path):
+    assert_builtin(choose(tmp_path / "none.so"), "`make kernels` builds them")
+
+
 def test_a_processor_without_avx2(built):
     """The variable by which MXNet's convolutions are held back stands in for such a processor."""
     assert_builtin(choose(DNNL_MAX_CPU_ISA="SSE41"), "need a processor with AVX2")

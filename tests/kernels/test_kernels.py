@@ -444,6 +444,14 @@ def test_pyramid(unit, seed, widths, N, C, H, W, at_end, linear):
     )
 
 
+@pytest.mark.parametrize(
+    ("channels", "width"), list(itertools.product((1, 3, 8, 12), (16, 24, 32, 48, 96)))
+)
+def test_pyramid_whose_first_layer_is_wide(unit, channels, width):
+    """Its columns are a multiple of 8, not of 16, and its outputs several groups."""
+    check_pyramid(unit, 0, (width, 3, 3, 3, 3, 3), 1, channels, 9, 14, slope=1)
+
+
 @pytest.mark.parametrize("size", [(1, 3, 64, 64), (1, 4, 33, 70)])
 def test_pyramid_of_the_networks_widths(unit, size):
     check_pyramid(unit, 0, (16, 32, 64, 96, 128, 196), *size, slope=1)
