@@ -11,6 +11,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def run_python(code, **environment):
+    """Run code in a fresh interpreter in the project's root; return the finished process."""
+    inherited = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "PYTHONWARNINGS")
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
 def printed_numbers(code, folder=ROOT):
     """Run code in a fresh interpreter, in a folder; return the numbers that it prints."""
     done = subprocess.run(

@@ -1,35 +1,16 @@
 """What importing runtime.py does, that nothing then warns, and what it finds in a machine."""
 
 import os
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from processes import run_python
 from shared_libraries import compile_library
 
 from maskflownet import runtime
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def run_python(code, **environment):
-    """Run code in a fresh interpreter in the project's root; return the finished process."""
-    inherited = {
-        k: v
-        for k, v in os.environ.items()
-        if k not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "PYTHONWARNINGS")
-    }
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @pytest.mark.parametrize(
@@ -66,69 +47,6 @@ def test_an_empty_setting_is_none():
 def test_mxnet_is_not_imported():
     code = "from maskflownet import runtime; import sys; print('mxnet' in sys.modules)"
     assert run_python(code).stdout == "False\n"
-
-
-def test_numpy_is_the_same_for_all_code_but_mxnet():
-    """What any name gives, `np.bool` and the removed ones too, does not change by the imports."""
-    code = f"""
-import warnings
-import numpy as np
-warnings.simplefilter("ignore")
-def seen():
-    # Not sctypeDict: ml_dtypes, which onnx brings and MXNet loads, adds its types there.
-    own = {{n for n in dir(np) if n[0] != "_" and n != "sctypeDict"}}
-    names = own | set({sorted(runtime.NUMPY_NAMES)})
-    return {{name: repr(getattr(np, name, "nothing")).partition(" at 0x")[0] for name in names}}
-before = seen()
-from maskflownet import runtime
-import mxnet
-print(set(before.items()) - set(seen().items()))
-"""
-    process = run_python(code)
-    assert process.stdout == "set()\n", process.stderr
-
-
-@pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is not installed")
-@pytest.mark.parametrize(
-    "use",
-    [
-        "from scipy.stats._distn_infrastructure import rv_frozen; import scipy.stats as got; "
-        "assert isinstance(got.norm(), rv_frozen)",
-        "got = mxnet.test_utils.ss; got.norm",
-        *(
-            pytest.param(use, marks=pytest.mark.long)
-            for use in (
-                "import scipy.stats; got = scipy.stats",
-                "import scipy; got = scipy.stats",
-                "from scipy import stats as got; import pickle; "
-                "pickle.loads(pickle.dumps(got.norm(1, 2)))",
-                "got = mxnet.contrib.quantization.stats; got.entropy([1, 1])",
-                "mxnet.test_utils.ss.norm; import scipy.stats as got",
-            )
-        ),
-    ],
-)
-def test_mxnets_import_puts_off_what_it_does_not_need(use):
-    """And whoever wants it has the module itself."""
-    code = f"""
-import sys
-from maskflownet import runtime
-import mxnet
-NAME = "scipy.stats"
-print([name for name in sys.modules if name.startswith(NAME)])
-{use}
-print(got.norm.cdf(0), got.__file__ == sys.modules[NAME].__file__)
-print(type(sys.modules[NAME]).__name__, sys.modules["scipy"].stats is sys.modules[NAME])
-"""
-    process = run_python(code)
-    assert process.stdout.splitlines() == ["[]", "0.5 True", "module True"], process.stderr
-
-
-@pytest.mark.skipif(find_spec("scipy") is None, reason="SciPy is not installed")
-def test_a_module_that_is_loaded_stays():
-    code = "import scipy.stats as one; from maskflownet import runtime; import mxnet; import sys; "
-    process = run_python(code + "print(sys.modules['scipy.stats'] is one is mxnet.test_utils.ss)")
-    assert process.stdout == "True\n", process.stderr
 
 
 def test_imports_are_silent():

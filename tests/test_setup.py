@@ -38,7 +38,8 @@ def project(tmp_path):
     (folder / "tools").mkdir()
     for tool in TOOLS:
         (folder / "tools" / tool).symlink_to(shutil.which(tool))
-    for path in [*ROOT.glob("*.txt"), ROOT / "Makefile", ROOT / "runtime.py"]:
+    modules = (ROOT / name for name in ("runtime.py", "mxnet_import.py"))
+    for path in [*ROOT.glob("*.txt"), ROOT / "Makefile", *modules]:
         shutil.copy(path, folder)
     shutil.copytree(ROOT / "maskflownet", folder / "maskflownet")
     for module in ["cv2", "mxnet"]:

@@ -9,7 +9,8 @@ from maskflownet.config.files import ROOT
 
 ROOMS = (
     *("augmentation/", "config/", "kernels/", "network/", "output/", "reader/", "tasks/"),
-    *("main.py", "metrics.py", "predict_new_data.py", "runtime.py", "whole_file.py"),
+    *("main.py", "metrics.py", "mxnet_import.py", "predict_new_data.py", "runtime.py"),
+    "whole_file.py",
 )
 
 
