@@ -30,8 +30,6 @@ inline Products backward_products(Products forward) {
   return forward == maskflownet::kRounded ? forward : maskflownet::kSplit;
 }
 
-inline long most(long a, long b) { return a > b ? a : b; }
-
 // Floats for the parts of a ConvolutionWork, with channels padded to multiples of kLane.
 inline long pieces_room(const Extent& extent, int most_dilation) {
   return winograd::pieces_room(extent, most_dilation);

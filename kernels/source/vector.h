@@ -173,6 +173,7 @@ inline V leaky(V x, float slope) {
 }
 
 inline long least(long a, long b) { return a < b ? a : b; }
+inline long most(long a, long b) { return a > b ? a : b; }
 inline long round_up(long n, long step) { return (n + step - 1) / step * step; }
 
 }  // namespace

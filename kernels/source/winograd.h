@@ -100,6 +100,40 @@ inline long kernel_place(long O, long first_channel, long block_channels, int f,
          group_start * block_channels;
 }
 
+// to[f * step] for the 36 frequencies of the kernels of input c and V::width outputs from o on; zeros
+// for those that only pad.
+template <class V>
+inline void transform_kernels(const Taps3x3& k, long c, long o, float* to, long step) {
+  const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
+  if (valid <= 0) {
+    for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * step);
+    return;
+  }
+  int lane[V::width];
+  for (long i = 0; i < V::width; ++i)
+    lane[i] = static_cast<int>(least(i, valid - 1) * k.output_stride);
+  const float* from = k.data + o * k.output_stride + c * k.input_stride;
+  V taps[9], columns[3][6], g[3];
+  V::load_columns(from, lane, taps);
+  taps[8] = V::gather(from + 8, lane);
+  if (valid < V::width) {
+    float ones[V::width] = {0};
+    for (long i = 0; i < valid; ++i) ones[i] = 1;
+    for (V& tap : taps) tap = tap * V::load(ones);
+  }
+  for (int j = 0; j < 3; ++j) {
+    for (int i = 0; i < 3; ++i) g[i] = taps[k.turned ? 8 - (3 * i + j) : 3 * i + j];
+    kernel_transform(g, columns[j]);
+  }
+  for (int i = 0; i < 6; ++i) {
+    V row[6];
+    for (int j = 0; j < 3; ++j) g[j] = columns[j][i];
+    kernel_transform(g, row);
+    for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * step);
+  }
+}
+
+// A whole transformed kernel, for all threads.
 template <class V>
 void transform_kernel(const Taps3x3& k, float* transformed) {
   const long O = k.padded_outputs(), C = k.padded_inputs();
@@ -108,89 +142,56 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
 #pragma omp for schedule(static) nowait
     for (long c = 0; c < C; ++c) {
       const long first = c / kChannelBlock * kChannelBlock, K = least(kChannelBlock, C - first);
-      const long step = frequency_step(O, K);
-      for (long o = o0; o < o0 + group; o += V::width) {
-        float* to =
-            transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
-        const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
-        if (valid <= 0) {
-          for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * step);
-          continue;
-        }
-        int lane[V::width];
-        for (long i = 0; i < V::width; ++i)
-          lane[i] = static_cast<int>(least(i, valid - 1) * k.output_stride);
-        const float* from = k.data + o * k.output_stride + c * k.input_stride;
-        V taps[9], columns[3][6], g[3];
-        V::load_columns(from, lane, taps);
-        taps[8] = V::gather(from + 8, lane);
-        if (valid < V::width) {
-          float ones[V::width] = {0};
-          for (long i = 0; i < valid; ++i) ones[i] = 1;
-          for (V& tap : taps) tap = tap * V::load(ones);
-        }
-        for (int j = 0; j < 3; ++j) {
-          for (int i = 0; i < 3; ++i) g[i] = taps[k.turned ? 8 - (3 * i + j) : 3 * i + j];
-          kernel_transform(g, columns[j]);
-        }
-        for (int i = 0; i < 6; ++i) {
-          V row[6];
-          for (int j = 0; j < 3; ++j) g[j] = columns[j][i];
-          kernel_transform(g, row);
-          for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * step);
-        }
-      }
+      float* to = transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group;
+      for (long o = 0; o < group; o += V::width)
+        transform_kernels<V>(k, c, o0 + o, to + o, frequency_step(O, K));
     }
   }
 #pragma omp barrier
 }
 
-// Writes the kernel gradient (outputs, inputs, 3, 3) of summed products, which lie in `parts` that
-// are to be added up, each laid out like a transformed kernel, but in blocks of `block` channels.
+// Products whose sum is a kernel's gradient, transformed: `parts` that are to be added up.
+struct KernelSums {
+  const float* data;  // laid out like a transformed kernel's block of channels
+  long step;          // from one frequency to the next
+  long parts, part_step;
+
+  KernelSums at(long place) const { return {data + place, step, parts, part_step}; }
+};
+
+// Writes the gradients of the kernels of input c and V::width outputs from o on, in a gradient
+// (outputs, inputs, 3, 3).
 template <class V>
-void kernel_gradient(const float* sums, long parts, long block, long outputs, long inputs,
-                     float* gradient) {
-  const long O = round_up(outputs, kLane), C = round_up(inputs, kLane);
-  for (long o0 = 0; o0 < O; o0 += group_width<V>(O - o0)) {
-    const long group = group_width<V>(O - o0);
-#pragma omp for schedule(static) nowait
-    for (long c = 0; c < inputs; ++c) {
-      const long first = c / block * block, K = least(block, C - first);
-      const long step = frequency_step(O, K), part_step = kFrequencies * frequency_step(O, C);
-      for (long o = o0; o < least(o0 + group, outputs); o += V::width) {
-        const float* from = sums + kernel_place(O, first, K, 0, o0) + (c - first) * group + (o - o0);
-        V rows[6][3];
-        for (int i = 0; i < 6; ++i) {
-          V x[6];
-          for (int j = 0; j < 6; ++j) x[j] = V::load(from + (i * 6 + j) * step);
-          for (long part = 1; part < parts; ++part)
-            for (int j = 0; j < 6; ++j)
-              x[j] = x[j] + V::load(from + part * part_step + (i * 6 + j) * step);
-          kernel_gradient_transform(x, rows[i]);
-        }
-        V taps[9];
-        for (int j = 0; j < 3; ++j) {
-          V x[6], g[3];
-          for (int i = 0; i < 6; ++i) x[i] = rows[i][j];
-          kernel_gradient_transform(x, g);
-          for (int i = 0; i < 3; ++i) taps[3 * i + j] = g[i];
-        }
-        const long valid = least(V::width, outputs - o);
-        float* to = gradient + (o * inputs + c) * 9;
-        if (valid == V::width) {
-          int lane[V::width];
-          for (int i = 0; i < V::width; ++i) lane[i] = static_cast<int>(i * inputs * 9);
-          V::store_columns(taps, to, lane);
-        }
-        for (int tap = valid == V::width ? 8 : 0; tap < 9; ++tap) {
-          float lanes[V::width];
-          taps[tap].store(lanes);
-          for (long i = 0; i < valid; ++i) to[i * inputs * 9 + tap] = lanes[i];
-        }
-      }
-    }
+inline void kernel_gradients(const KernelSums& sums, long c, long o, long outputs, long inputs,
+                             float* gradient) {
+  V rows[6][3];
+  for (int i = 0; i < 6; ++i) {
+    V x[6];
+    for (int j = 0; j < 6; ++j) x[j] = V::load(sums.data + (i * 6 + j) * sums.step);
+    for (long part = 1; part < sums.parts; ++part)
+      for (int j = 0; j < 6; ++j)
+        x[j] = x[j] + V::load(sums.data + part * sums.part_step + (i * 6 + j) * sums.step);
+    kernel_gradient_transform(x, rows[i]);
   }
-#pragma omp barrier
+  V taps[9];
+  for (int j = 0; j < 3; ++j) {
+    V x[6], g[3];
+    for (int i = 0; i < 6; ++i) x[i] = rows[i][j];
+    kernel_gradient_transform(x, g);
+    for (int i = 0; i < 3; ++i) taps[3 * i + j] = g[i];
+  }
+  const long valid = least(V::width, outputs - o);
+  float* to = gradient + (o * inputs + c) * 9;
+  if (valid == V::width) {
+    int lane[V::width];
+    for (int i = 0; i < V::width; ++i) lane[i] = static_cast<int>(i * inputs * 9);
+    V::store_columns(taps, to, lane);
+  }
+  for (int tap = valid == V::width ? 8 : 0; tap < 9; ++tap) {
+    float lanes[V::width];
+    taps[tap].store(lanes);
+    for (long i = 0; i < valid; ++i) to[i * inputs * 9 + tap] = lanes[i];
+  }
 }
 
 // --- Tiles --------------------------------------------------------------------------------------
@@ -230,6 +231,7 @@ struct Window {
   long place, down, right;
   int first_y, end_y, first_x, end_x;  // the part of it that is inside of the image
 
+  Window() = default;
   Window(const Extent& extent, const int* tile, int dilation) {
     const long y = tile[1] - margin * dilation, x = tile[2] - margin * dilation;
     right = dilation * kLane;
@@ -291,17 +293,26 @@ NOINLINE void transform_input_tile(const Pixels<V, 6> pixels, float* to, long st
   }
 }
 
-// The tiles of one block, transformed for a block of channels that begins at `data`:
+// Where the tiles of one block read.
+struct InputWindows {
+  long count;
+  Window<6, 1> window[kTileBlock];
+
+  InputWindows(const Extent& extent, const int* tile, int dilation, long count) : count(count) {
+    for (long t = 0; t < count; ++t) window[t] = Window<6, 1>(extent, tile + 3 * t, dilation);
+  }
+};
+
+// Those tiles, transformed for K channels of which the first plane is at `data`:
 // to[f * step + t * tile_step + c / kLane * panel + c % kLane].
 template <class V>
-void transform_inputs(const Extent& extent, const float* data, const int* tile, int dilation,
-                      long tiles, long K, float* to, long step, long tile_step, long panel) {
+void transform_inputs(const Extent& extent, const float* data, const InputWindows& windows, long K,
+                      float* to, long step, long tile_step, long panel) {
   // One stack of channels after the other, so that memory is read in a few long streams.
   float copy[36 * V::width];
   for (long c = 0; c < K; c += V::width)
-    for (long t = 0; t < tiles; ++t) {
-      const Window<6, 1> window(extent, tile + 3 * t, dilation);
-      const Pixels<V, 6> pixels(window, data + extent.channel(c), copy);
+    for (long t = 0; t < windows.count; ++t) {
+      const Pixels<V, 6> pixels(windows.window[t], data + extent.channel(c), copy);
       float* place = to + t * tile_step + c / kLane * panel + c % kLane;
       transform_input_tile<V>(pixels, place, step);
     }

@@ -32,19 +32,20 @@ NOINLINE void output_pixels(const float* products, long step, V bias, float slop
   }
 }
 
+// The same for outputs from `first` up to `end` of all `outputs`, padded; products are of these alone.
 template <class V>
 void transform_output_tile(const Extent& extent, const int* tile, int dilation,
-                           const float* products, long step, long O, long outputs,
+                           const float* products, long step, long first, long end, long outputs,
                            const Result& result, float* out) {
   const Window<4, 0> window(extent, tile, dilation);
   const long down = 4 * V::width, right = V::width;
   float whole[16 * V::width];
-  for (long o = 0; o < O; o += V::width) {
+  for (long o = first; o < end; o += V::width) {
     V bias = V::zero();
     if (result.bias && o < outputs)
       bias = V::load_first(result.bias + o, static_cast<int>(least(V::width, outputs - o)));
     const float slope = o >= result.activated_from ? result.slope : 1;
-    const float* from = products + o;
+    const float* from = products + (o - first);
     float* to = out + extent.channel(o) + window.place;
     if (window.is_whole()) {
       if (result.added)
@@ -69,9 +70,22 @@ inline long pieces_room(const Extent& extent, int most_dilation) {
   return Tiles::size(extent, most_dilation);
 }
 
-// With as many sums of a kernel's gradient as there are threads without a block of channels.
+// With few tiles, making a whole transformed kernel takes longer than its products. So each piece of
+// it is made by the thread that multiplies with it, stays in its cache and is not kept, and all
+// pieces read the same transformed inputs, which must not be too many for that.
+constexpr long kFewTiles = 4 * kTileBlock, kFewInputs = 24 * 1024;
+
+inline bool are_few(const Tiles& tiles, long C) {
+  return tiles.count <= kFewTiles && tiles.count * C <= kFewInputs;
+}
+
+// With as many sums of a kernel's gradient as there are threads without a block of channels; or, of
+// few tiles, with all of them transformed.
 inline long kernel_room(long C, long O) {
-  return kFrequencies * frequency_step(O, C + kLane * omp_get_max_threads());
+  const long kernel = frequency_step(O, C + kLane * omp_get_max_threads());
+  const long few = kFewInputs + kRowStep * C + kGap * (C / kChannelBlock + 1);
+  const long block = kTileBlock * C + kGap;
+  return kFrequencies * most(kernel, most(few, block));
 }
 
 inline long gradients_room(const Extent& extent, int most_dilation, long O) {
@@ -79,7 +93,75 @@ inline long gradients_room(const Extent& extent, int most_dilation, long O) {
 }
 
 inline long thread_room(const Extent&, int, long O) {
-  return kFrequencies * (kTileBlock * (kChannelBlock + O) + 2 * kGap);
+  const long block = kTileBlock * (kChannelBlock + O);
+  const long piece = (kChannelBlock + kFewTiles) * least(O, kChannelBlock);
+  return kFrequencies * (most(block, piece) + 2 * kGap);
+}
+
+// Outputs of a piece of a kernel: as wide as a product's group, if the threads end together so.
+template <class V>
+long piece_outputs(long O) {
+  const long threads = omp_get_max_threads();
+  auto time = [&](long outputs) {
+    const long pieces = (O - 1) / outputs + 1;
+    return ((pieces - 1) / threads + 1) * outputs;
+  };
+  long best = V::widest_group;
+  for (long outputs = best / 2; outputs >= V::width; outputs /= 2)
+    if (8 * time(outputs) < 7 * time(best)) best = outputs;
+  return best;
+}
+
+template <class V>
+void convolve_few(const Extent& extent, const Tiles& tiles, const float* in, const Taps3x3& kernel,
+                  const Result& result, float* out, const ConvolutionWork& work) {
+  const int dilation = tiles.dilation;
+  const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
+  const long rows = round_up(tiles.count, kRowStep), piece = piece_outputs<V>(O);
+  // Blocks of channels follow each other, as in a transformed kernel.
+  auto inputs_of = [&](long c) {
+    return work.kernel + kFrequencies * (rows * c + kGap * (c / kChannelBlock));
+  };
+#pragma omp parallel
+  {
+#pragma omp for schedule(static)
+    for (long c = 0; c < C; c += kLane) {
+      const long first = c / kChannelBlock * kChannelBlock, K = least(kChannelBlock, C - first);
+      const long step = rows * K + kGap;
+      float* to = inputs_of(first) + c - first;
+      for (long start = 0; start < tiles.count; start += kTileBlock) {
+        const InputWindows windows(extent, tiles.origin + 3 * start, dilation,
+                                   least(kTileBlock, tiles.count - start));
+        transform_inputs<V>(extent, in + extent.channel(c), windows, kLane, to + start * K, step, K,
+                            kLane);
+      }
+      for (int f = 0; f < kFrequencies; ++f)
+        for (long r = tiles.count; r < rows; ++r)
+          for (long i = 0; i < kLane; ++i) to[f * step + r * K + i] = 0;
+    }
+    float* taps = work.threads + omp_get_thread_num() * thread_room(extent, dilation, O);
+    float* outputs = taps + kFrequencies * (kChannelBlock * least(O, kChannelBlock) + kGap);
+#pragma omp for schedule(dynamic)
+    for (long begin = 0; begin < O; begin += piece) {
+      const long end = least(begin + piece, O);
+      for (long o = begin, group; o < end; o += group) {
+        group = group_width<V>(end - o);
+        const long out_step = rows * group + kGap;
+        for (long first = 0; first < C; first += kChannelBlock) {
+          const long K = least(kChannelBlock, C - first), step = K * group + kGap;
+          for (long c = 0; c < K; ++c)
+            for (long i = 0; i < group; i += V::width)
+              transform_kernels<V>(kernel, first + c, o + i, taps + c * group + i, step);
+          for (int f = 0; f < kFrequencies; ++f)
+            multiply<V>(inputs_of(first) + f * (rows * K + kGap), taps + f * step,
+                        outputs + f * out_step, rows, K, group, first == 0);
+        }
+        for (long t = 0; t < tiles.count; ++t)
+          transform_output_tile<V>(extent, tiles.origin + 3 * t, dilation, outputs + t * group,
+                                   out_step, o, o + group, kernel.outputs, result, out);
+      }
+    }
+  }
 }
 
 template <class V>
@@ -87,6 +169,7 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
               const Result& result, float* out, const ConvolutionWork& work) {
   const int dilation = tiles.dilation;
   const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
+  if (are_few(tiles, C)) return convolve_few<V>(extent, tiles, in, kernel, result, out, work);
   const long per_thread = (tiles.count - 1) / omp_get_max_threads() + 1;
   const long block = least(kTileBlock, round_up(per_thread, kRowStep));
 #pragma omp parallel
@@ -98,11 +181,11 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
     for (long start = 0; start < tiles.count; start += block) {
       const long count = least(block, tiles.count - start), rows = round_up(count, kRowStep);
       const int* tile = tiles.origin + 3 * start;
+      const InputWindows windows(extent, tile, dilation, count);
       const long out_step = rows * O + kGap;
       for (long c = 0; c < C; c += kChannelBlock) {
         const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
-        transform_inputs<V>(extent, in + extent.channel(c), tile, dilation, count, K, inputs,
-                            in_step, K, kLane);
+        transform_inputs<V>(extent, in + extent.channel(c), windows, K, inputs, in_step, K, kLane);
         for (int f = 0; f < kFrequencies; ++f) {
           float* own = inputs + f * in_step;
           for (long i = count * K; i < rows * K; ++i) own[i] = 0;
@@ -111,9 +194,75 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
         }
       }
       for (long t = 0; t < count; ++t)
-        transform_output_tile<V>(extent, tile + 3 * t, dilation, outputs + t * O, out_step, O,
+        transform_output_tile<V>(extent, tile + 3 * t, dilation, outputs + t * O, out_step, 0, O,
                                  kernel.outputs, result, out);
     }
+  }
+}
+
+// --- The gradient of a kernel -------------------------------------------------------------------
+
+// Both factors lie in panels of a block of tiles and kLane channels, so that they are read from one
+// end to the other: with tiles as rows of all channels half of the time is spent waiting.
+constexpr long kPanel = kTileBlock * kLane;
+
+// All tiles of the output's gradient, for all threads.
+template <class V>
+void transform_gradients(const Extent& extent, const Tiles& tiles, const float* out_gradient,
+                         long O, float* gradients, long step) {
+#pragma omp for schedule(static)
+  for (long t = 0; t < tiles.count; ++t)
+    transform_gradient_tile<V>(
+        extent, tiles.origin + 3 * t, tiles.dilation, out_gradient, O,
+        gradients + t / kTileBlock * kTileBlock * O + t % kTileBlock * kLane, step, kPanel);
+}
+
+// The gradients of the kernels of inputs c to c + K and of outputs o to o + group.
+template <class V>
+void finish_gradients(const KernelSums& sums, long c, long K, long o, long group, long in_channels,
+                      long out_channels, float* weight_gradient) {
+  for (long k = 0; k < least(K, in_channels - c); ++k)
+    for (long i = 0; i < least(group, out_channels - o); i += V::width)
+      kernel_gradients<V>(sums.at(k * group + i), c + k, o + i, out_channels, in_channels,
+                          weight_gradient);
+}
+
+// Of one block of tiles: the sums are of some channels and outputs at a time, so that they stay in
+// the cache of the thread that makes and finishes them.
+template <class V>
+void few_weight_gradient(const Extent& extent, const Tiles& tiles, const float* in,
+                         long in_channels, const float* out_gradient, long out_channels,
+                         float* weight_gradient, const ConvolutionWork& work) {
+  const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
+  const long in_step = kTileBlock * C + kGap, out_step = kTileBlock * O + kGap;
+  const InputWindows windows(extent, tiles.origin, tiles.dilation, tiles.count);
+  float *inputs = work.kernel, *gradients = work.gradients;
+#pragma omp parallel
+  {
+#pragma omp for schedule(static) nowait
+    for (long c = 0; c < C; c += kLane)
+      transform_inputs<V>(extent, in + extent.channel(c), windows, kLane,
+                          inputs + c / kLane * kPanel, in_step, kLane, kPanel);
+    transform_gradients<V>(extent, tiles, out_gradient, O, gradients, out_step);
+    float* sums = work.threads + omp_get_thread_num() * thread_room(extent, tiles.dilation, O);
+#pragma omp for schedule(dynamic) collapse(2)
+    for (long c = 0; c < C; c += kChannelBlock)
+      for (long begin = 0; begin < O; begin += V::widest_group) {
+        const long K = least(kChannelBlock, C - c), end = least(begin + V::widest_group, O);
+        for (long o = begin, group; o < end; o += group) {
+          group = group_width<V>(end - o);
+          const long step = K * group + kGap;
+          for (int f = 0; f < kFrequencies; ++f) {
+            float* sum = sums + f * step;
+            for (long i = 0; i < K * group; i += V::width) V::zero().store(sum + i);
+            add_outer<V>({inputs + f * in_step + c / kLane * kPanel, kLane, kPanel},
+                         {gradients + f * out_step + o / kLane * kPanel, kLane, kPanel}, sum,
+                         tiles.count, K, group);
+          }
+          finish_gradients<V>({sums, step, 1, 0}, c, K, o, group, in_channels, out_channels,
+                              weight_gradient);
+        }
+      }
   }
 }
 
@@ -141,44 +290,57 @@ template <class V>
 void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const float* in,
                                  long in_channels, const float* out_gradient, long out_channels,
                                  float* weight_gradient, const ConvolutionWork& work) {
-  float *sums = work.kernel, *gradients = work.gradients;
-  const int dilation = tiles.dilation;
+  if (tiles.count <= kTileBlock)
+    return few_weight_gradient<V>(extent, tiles, in, in_channels, out_gradient, out_channels,
+                                  weight_gradient, work);
   const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
   const long step = round_up(tiles.count, kTileBlock) * O + kGap;
   const long parts = weight_gradient_parts(C), part_sums = kFrequencies * frequency_step(O, C);
   const long part_tiles = round_up((tiles.count - 1) / parts + 1, kTileBlock);
-  // Both factors lie in panels of a block of tiles and kLane channels, so that they are read from
-  // one end to the other: with tiles as rows of all channels half of the time is spent waiting.
-  constexpr long kPanel = kTileBlock * kLane;
   const long block = weight_gradient_block(C);
+  // In one part, a thread finishes what it has summed, and sums the next in the same place.
+  const bool is_one = parts == 1;
+  const long own_sums = is_one ? kFrequencies * frequency_step(O, block) : 0;
+  float* gradients = work.gradients;
+  auto finish = [&](const float* sums, long c, long K) {
+    for (long o = 0, group; o < O; o += group) {
+      group = group_width<V>(O - o);
+      finish_gradients<V>({sums + o * K, frequency_step(O, K), parts, part_sums}, c, K, o, group,
+                          in_channels, out_channels, weight_gradient);
+    }
+  };
 #pragma omp parallel
   {
-#pragma omp for schedule(static) nowait
-    for (long i = 0; i < parts * part_sums; i += V::width) V::zero().store(sums + i);
-#pragma omp for schedule(static)
-    for (long t = 0; t < tiles.count; ++t)
-      transform_gradient_tile<V>(
-          extent, tiles.origin + 3 * t, dilation, out_gradient, O,
-          gradients + t / kTileBlock * kTileBlock * O + t % kTileBlock * kLane, step, kPanel);
-    float* inputs = work.threads + omp_get_thread_num() * thread_room(extent, dilation, O);
+    transform_gradients<V>(extent, tiles, out_gradient, O, gradients, step);
+    float* inputs = work.threads + omp_get_thread_num() * thread_room(extent, tiles.dilation, O);
 #pragma omp for schedule(dynamic) collapse(2)
     for (long c = 0; c < C; c += block) {
       for (long part = 0; part < parts; ++part) {
-        const long K = least(block, C - c);
+        const long K = least(block, C - c), sum_step = frequency_step(O, K);
         const long end = least((part + 1) * part_tiles, tiles.count);
-        float* sum = sums + part * part_sums;
+        float* sums = work.kernel + (is_one ? omp_get_thread_num() * own_sums
+                                            : part * part_sums + kernel_place(O, c, K, 0, 0));
+        for (long i = 0; i < kFrequencies * sum_step; i += V::width) V::zero().store(sums + i);
         for (long start = part * part_tiles; start < end; start += kTileBlock) {
           const long count = least(kTileBlock, end - start), in_step = kTileBlock * K + kGap;
-          transform_inputs<V>(extent, in + extent.channel(c), tiles.origin + 3 * start, dilation,
-                              count, K, inputs, in_step, kLane, kPanel);
+          const InputWindows windows(extent, tiles.origin + 3 * start, tiles.dilation, count);
+          transform_inputs<V>(extent, in + extent.channel(c), windows, K, inputs, in_step, kLane,
+                              kPanel);
           for (int f = 0; f < kFrequencies; ++f)
             add_outer<V>({inputs + f * in_step, kLane, kPanel},
-                         {gradients + f * step + start * O, kLane, kPanel},
-                         sum + kernel_place(O, c, K, f, 0), count, K, O);
+                         {gradients + f * step + start * O, kLane, kPanel}, sums + f * sum_step,
+                         count, K, O);
         }
+        if (is_one) finish(sums, c, K);
       }
     }
-    kernel_gradient<V>(sums, parts, block, out_channels, in_channels, weight_gradient);
+    if (!is_one) {
+#pragma omp for schedule(static)
+      for (long c = 0; c < C; c += block) {
+        const long K = least(block, C - c);
+        finish(work.kernel + kernel_place(O, c, K, 0, 0), c, K);
+      }
+    }
   }
 }
 
