@@ -308,14 +308,15 @@ struct InputWindows {
 template <class V>
 void transform_inputs(const Extent& extent, const float* data, const InputWindows& windows, long K,
                       float* to, long step, long tile_step, long panel) {
-  // One stack of channels after the other, so that memory is read in a few long streams.
+  // One block of channels after the other, so that memory is read in a few long streams, and its
+  // cache lines once.
   float copy[36 * V::width];
-  for (long c = 0; c < K; c += V::width)
-    for (long t = 0; t < windows.count; ++t) {
-      const Pixels<V, 6> pixels(windows.window[t], data + extent.channel(c), copy);
-      float* place = to + t * tile_step + c / kLane * panel + c % kLane;
-      transform_input_tile<V>(pixels, place, step);
-    }
+  for (long c = 0; c < K; c += kLane)
+    for (long t = 0; t < windows.count; ++t)
+      for (long i = 0; i < least(kLane, K - c); i += V::width) {
+        const Pixels<V, 6> pixels(windows.window[t], data + extent.channel(c) + i, copy);
+        transform_input_tile<V>(pixels, to + t * tile_step + c / kLane * panel + i, step);
+      }
 }
 
 template <class V>

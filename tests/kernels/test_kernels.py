@@ -93,6 +93,16 @@ def test_any_number_of_threads_does_the_same(unit, threads):
     )
 
 
+@pytest.mark.parametrize("threads", [2, 5])
+def test_so_many_tiles_that_a_kernel_is_transformed_whole(unit, threads):
+    """Five threads share the sums of a kernel's gradient, of fewer blocks of channels."""
+    rng = np.random.default_rng(0)
+    form = Form((5, 30), (16,) * 5, True, 0)
+    block = reference.random_block(rng, form, 1, 49, 53)
+    own = [random(rng, *one) for one in form.output_shapes(1, 49, 53)]
+    assert_threads_agree(threads, lambda: Caller(unit).dense_block(block, own, form, 1))
+
+
 def test_heads_may_be_wider_than_the_block(unit):
     """As those of a network with many `upfeat_ch`; each thread has a working memory of its own."""
     rng = np.random.default_rng(0)
