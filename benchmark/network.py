@@ -34,7 +34,7 @@ from maskflownet.tasks.command_line import OneLineParser, positive, run_program,
 
 logger = logging.getLogger(__name__)
 
-BUDGET_S = 8.0  # of a case; what takes longer is measured in fewer rounds, but in FEWEST
+BUDGET_S = 8  # of a case by default; what takes longer is measured in fewer rounds
 FEWEST = 3
 WARM_UPS = 3  # until the memory that is used again and again is there
 AGREEMENT_PX = {"auto": 1e-3, "bf16": 1.0}  # of fresh weights' flow, whose last bits say little
@@ -80,15 +80,20 @@ def choose(texts: list[str], among: Sequence | None = None) -> list:
     return [case for case in among if not texts or any(text in case.name for text in texts)]
 
 
-def measure_rounds(runners: dict, rounds: int) -> dict[str, list[float]]:
-    """Run all in turn, to warm up and then in rounds, and return the seconds of each round."""
+def measure_rounds(
+    runners: dict, rounds: int, budget_s: int = BUDGET_S
+) -> dict[str, list[float]]:
+    """Run all in turn, to warm up and then in rounds, and return the seconds of each round.
+
+    Rounds end when the next would take more than `budget_s` seconds in all, but not before FEWEST.
+    """
     for run in list(runners.values()) * WARM_UPS:
         run()
     seconds = {side: [] for side in runners}
     begin = time.perf_counter()
     for turn in range(rounds):
         spent = time.perf_counter() - begin
-        if turn >= FEWEST and spent + spent / turn > BUDGET_S:
+        if turn >= FEWEST and spent + spent / turn > budget_s:
             break
         # Neither side is always the one that comes second.
         for side in list(runners)[:: 1 if turn % 2 else -1]:
@@ -126,13 +131,15 @@ def check_agreement(case, runners: dict) -> float:
     return difference
 
 
-def measure_case(case, rounds: int, profile: bool, sides: tuple[str, str] = SIDES) -> dict:
+def measure_case(
+    case, rounds: int, budget_s: int, profile: bool, sides: tuple[str, str] = SIDES
+) -> dict:
     """Return a case's figures, as they stand in the JSON."""
     from maskflownet.benchmark.cases import PAIRS
     from maskflownet.benchmark.isolated_case import measure_alone
 
     with runners_of(case, sides) as runners:
-        figures: dict[str, Any] = {"seconds": measure_rounds(runners, rounds)}
+        figures: dict[str, Any] = {"seconds": measure_rounds(runners, rounds, budget_s)}
         if case.what == "predict":
             figures["difference_px"] = check_agreement(case, runners)
     if case.what == "folder":
@@ -163,7 +170,7 @@ def summary(case, sides: tuple[str, str], figures: dict) -> Iterator[str]:
         yield f"  {side}: {shares_line(shares)}"
 
 
-def compare_builds(cases: list, folder: Path, rounds: int) -> None:
+def compare_builds(cases: list, folder: Path, rounds: int, budget_s: int) -> None:
     """Tell how this build compares with the one in a folder, case by case."""
     from maskflownet.benchmark import against
 
@@ -171,7 +178,9 @@ def compare_builds(cases: list, folder: Path, rounds: int) -> None:
     for case in cases:
         if case.what == "folder":
             continue
-        figures = against.compare(case, folder, lambda runners: measure_rounds(runners, rounds))
+        figures = against.compare(
+            case, folder, lambda runners: measure_rounds(runners, rounds, budget_s)
+        )
         for line in against.summary(case, figures):
             logger.info("%s", line)
 
@@ -184,6 +193,14 @@ def make_parser():
     add = parser.add_argument
     add("--cases", metavar="TEXT", nargs="+", default=[], help="those whose names hold such a text")
     add("--rounds", metavar="N", type=positive, default=9, help="of a case, at most")
+    add(
+        "--budget",
+        metavar="SECONDS",
+        type=positive,
+        default=BUDGET_S,
+        help=f"a case's rounds end after so many seconds, by default {BUDGET_S}, but not "
+        f"before there are {FEWEST}",
+    )
     add("--isa", choices=("native", "avx2"), default="native", help="limit both sides to AVX2")
     add(
         "--precision",
@@ -214,10 +231,12 @@ def main(argv=None) -> int:
     if arguments.isa == "avx2":
         os.environ["DNNL_MAX_CPU_ISA"] = "AVX2"  # before MXNet is imported
 
+    effort = arguments.rounds, arguments.budget
+
     def body():
         require_fast()
         if arguments.against:
-            compare_builds(choose(arguments.cases), arguments.against, arguments.rounds)
+            compare_builds(choose(arguments.cases), arguments.against, *effort)
             return
         cases = choose(arguments.cases)
         if rounded and not has_bf16():
@@ -229,7 +248,7 @@ def main(argv=None) -> int:
         for case in cases:
             if rounded and case.what == "folder":
                 continue
-            figures = measure_case(case, arguments.rounds, arguments.profile, sides)
+            figures = measure_case(case, *effort, arguments.profile, sides)
             report.add(section, case.name, figures)
             for line in summary(case, sides, figures):
                 logger.info("%s", line)

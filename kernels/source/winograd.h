@@ -23,8 +23,9 @@
 namespace {
 
 constexpr int kFrequencies = 36;
-// Tiles that a thread has transformed at a time, for kChannelBlock input channels. With 128 outputs they and their
-// products are 36 * 4 bytes * (36 * 64 + 36 * 128) = 1 MB, which fits a processor's own cache.
+// Tiles that a thread has transformed at a time, for kChannelBlock input channels. With 128 outputs
+// they and their products are 36 * 4 bytes * (36 * 64 + 36 * 128) = 1 MB, which fits most processors'
+// own cache.
 constexpr long kTileBlock = 36;
 // Between one frequency and the next, so that the 36 do not fall on the same cache lines.
 constexpr long kGap = 16;
@@ -100,8 +101,8 @@ inline long kernel_place(long O, long first_channel, long block_channels, int f,
          group_start * block_channels;
 }
 
-// to[f * step] for the 36 frequencies of the kernels of input c and V::width outputs from o on; zeros
-// for those that only pad.
+// to[f * step] for the 36 frequencies of the kernels of input c and V::width outputs from o on;
+// zeros for those that only pad.
 template <class V>
 inline void transform_kernels(const Taps3x3& k, long c, long o, float* to, long step) {
   const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
@@ -133,7 +134,7 @@ inline void transform_kernels(const Taps3x3& k, long c, long o, float* to, long 
   }
 }
 
-// A whole transformed kernel, for all threads.
+// A whole transformed kernel. All threads of a parallel region call it; it ends with a barrier.
 template <class V>
 void transform_kernel(const Taps3x3& k, float* transformed) {
   const long O = k.padded_outputs(), C = k.padded_inputs();
@@ -150,9 +151,9 @@ void transform_kernel(const Taps3x3& k, float* transformed) {
 #pragma omp barrier
 }
 
-// Products whose sum is a kernel's gradient, transformed: `parts` that are to be added up.
+// The 36 frequencies of a kernel's gradient, in `parts` that are still to be added up.
 struct KernelSums {
-  const float* data;  // laid out like a transformed kernel's block of channels
+  const float* data;  // as in a block of channels of a transformed kernel
   long step;          // from one frequency to the next
   long parts, part_step;
 
@@ -241,7 +242,6 @@ struct Window {
     inside(x, extent.width, dilation, first_x, end_x);
   }
   bool is_whole() const { return (end_y - first_y) * (end_x - first_x) == size * size; }
-  bool has(int i, int j) const { return i >= first_y && i < end_y && j >= first_x && j < end_x; }
 
  private:
   static void inside(long begin, long length, int dilation, int& first, int& end) {
@@ -265,11 +265,10 @@ struct Pixels {
   Pixels(const Window<size, margin>& window, const float* block, float* copy)
       : from(block + window.place), down(window.down), right(window.right) {
     if (window.is_whole()) return;
-    for (int i = 0; i < size; ++i)
-      for (int j = 0; j < size; ++j) {
-        const V value = window.has(i, j) ? at(i, j) : V::zero();
-        value.store(copy + (i * size + j) * V::width);
-      }
+    for (int i = 0; i < size * size; ++i) V::zero().store(copy + i * V::width);
+    for (int i = window.first_y; i < window.end_y; ++i)
+      for (int j = window.first_x; j < window.end_x; ++j)
+        at(i, j).store(copy + (i * size + j) * V::width);
     from = copy;
     down = size * V::width;
     right = V::width;
@@ -303,7 +302,7 @@ struct InputWindows {
   }
 };
 
-// Those tiles, transformed for K channels of which the first plane is at `data`:
+// Those tiles, transformed for K channels (a multiple of kLane) that begin at `data`:
 // to[f * step + t * tile_step + c / kLane * panel + c % kLane].
 template <class V>
 void transform_inputs(const Extent& extent, const float* data, const InputWindows& windows, long K,
@@ -313,7 +312,7 @@ void transform_inputs(const Extent& extent, const float* data, const InputWindow
   float copy[36 * V::width];
   for (long c = 0; c < K; c += kLane)
     for (long t = 0; t < windows.count; ++t)
-      for (long i = 0; i < least(kLane, K - c); i += V::width) {
+      for (long i = 0; i < kLane; i += V::width) {
         const Pixels<V, 6> pixels(windows.window[t], data + extent.channel(c) + i, copy);
         transform_input_tile<V>(pixels, to + t * tile_step + c / kLane * panel + i, step);
       }

@@ -32,7 +32,8 @@ NOINLINE void output_pixels(const float* products, long step, V bias, float slop
   }
 }
 
-// The same for outputs from `first` up to `end` of all `outputs`, padded; products are of these alone.
+// The same for outputs from `first` up to `end`, which may be padding beyond `outputs`; products are
+// of these alone.
 template <class V>
 void transform_output_tile(const Extent& extent, const int* tile, int dilation,
                            const float* products, long step, long first, long end, long outputs,
@@ -70,22 +71,66 @@ inline long pieces_room(const Extent& extent, int most_dilation) {
   return Tiles::size(extent, most_dilation);
 }
 
-// With few tiles, making a whole transformed kernel takes longer than its products. So each piece of
-// it is made by the thread that multiplies with it, stays in its cache and is not kept, and all
+// With few tiles, making a whole transformed kernel takes a good part of the time. So each piece of
+// it is made by the thread that multiplies with it, stays in its cache and is not kept; and all
 // pieces read the same transformed inputs, which must not be too many for that.
 constexpr long kFewTiles = 4 * kTileBlock, kFewInputs = 24 * 1024;
+constexpr long kWidestPiece = 64;  // outputs
 
-inline bool are_few(const Tiles& tiles, long C) {
-  return tiles.count <= kFewTiles && tiles.count * C <= kFewInputs;
+// Tiles of a block that one thread takes, and how many such blocks there are.
+inline long block_tiles(const Tiles& tiles) {
+  const long per_thread = (tiles.count - 1) / omp_get_max_threads() + 1;
+  return least(kTileBlock, round_up(per_thread, kRowStep));
 }
 
-// With as many sums of a kernel's gradient as there are threads without a block of channels; or, of
-// few tiles, with all of them transformed.
+template <class V>
+bool are_few(const Tiles& tiles, long C, long O) {
+  // Not if the pieces, of outputs, would keep fewer threads at work than blocks of tiles do.
+  const long blocks = (tiles.count - 1) / block_tiles(tiles) + 1;
+  return tiles.count <= kFewTiles && tiles.count * C <= kFewInputs &&
+         O / V::width >= least(blocks, omp_get_max_threads());
+}
+
+// How long it takes until the last thread has done its share of n, `block` at a time.
+inline long time_until_all(long n, long block, long extra) {
+  const long threads = omp_get_max_threads();
+  const long turns = n / block / threads, left = n - turns * threads * block;
+  return turns * (block + extra) + (left ? least(left, block) + extra : 0);
+}
+
+// Outputs of a piece of a kernel: as wide as a product's group, if the threads end together so.
+template <class V>
+long piece_outputs(long O) {
+  long best = V::widest_group;
+  for (long outputs = best / 2; outputs >= V::width; outputs /= 2)
+    if (8 * time_until_all(O, outputs, 0) < 7 * time_until_all(O, best, 0)) best = outputs;
+  return best;
+}
+
+// For the sums of a kernel's gradient: that many channels are enough for C in as many parts as there
+// are, and for a block on each thread.
+inline long summed_channels(long C) { return C + kLane * omp_get_max_threads(); }
+
+// Parts of the tiles that are summed apart, for as many threads as there are no blocks of channels.
+inline long weight_gradient_parts(long C) { return (omp_get_max_threads() - 1) / (C / kLane) + 1; }
+
+// Channels of a block of a kernel's gradient that one thread takes: so many that the threads end
+// together, and not too few, for each block reads all of the output's gradients.
+inline long weight_gradient_block(long C) {
+  constexpr long kReading = 8;  // takes as long as so many channels
+  auto time = [&](long block) { return time_until_all(C, block, kReading); };
+  long best = kLane;
+  for (long block = 2 * kLane; block <= kChannelBlock; block += kLane)
+    if (block * omp_get_max_threads() <= summed_channels(C) && time(block) <= time(best))
+      best = block;
+  return best;
+}
+
+// For a whole transformed kernel, for such sums, or for all inputs of few tiles.
 inline long kernel_room(long C, long O) {
-  const long kernel = frequency_step(O, C + kLane * omp_get_max_threads());
-  const long few = kFewInputs + kRowStep * C + kGap * (C / kChannelBlock + 1);
-  const long block = kTileBlock * C + kGap;
-  return kFrequencies * most(kernel, most(few, block));
+  const long few = least(kFewInputs, kFewTiles * C) + kRowStep * C;
+  const long inputs = most(few + kGap * (C / kChannelBlock + 1), kTileBlock * C + kGap);
+  return kFrequencies * most(frequency_step(O, summed_channels(C)), inputs);
 }
 
 inline long gradients_room(const Extent& extent, int most_dilation, long O) {
@@ -94,27 +139,14 @@ inline long gradients_room(const Extent& extent, int most_dilation, long O) {
 
 inline long thread_room(const Extent&, int, long O) {
   const long block = kTileBlock * (kChannelBlock + O);
-  const long piece = (kChannelBlock + kFewTiles) * least(O, kChannelBlock);
+  const long piece = (kChannelBlock + kFewTiles) * least(O, kWidestPiece);
   return kFrequencies * (most(block, piece) + 2 * kGap);
-}
-
-// Outputs of a piece of a kernel: as wide as a product's group, if the threads end together so.
-template <class V>
-long piece_outputs(long O) {
-  const long threads = omp_get_max_threads();
-  auto time = [&](long outputs) {
-    const long pieces = (O - 1) / outputs + 1;
-    return ((pieces - 1) / threads + 1) * outputs;
-  };
-  long best = V::widest_group;
-  for (long outputs = best / 2; outputs >= V::width; outputs /= 2)
-    if (8 * time(outputs) < 7 * time(best)) best = outputs;
-  return best;
 }
 
 template <class V>
 void convolve_few(const Extent& extent, const Tiles& tiles, const float* in, const Taps3x3& kernel,
                   const Result& result, float* out, const ConvolutionWork& work) {
+  static_assert(V::widest_group <= kWidestPiece);
   const int dilation = tiles.dilation;
   const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
   const long rows = round_up(tiles.count, kRowStep), piece = piece_outputs<V>(O);
@@ -140,7 +172,7 @@ void convolve_few(const Extent& extent, const Tiles& tiles, const float* in, con
           for (long i = 0; i < kLane; ++i) to[f * step + r * K + i] = 0;
     }
     float* taps = work.threads + omp_get_thread_num() * thread_room(extent, dilation, O);
-    float* outputs = taps + kFrequencies * (kChannelBlock * least(O, kChannelBlock) + kGap);
+    float* outputs = taps + kFrequencies * (kChannelBlock * least(O, kWidestPiece) + kGap);
 #pragma omp for schedule(dynamic)
     for (long begin = 0; begin < O; begin += piece) {
       const long end = least(begin + piece, O);
@@ -169,9 +201,8 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
               const Result& result, float* out, const ConvolutionWork& work) {
   const int dilation = tiles.dilation;
   const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
-  if (are_few(tiles, C)) return convolve_few<V>(extent, tiles, in, kernel, result, out, work);
-  const long per_thread = (tiles.count - 1) / omp_get_max_threads() + 1;
-  const long block = least(kTileBlock, round_up(per_thread, kRowStep));
+  if (are_few<V>(tiles, C, O)) return convolve_few<V>(extent, tiles, in, kernel, result, out, work);
+  const long block = block_tiles(tiles);
 #pragma omp parallel
   {
     transform_kernel<V>(kernel, work.kernel);
@@ -206,7 +237,8 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
 // end to the other: with tiles as rows of all channels half of the time is spent waiting.
 constexpr long kPanel = kTileBlock * kLane;
 
-// All tiles of the output's gradient, for all threads.
+// All tiles of the output's gradient. All threads of a parallel region call it; it ends with a
+// barrier.
 template <class V>
 void transform_gradients(const Extent& extent, const Tiles& tiles, const float* out_gradient,
                          long O, float* gradients, long step) {
@@ -236,6 +268,9 @@ void few_weight_gradient(const Extent& extent, const Tiles& tiles, const float* 
   const long C = round_up(in_channels, kLane), O = round_up(out_channels, kLane);
   const long in_step = kTileBlock * C + kGap, out_step = kTileBlock * O + kGap;
   const InputWindows windows(extent, tiles.origin, tiles.dilation, tiles.count);
+  long block = kChannelBlock;
+  auto pieces = [&] { return ((C - 1) / block + 1) * ((O - 1) / V::widest_group + 1); };
+  while (block > kLane && pieces() < omp_get_max_threads()) block /= 2;
   float *inputs = work.kernel, *gradients = work.gradients;
 #pragma omp parallel
   {
@@ -246,9 +281,9 @@ void few_weight_gradient(const Extent& extent, const Tiles& tiles, const float* 
     transform_gradients<V>(extent, tiles, out_gradient, O, gradients, out_step);
     float* sums = work.threads + omp_get_thread_num() * thread_room(extent, tiles.dilation, O);
 #pragma omp for schedule(dynamic) collapse(2)
-    for (long c = 0; c < C; c += kChannelBlock)
+    for (long c = 0; c < C; c += block)
       for (long begin = 0; begin < O; begin += V::widest_group) {
-        const long K = least(kChannelBlock, C - c), end = least(begin + V::widest_group, O);
+        const long K = least(block, C - c), end = least(begin + V::widest_group, O);
         for (long o = begin, group; o < end; o += group) {
           group = group_width<V>(end - o);
           const long step = K * group + kGap;
@@ -264,26 +299,6 @@ void few_weight_gradient(const Extent& extent, const Tiles& tiles, const float* 
         }
       }
   }
-}
-
-// Parts of the tiles that are summed apart, for as many threads as there are no blocks of channels.
-inline long weight_gradient_parts(long C) { return (omp_get_max_threads() - 1) / (C / kLane) + 1; }
-
-// Channels of a block that one thread takes: so many that the threads end together, and not too few,
-// for each block reads all of the output's gradients.
-inline long weight_gradient_block(long C) {
-  constexpr long kReading = 8;  // takes as long as so many channels
-  const long threads = omp_get_max_threads();
-  long best = 0, least_time = 0;
-  for (long block = kChannelBlock; block >= kLane; block -= kLane) {
-    const long turns = C / block / threads, left = C - turns * threads * block;
-    const long last = least(left, block);
-    const long time = turns * (block + kReading) + (left ? last + kReading : 0);
-    if (best && time >= least_time) continue;
-    best = block;
-    least_time = time;
-  }
-  return best;
 }
 
 template <class V>
@@ -302,10 +317,12 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
   const bool is_one = parts == 1;
   const long own_sums = is_one ? kFrequencies * frequency_step(O, block) : 0;
   float* gradients = work.gradients;
-  auto finish = [&](const float* sums, long c, long K) {
+  // Of inputs c to c + count, given the sums of the block of K channels from `first` on.
+  auto finish = [&](const float* sums, long first, long K, long c, long count) {
     for (long o = 0, group; o < O; o += group) {
       group = group_width<V>(O - o);
-      finish_gradients<V>({sums + o * K, frequency_step(O, K), parts, part_sums}, c, K, o, group,
+      const float* own = sums + o * K + (c - first) * group;
+      finish_gradients<V>({own, frequency_step(O, K), parts, part_sums}, c, count, o, group,
                           in_channels, out_channels, weight_gradient);
     }
   };
@@ -331,14 +348,14 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
                          {gradients + f * step + start * O, kLane, kPanel}, sums + f * sum_step,
                          count, K, O);
         }
-        if (is_one) finish(sums, c, K);
+        if (is_one) finish(sums, c, K, c, K);
       }
     }
     if (!is_one) {
 #pragma omp for schedule(static)
-      for (long c = 0; c < C; c += block) {
-        const long K = least(block, C - c);
-        finish(work.kernel + kernel_place(O, c, K, 0, 0), c, K);
+      for (long c = 0; c < in_channels; ++c) {
+        const long first = c / block * block, K = least(block, C - first);
+        finish(work.kernel + kernel_place(O, first, K, 0, 0), first, K, c, 1);
       }
     }
   }

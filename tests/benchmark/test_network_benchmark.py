@@ -169,7 +169,7 @@ def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
     monkeypatch.setattr(isolated_case, "measure_alone", measure)
     monkeypatch.setattr(network, "runners_of", lambda case, sides: nullcontext(runners))
     case = Case("S", "predict", (64, 64))
-    figures = network.measure_case(case, rounds=2, profile=True)
+    figures = network.measure_case(case, rounds=2, budget_s=8, profile=True)
     assert asked == [(case, "builtin", True), (case, "auto", True)]
     assert {side: len(seconds) for side, seconds in figures.pop("seconds").items()} == {
         "builtin": 2,
@@ -182,12 +182,11 @@ def test_a_cases_figures_say_which_side_they_are_of(monkeypatch):
     }
     runners["auto"] = lambda wanted=0: flow + 1
     with pytest.raises(ArithmeticError, match="differs by"):
-        network.measure_case(case, rounds=1, profile=False)
+        network.measure_case(case, rounds=1, budget_s=8, profile=False)
 
 
-def test_what_takes_long_is_measured_in_fewer_rounds(monkeypatch):
-    monkeypatch.setattr(network, "BUDGET_S", 0)
-    seconds = network.measure_rounds({"a": lambda: None}, rounds=9)
+def test_what_takes_long_is_measured_in_fewer_rounds():
+    seconds = network.measure_rounds({"a": lambda: None}, rounds=9, budget_s=0)
     assert len(seconds["a"]) == network.FEWEST
 
 
@@ -261,7 +260,7 @@ def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, tmp_path, caplog)
 def test_a_folders_figures_say_how_many_pairs_it_has(monkeypatch):
     sides = dict.fromkeys(report.FOLDER, lambda: None)
     monkeypatch.setattr(network, "runners_of", lambda case, own: nullcontext(sides))
-    figures = network.measure_case(Case("S", "folder", (64, 64)), rounds=2, profile=False)
+    figures = network.measure_case(Case("S", "folder", (64, 64)), rounds=2, budget_s=8, profile=False)
     assert figures["pairs"] == cases.PAIRS and set(figures) == {"pairs", "seconds"}
     assert {side: len(rounds) for side, rounds in figures["seconds"].items()} == {
         "memory": 2,
@@ -402,8 +401,8 @@ def test_the_programs_flags_are_heeded(fast, tmp_path, monkeypatch, known_machin
     monkeypatch.setattr(network, "measure_case", measure)
     path = tmp_path / "speed.json"
     flags = ["--cases", "S train 1x", "--rounds", "4", "--isa", "avx2", "--threads", "3"]
-    assert network.main(["--json", str(path), *flags, "--profile"]) == 0
-    assert asked == [(Case("S", "train", (320, 448), 1), 4, True, ("builtin", "auto"))]
+    assert network.main(["--json", str(path), *flags, "--budget", "20", "--profile"]) == 0
+    assert asked == [(Case("S", "train", (320, 448), 1), 4, 20, True, ("builtin", "auto"))]
     assert list(Report(path).section("avx2")) == ["S train 1x320x448"]
     assert (os.environ["DNNL_MAX_CPU_ISA"], os.environ["OMP_NUM_THREADS"]) == ("AVX2", "3")
 
@@ -411,7 +410,7 @@ def test_the_programs_flags_are_heeded(fast, tmp_path, monkeypatch, known_machin
 def test_bf16_has_a_section_of_its_own(fast, tmp_path, monkeypatch, known_machine, capsys):
     asked = []
 
-    def measure(case, rounds, profile, sides):
+    def measure(case, rounds, budget_s, profile, sides):
         asked.append((case.name, sides))
         return {"seconds": {"auto": [1.0], "bf16": [0.5]}}
 

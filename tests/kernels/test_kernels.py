@@ -3,6 +3,7 @@
 No MXNet here: test_build.py runs this file against a build with sanitizers too.
 """
 
+import contextlib
 import ctypes
 import itertools
 
@@ -93,16 +94,6 @@ def test_any_number_of_threads_does_the_same(unit, threads):
     )
 
 
-@pytest.mark.parametrize("threads", [2, 5])
-def test_so_many_tiles_that_a_kernel_is_transformed_whole(unit, threads):
-    """Five threads share the sums of a kernel's gradient, of fewer blocks of channels."""
-    rng = np.random.default_rng(0)
-    form = Form((5, 30), (16,) * 5, True, 0)
-    block = reference.random_block(rng, form, 1, 49, 53)
-    own = [random(rng, *one) for one in form.output_shapes(1, 49, 53)]
-    assert_threads_agree(threads, lambda: Caller(unit).dense_block(block, own, form, 1))
-
-
 def test_heads_may_be_wider_than_the_block(unit):
     """As those of a network with many `upfeat_ch`; each thread has a working memory of its own."""
     rng = np.random.default_rng(0)
@@ -112,13 +103,21 @@ def test_heads_may_be_wider_than_the_block(unit):
     assert_threads_agree(4, lambda: Caller(unit).dense_block(block, own, form, 1))
 
 
-def assert_threads_agree(threads, run):
+@contextlib.contextmanager
+def of_threads(count):
     gomp = ctypes.CDLL("libgomp.so.1")
+    gomp.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        gomp.omp_set_num_threads(1)
+
+
+def assert_threads_agree(threads, run):
     results = []
     for count in (1, threads):
-        gomp.omp_set_num_threads(count)
-        results.append(run())
-    gomp.omp_set_num_threads(1)
+        with of_threads(count):
+            results.append(run())
     for one, other in zip(*results, strict=True):
         for got, wanted in zip(one, other, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
@@ -381,6 +380,25 @@ def test_dense_block(unit, seed, form, N, H, W, at_end, linear):
 def test_dense_block_of_the_networks_widths(unit, size, rest):
     form = Form((25, 32, 5), (128, 128, 96, 64, 32), **rest)
     check_block(unit, 0, form, *size, slope=1)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "size", "threads"),
+    [
+        (36, (1, 24, 24), 1),
+        (37, (1, 4, 148), 2),
+        (144, (1, 48, 48), 7),
+        (145, (5, 4, 116), 1),
+        (182, (1, 49, 53), 7),
+    ],
+)
+def test_dense_block_of_few_and_of_many_tiles(unit, tiles, size, threads):
+    """Seven threads share the sums of a kernel's gradient, of fewer blocks of channels."""
+    N, H, W = size
+    assert N * -(-H // 4) * -(-W // 4) == tiles
+    form = Form((5, 30), (16, 48, 16, 80, 16))
+    with of_threads(threads):
+        check_block(unit, 0, form, *size, slope=1)
 
 
 # --- The matrix unit ------------------------------------------------------------------------------
