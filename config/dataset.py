@@ -36,6 +36,17 @@ KINDS = tuple(DATASETS)
 STARTS = ("reference", "scaled", "uniform", "lifted")
 COLOR_ORDERS = ("BGR", "RGB")
 
+# Keys that choose among data of one's own, with what reads them; and those that choose parts of a
+# published dataset.
+OWN_DATA = {
+    "train_list": "list",
+    "valid_list": "list",
+    "train_folder": "folder",
+    "valid_folder": "folder",
+    "synthetic": "synthetic",
+}
+PUBLISHED = ("resize_shape", "sub_type", "cameras", "directions", "years", "ground_truth")
+
 MOST_SCENES = 10**7  # whose order alone takes 80 MB
 
 
@@ -224,8 +235,9 @@ def load_dataset_config(name_or_path: str | os.PathLike) -> DatasetConfig:
     path, mapping = read_config(name_or_path, "dataset")
     where = Where(path)
     one_of(*KINDS)(mapping.get("dataset"), where.below("dataset"))
-    mapping = _completed(path, mapping, (path,))
-    config = from_mapping(DatasetConfig, mapping, where, name=path.stem, path=path)
+    completed = _completed(path, mapping, (path,))
+    config = from_mapping(DatasetConfig, completed, where, name=path.stem, path=path)
+    _check_all_read(config, mapping, where)
     return _checked_whole(config)
 
 
@@ -261,6 +273,29 @@ def _merged(base, mapping):
         elif value is not None:
             merged[name] = value
     return merged
+
+
+def _check_all_read(config, mapping, where):
+    """Raise InputError for a key of the file itself that its kind of dataset does not read.
+
+    What it inherits may be more. Files for published datasets may have what is for others of them,
+    as some of the original's do.
+    """
+    for name, value in mapping.items():
+        if value is None:
+            continue
+        if OWN_DATA.get(name, config.dataset) != config.dataset:
+            kind = f"`dataset: {OWN_DATA[name]}`"
+        elif name in PUBLISHED and config.dataset in OWN_DATA.values():
+            if name == "resize_shape" and config.kitti + config.hd1k:
+                continue
+            kind = "published datasets"
+        else:
+            continue
+        raise InputError(
+            f"{where.file}: {name} is for {kind}, and this is `dataset: {config.dataset}`; leave it "
+            "out"
+        )
 
 
 def _checked_whole(config):

@@ -240,6 +240,23 @@ def test_can_be_sent_to_a_worker():
             "dataset: chairs\nvalid_share: 0.1\n",
             "valid_share is for own data (`dataset: list` or `folder`)",
         ),
+        (
+            "dataset: chairs\ntrain_list: l.txt\n",
+            "train_list is for `dataset: list`, and this is `dataset: chairs`; leave it out",
+        ),
+        (
+            "dataset: list\ntrain_folder: data\n",
+            "train_folder is for `dataset: folder`, and this is `dataset: list`",
+        ),
+        (
+            "dataset: sintel\nsynthetic: {seed: 1}\n",
+            "synthetic is for `dataset: synthetic`, and this is `dataset: sintel`",
+        ),
+        (
+            "dataset: folder\nresize_shape: [436, 1024]\n",
+            "resize_shape is for published datasets, and this is `dataset: folder`",
+        ),
+        ("dataset: synthetic\nyears: [2012]\n", "years is for published datasets, and this is"),
         ("dataset: list\nvalid_share: 1.5\n", "valid_share: expected a number greater than 0, up"),
         (
             "dataset: list\nvalid_list: l.txt\nvalid_share: 0.1\n",
@@ -251,6 +268,20 @@ def test_can_be_sent_to_a_worker():
 )
 def test_mistakes(tmp_path, text, expected):
     assert message(tmp_path, text).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dataset: list\nkitti: 1\nresize_shape: [436, 1024]\n",  # of KITTI's pairs
+        "dataset: chairs\ntrain_list: null\n",
+        "dataset: sintel\nyears: [2012]\n",  # as in files of the original's
+        "dataset: synthetic\nbase: ./own.yaml\n",  # what is inherited may be more
+    ],
+)
+def test_keys_that_are_not_read_here_but_may_stand(tmp_path, text):
+    (tmp_path / "own.yaml").write_text("dataset: list\ntrain_list: l.txt\n")
+    load(tmp_path, text)
 
 
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1, 10, "'9007199254740993'", "1e3", "'20/2'"])
