@@ -17,7 +17,7 @@ from maskflownet.reader.formats.common import (
     flow_and_valid,
     read_bytes,
 )
-from maskflownet.reader.formats.png import COLORS, check_png
+from maskflownet.reader.formats.png import check_png
 from maskflownet.whole_file import whole_file
 
 _ZERO = 2**15
@@ -82,9 +82,7 @@ def read_rgb16(path: str | os.PathLike, content: str) -> np.ndarray:
         No PNG, a damaged one, or one of other than 16-bit RGB.
     """
     data = read_bytes(path)
-    header = check_png(data, path)
-    color = COLORS.get(header.colour_type, f"of colour type {header.colour_type}")
-    stored = f"{header.bit_depth}-bit {color}"
+    stored = check_png(data, path).stored
     if stored != "16-bit RGB":
         remedy = "if it is a picture, name the flow file instead"
         if stored == "16-bit RGB with alpha":

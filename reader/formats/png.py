@@ -15,10 +15,14 @@ from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _DEFLATE_RATIO = 1032  # no deflate stream unpacks to more: https://zlib.net/zlib_tech.html
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-
-# The colour types, in words.
-COLORS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+# By colour type: channels of a pixel, and what people call it.
+_COLOUR_TYPES = {
+    0: (1, "grey"),
+    2: (3, "RGB"),
+    3: (1, "palette"),
+    4: (2, "grey with alpha"),
+    6: (4, "RGB with alpha"),
+}
 
 
 class PngHeader(NamedTuple):
@@ -28,6 +32,18 @@ class PngHeader(NamedTuple):
     height: int
     bit_depth: int
     colour_type: int
+
+    @property
+    def pixel_bits(self) -> int:
+        """How many bits a pixel takes; of an unknown colour type at least."""
+        channels, _ = _COLOUR_TYPES.get(self.colour_type, (1, ""))
+        return self.bit_depth * channels
+
+    @property
+    def stored(self) -> str:
+        """How pixels are stored, in words: "16-bit RGB"."""
+        _, name = _COLOUR_TYPES.get(self.colour_type, (1, f"of colour type {self.colour_type}"))
+        return f"{self.bit_depth}-bit {name}"
 
 
 def check_png(data: bytes, path: str | os.PathLike) -> PngHeader:
@@ -86,8 +102,7 @@ def _chunks(data: bytes, path: str | os.PathLike) -> Iterator[tuple[bytes, memor
 
 def _check_believable(header: PngHeader, compressed: int, path: str | os.PathLike) -> None:
     """Raise InputError for a size that is too large, or larger than the data can fill."""
-    bits = header.bit_depth * _CHANNELS.get(header.colour_type, 1)
     # A row begins with a byte for its filter.
-    unpacked = header.height * (1 + (header.width * bits + 7) // 8)
+    unpacked = header.height * (1 + (header.width * header.pixel_bits + 7) // 8)
     size_hw = header.height, header.width
     check_image_size(path, size_hw, unpacked / _DEFLATE_RATIO, compressed)
