@@ -56,8 +56,8 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     EXIF rotation is honoured, grey is repeated in the three channels, alpha is dropped, and 16 bits
     are scaled by 1/257, rounded (OpenCV's own would drop the lower byte); a warning tells where
     they seem to hold 12 bits or fewer. A PNG, JPEG, PPM or WebP that was cut short is an error, as
-    is a damaged PNG, and a size that the file's bytes cannot hold. Damage inside a JPEG cannot be
-    seen: the format has no checksums.
+    is a damaged PNG, and a size that the file's bytes cannot hold. A JPEG has no checksums: it is
+    an error that a part of it cannot be decoded, and other damage cannot be seen.
 
     Parameters
     ----------
@@ -112,13 +112,16 @@ def _stored_image(path):
     for signature, check in _CHECKS.items():
         if data.startswith(signature):
             check(data, path)
+    decode = jpeg.decode_jpeg if data.startswith(jpeg.SIGNATURE) else decode_image
     flags, orientation = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 1
     if data.startswith(tiff.SIGNATURES):
         data = tiff.with_colours_kept(data)
     elif data.startswith(webp.SIGNATURE):
         orientation = webp.orientation(data)
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    image = decode_image(data, path, flags)
+    elif data.startswith(pnm.RARE_MAGICS):
+        data = pnm.with_line_ended(data)
+    image = decode(data, path, flags)
     check_image_size(path, image.shape[:2], 0, len(data))
     if image.dtype not in (np.uint8, np.uint16):
         expected = "an image of 8 or 16 bits per channel"

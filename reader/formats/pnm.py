@@ -13,8 +13,10 @@ from maskflownet.reader.formats.common import COPY_AGAIN, bad_file, check_image_
 MAGICS = (b"P5", b"P6")
 RARE_MAGICS = (b"P1", b"P2", b"P3", b"P4", b"P7")
 
+_GAP_BEGINS = b" \t\n\v\f\r#"
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 # Of the other kinds: text (a bit, grey, colours), packed bits, and PAM with its lines of words.
+_TEXT_MAGICS = (b"P1", b"P2", b"P3")
 _RARE_HEADER = re.compile(rb"P[1-4]" + 2 * (_GAP + rb"([0-9]{1,9})"))
 _PAM_SIZE = re.compile(rb"^(WIDTH|HEIGHT)\s+([0-9]{1,9})\s*$", re.MULTILINE)
 _PIXELS_PER_BYTE = 8  # of packed bits, the most
@@ -24,8 +26,9 @@ _HEADER = re.compile(rb"P([56])" + 3 * (_GAP + rb"([0-9]{1,9})") + rb"\s")
 def check_pnm(data: bytes, path: str | os.PathLike) -> None:
     """Raise InputError unless a binary PPM or PGM has as many bytes as its header demands.
 
-    One byte too many is refused too: such a file is one whose header ends in a way that OpenCV
-    reads differently, and its colours would come out shifted.
+    More may follow, such as another picture. But where the pixels seem to begin with white space or
+    a comment, one byte too many is refused too: the header ends in a way that OpenCV reads
+    differently, and colours would come out shifted.
 
     Parameters
     ----------
@@ -44,7 +47,9 @@ def check_pnm(data: bytes, path: str | os.PathLike) -> None:
         expected = "a PPM whose largest value is 255 or 65535"
         raise bad_file(path, expected, f"{largest}", "convert it to PNG")
     pixel_bytes = (3 if kind == 6 else 1) * (2 if largest == 65535 else 1)
-    check_size(path, (height, width), match.end() + pixel_bytes * width * height, len(data))
+    expected = match.end() + pixel_bytes * width * height
+    is_clear = data[match.end() : match.end() + 1] not in _GAP_BEGINS
+    check_size(path, (height, width), expected, min(len(data), expected) if is_clear else len(data))
     check_image_size(path, (height, width), 0, len(data))
 
 
@@ -60,3 +65,8 @@ def check_rare_pnm(data: bytes, path: str | os.PathLike) -> None:
     if size_hw != (0, 0):
         least = size_hw[0] * size_hw[1] / _PIXELS_PER_BYTE
         check_image_size(path, size_hw, least, len(data))
+
+
+def with_line_ended(data: bytes) -> bytes:
+    """Return a PNM, whose last line is ended if it is of text: OpenCV refuses others as cut short."""
+    return data + b"\n" if data.startswith(_TEXT_MAGICS) else data

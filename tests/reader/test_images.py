@@ -1,7 +1,9 @@
+import ctypes
 import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pytest
 from refusals import refusal
 
 from maskflownet.config.errors import InputError, MissingDataError
+from maskflownet.reader.formats.complaints import caught_complaints
 from maskflownet.reader.images import read_image, read_mask, read_pair, write_image
 
 
@@ -273,6 +276,57 @@ def test_jpeg_filled_up_with_zeros(tmp_path, picture, progressive, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_jpeg_that_lacks_its_middle(tmp_path, picture, progressive, capfd):
+    whole = encoded(".jpg", np.tile(picture, (5, 5, 1)), cv2.IMWRITE_JPEG_PROGRESSIVE, progressive)
+    path = tmp_path / "hole.jpg"
+    path.write_bytes(whole[: len(whole) // 2] + whole[len(whole) * 3 // 4 :])
+    assert "expected a whole JPEG, got one of which libjpeg says" in refusal(read_image, path)
+    assert capfd.readouterr().err == ""
+
+
+def test_whole_jpeg_with_more_bytes_than_it_needs(tmp_path, picture, caplog, capfd):
+    whole = encoded(".jpg", picture)
+    paths = [tmp_path / "image.jpg", tmp_path / "other.jpg"]
+    for path in paths:
+        path.write_bytes(whole[:-2] + bytes(40) + whole[-2:])
+        wanted = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(read_image(path), wanted)
+    (line,) = caplog.messages
+    assert line.startswith(f"{tmp_path}: a JPEG or more has bytes that were not needed")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_python_and_children_write_is_not_caught(capfd):
+    libc = ctypes.CDLL(None)
+    with caught_complaints() as lines:
+        libc.perror(b"C code")
+        print("Python", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-c", "import os; os.write(2, b'child')"], check=True)
+        assert lines == []
+    assert len(lines) == 1 and lines[0].startswith("C code: ")
+    libc.perror(b"afterwards")
+    said = capfd.readouterr().err
+    assert said.startswith("Python\nchildafterwards: ")
+
+
+def test_two_threads_know_their_own_jpegs(tmp_path, picture):
+    whole = encoded(".jpg", np.tile(picture, (5, 5, 1)))
+    broken = whole[: len(whole) // 2] + whole[len(whole) * 3 // 4 :]
+    paths = [tmp_path / f"{number}.jpg" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_bytes(broken if number % 3 == 0 else whole)
+
+    def is_whole(path):
+        try:
+            return read_image(path) is not None
+        except InputError:
+            return False
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(is_whole, paths)) == [n % 3 != 0 for n in range(40)]
+
+
 def test_end_mark_of_a_thumbnail_does_not_count(tmp_path, picture):
     whole = encoded(".jpg", picture)
     thumbnail = encoded(".jpg", picture[:8, :8])
@@ -309,6 +363,29 @@ def test_bytes_behind_the_end_of_a_png_are_ignored(tmp_path, picture):
     path = tmp_path / "longer.png"
     path.write_bytes(encoded(".png", picture) + b"left by a camera")
     np.testing.assert_array_equal(read_image(path), picture)
+
+
+@pytest.mark.parametrize("rest", [b"\n", b"P6\n1 1\n255\n123", bytes(4000)])
+def test_what_follows_the_picture_of_a_ppm_is_ignored(tmp_path, picture, rest):
+    path = tmp_path / "longer.ppm"
+    picture[0, 0] = 255
+    path.write_bytes(encoded(".ppm", picture) + rest)
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize(
+    ("text", "pixels"),
+    [
+        ("P3\n2 1\n255\n1 2 3 4 5 60", [[3, 2, 1], [60, 5, 4]]),
+        ("P2\n2 1\n255\n7 80", [[7] * 3, [80] * 3]),
+        ("P1\n2 1\n1 0", [[0] * 3, [255] * 3]),
+    ],
+)
+def test_pnm_of_text_whose_last_line_is_not_ended(tmp_path, text, pixels, end):
+    path = tmp_path / "text.ppm"
+    path.write_text(text + end)
+    assert read_image(path).tolist() == [pixels]
 
 
 @pytest.mark.parametrize(
