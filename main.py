@@ -10,6 +10,7 @@ from maskflownet.tasks.command_line import (
     OneLineParser,
     add_network_arguments,
     count,
+    named,
     positive,
     run_program,
     set_threads,
@@ -55,6 +56,7 @@ def make_parser() -> OneLineParser:
     add(
         "--export",
         metavar="PATH",
+        type=named,
         help="write the checkpoint's network for others to run: FILE.onnx, or a folder for MXNet's "
         "own form; with --check, run it beside the network and print the largest difference; or "
         "its weights for PyTorch: FILE.pth, .ckpt, .safetensors",
@@ -141,11 +143,10 @@ def export(arguments: argparse.Namespace) -> None:
     from maskflownet.exporting import check_target
     from maskflownet.tasks.export import export_checkpoint
 
-    check_target(arguments.export, arguments.export_images, arguments.resize)
+    what = arguments.export, arguments.export_images, arguments.resize, arguments.check
+    check_target(*what)
     _, pipe = load_pipeline(arguments)
-    export_checkpoint(
-        pipe, arguments.export, arguments.export_images, arguments.resize, arguments.check
-    )
+    export_checkpoint(pipe, *what)
 
 
 def check(arguments: argparse.Namespace) -> int | None:

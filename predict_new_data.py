@@ -5,7 +5,6 @@ import difflib
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from maskflownet.config.files import PREDICT
@@ -15,6 +14,7 @@ from maskflownet.tasks.command_line import (
     positive,
     run_program,
     set_threads,
+    some_path,
 )
 from maskflownet.tasks.open_pipeline import load_pipeline
 
@@ -57,15 +57,15 @@ def make_parser() -> OneLineParser:
 def add_input_arguments(group: Any) -> None:
     """Add the flags that name images."""
     add = group.add_argument
-    add("--image_1", metavar="FILE", type=Path, help="the first image of a pair ...")
-    add("--image_2", metavar="FILE", type=Path, help="... and the second")
-    add("--folder", metavar="DIR", type=Path, help="frames, in natural order of their names")
-    add("--pairs", metavar="LIST", type=Path, help="a text file with `image1 image2` per line")
-    add("--video_filepath", metavar="FILE", type=Path, help="a video")
+    add("--image_1", metavar="FILE", type=some_path, help="the first image of a pair ...")
+    add("--image_2", metavar="FILE", type=some_path, help="... and the second")
+    add("--folder", metavar="DIR", type=some_path, help="frames, in natural order of their names")
+    add("--pairs", metavar="LIST", type=some_path, help="a text file with `image1 image2` per line")
+    add("--video_filepath", metavar="FILE", type=some_path, help="a video")
     add("--start", metavar="TIME", type=seconds, default=0, help="where in it to begin: s, or M:S")
     add("--duration", metavar="TIME", type=some_seconds, help="how much of it to take")
     add("--stride", metavar="N", type=positive, default=1, help="pair frame i with i + N")
-    add("--flow", metavar="FILE", type=Path, help="a pair's true flow: EPE and an error map")
+    add("--flow", metavar="FILE", type=some_path, help="a pair's true flow: EPE and an error map")
 
 
 def add_output_arguments(group: Any) -> None:
@@ -77,7 +77,12 @@ def add_output_arguments(group: Any) -> None:
     add("--max_flow", metavar="PX", type=length, help="full colour at this length; default max")
     add("--legend", action="store_true", help="a picture of the colours' meaning")
     add("--mask_threshold", metavar="SHARE", type=share, help="the mask in black and white")
-    add("--video_out", metavar="FILE", type=Path, help="a video (.mp4, .webm, .gif, ...) as well")
+    add(
+        "--video_out",
+        metavar="FILE",
+        type=some_path,
+        help="a video (.mp4, .webm, .gif, ...) as well",
+    )
     add("--video_of", choices=VIDEO_KINDS, default="color", help="what the video shows")
     add("--side_by_side", action="store_true", help="the input beside it")
     add("--fps", metavar="RATE", type=frame_rate, help="its frames per second; default the input's")

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# What to do about a place that the system refuses.
+ELSEWHERE = "choose another place, or see to its permissions"
 # What a disk says that takes no more; the error has no file name then.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
@@ -38,7 +40,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         With `path` in its message where the disk is full or broken.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part, descriptor = _own_part(path)
     renamed = False
     try:
@@ -60,16 +62,16 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
 def _own_part(path):
     """Return a part's path, empty, and the descriptor that holds its lock."""
     names = (f".{path.name}.part", f".{path.name}.{os.getpid()}.part")
-    reason = "another program is writing it"
+    reason = "(another program is writing it)"
     for name in names:
         try:
             descriptor = _claimed(path.with_name(name))
         except PermissionError as error:  # another person's part, or folder
-            reason = error.strerror
+            reason = f"({error.strerror}); {ELSEWHERE}"
             continue
         if descriptor is not None:
             return path.with_name(name), descriptor
-    raise OSError(f"{path}: cannot be written ({reason})")
+    raise OSError(f"{path}: cannot be written {reason}")
 
 
 def _claimed(part):
@@ -110,11 +112,21 @@ def _lock(descriptor):
     return True
 
 
-def check_writable(folder: Path) -> None:
-    """Raise OSError now rather than at the first checkpoint, hours from now."""
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents; OSError with what stands in the way where it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(f"{folder}: expected a folder, got a file; choose another place") from error
+    except OSError as error:
+        raise OSError(f"{folder}: cannot be made ({error.strerror}); {ELSEWHERE}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError now rather than at the first checkpoint, hours from now."""
+    make_folder(folder)
+    try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"some bytes")
     except OSError as error:
-        raise OSError(f"{folder}: cannot be written to ({error.strerror})") from error
+        raise OSError(f"{folder}: cannot be written to ({error.strerror}); {ELSEWHERE}") from error

@@ -80,9 +80,7 @@ def choose(texts: list[str], among: Sequence | None = None) -> list:
     return [case for case in among if not texts or any(text in case.name for text in texts)]
 
 
-def measure_rounds(
-    runners: dict, rounds: int, budget_s: int = BUDGET_S
-) -> dict[str, list[float]]:
+def measure_rounds(runners: dict, rounds: int, budget_s: int = BUDGET_S) -> dict[str, list[float]]:
     """Run all in turn, to warm up and then in rounds, and return the seconds of each round.
 
     Rounds end when the next would take more than `budget_s` seconds in all, but not before FEWEST.

@@ -293,8 +293,8 @@ def _check_all_read(config, mapping, where):
         else:
             continue
         raise InputError(
-            f"{where.file}: {name} is for {kind}, and this is `dataset: {config.dataset}`; leave it "
-            "out"
+            f"{where.file}: {name} is for {kind}, and this is `dataset: {config.dataset}`; "
+            "leave it out"
         )
 
 

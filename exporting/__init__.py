@@ -97,18 +97,25 @@ def form_of(path: str | os.PathLike) -> str:
     )
 
 
-def check_target(path: str | os.PathLike, images: bool, resize: tuple[int, int] | None) -> None:
+def check_target(
+    path: str | os.PathLike,
+    images: bool,
+    resize: tuple[int, int] | None,
+    checked: bool = False,
+) -> None:
     """Say before anything is loaded whether there is such a form.
 
-    Parameters are those of `export`.
+    Parameters are those of `export`; `checked` tells whether what is written shall be run too.
 
     Raises
     ------
     InputError
         The suffix is another one; `images` of another form than ONNX; `resize` without `images`;
-        the package "onnx" is wanted and missing.
+        the package "onnx" is wanted and missing; `checked` of weights alone.
     """
     form = form_of(path)
+    if checked and form not in (ONNX, MXNET):
+        raise InputError(f"{path}: --check runs what is written, and weights alone cannot be run")
     if images and form != ONNX:
         raise InputError(
             f"{path}: only an ONNX model can be of images: expected a name that ends in .onnx"

@@ -13,7 +13,7 @@ from maskflownet.config.layout import FINEST_STRIDE
 from maskflownet.network.files.marks import marks_of
 from maskflownet.network.files.parameters import check_name, save_arrays
 from maskflownet.network.layers import flip_axes, upsample
-from maskflownet.whole_file import whole_file
+from maskflownet.whole_file import make_folder, whole_file
 
 INPUTS = ("image1", "image2")
 
@@ -36,7 +36,7 @@ def write_mxnet(pipe, folder: str | os.PathLike) -> None:
     """
     prefix = prefix_of(pipe, folder)
     check_name(prefix)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    make_folder(Path(folder))
     parameters = pipe.network._collect_params_with_prefix()
     names = {
         parameter.name: "/".join([*marks_of(pipe.network), name])

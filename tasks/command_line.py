@@ -19,6 +19,7 @@ from maskflownet.config.checks import LARGEST, MOST_PAIRS
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.console import outliving_readers
 from maskflownet.tasks.signals import Stopped, on_request, stop
+from maskflownet.whole_file import ELSEWHERE
 
 MOST_THREADS = 1024
 _ALIKE = 0.7  # from where on, of 1, a flag may be meant by another word
@@ -145,8 +146,17 @@ def _run(program, body):
         explanation = explain_missing_library(error)
         if explanation is None and isinstance(error, ImportError):
             raise
-        print(f"{program}: error: {one_line(explanation or error)}", file=sys.stderr)
+        explanation = explanation or _explained(error)
+        print(f"{program}: error: {one_line(explanation)}", file=sys.stderr)
     return 2
+
+
+def _explained(error):
+    """Return an error's own words, or for the system's refusal of a file the file and why."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        remedy = f"; {ELSEWHERE}" if isinstance(error, PermissionError) else ""
+        return f"{os.fsdecode(error.filename)}: {error.strerror}{remedy}"
+    return error
 
 
 def set_threads(threads: int | None) -> None:
@@ -192,11 +202,16 @@ positive = count(LARGEST)
 non_negative = count(LARGEST, least=0)
 
 
-def some_path(text: str) -> Path:
-    """Parse a path, which may not be empty."""
+def named(text: str) -> str:
+    """Parse the text of a path, which may not be empty."""
     if not text or "\0" in text:
         raise ValueError(text)
-    return Path(text)
+    return text
+
+
+def some_path(text: str) -> Path:
+    """Parse a path, which may not be empty."""
+    return Path(named(text))
 
 
 def size_hw(text: str) -> tuple[int, int]:
@@ -214,6 +229,6 @@ def device_ids(text: str) -> list[int]:
 
 
 # In the error's words.
-some_path.__name__ = "a path, neither empty nor with a zero byte"
+named.__name__ = some_path.__name__ = "a path, neither empty nor with a zero byte"
 size_hw.__name__ = "H,W (such as 384,768)"
 device_ids.__name__ = "a list of GPU ids (each once)"

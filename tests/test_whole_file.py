@@ -110,6 +110,13 @@ def test_a_file_gets_the_rights_that_others_get(tmp_path):
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+def test_a_file_in_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for below, said in (("new", "expected a folder, got a file"), ("a/new", "cannot be made")):
+        with pytest.raises(OSError, match=said), whole_file(tmp_path / "file" / below):
+            pytest.fail("begun")
+
+
 def test_a_full_disk_is_said_with_the_files_name(tmp_path):
     path = tmp_path / "file"
     cannot = pytest.raises(OSError, match="cannot be written")

@@ -239,7 +239,8 @@ def _read(path):
         raise InputError(
             f"{path}: expected Adam's moments as MXNet's Trainer saves them, got {size} bytes that "
             "are none: cut short, damaged or of another kind; copy the file again, or remove it to "
-            "go on with fresh moments"
+            "go on with fresh moments, or the weights beside it too to go on from the checkpoint "
+            "before"
         ) from error
     for index, pair in moments.items():
         if not all(np.isfinite(moment).all() for moment in pair):

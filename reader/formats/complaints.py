@@ -1,8 +1,8 @@
 """What a C library prints while it does its work.
 
-OpenCV passes on what libjpeg refuses, but not what it puts up with: of missing or unreadable data in
-the middle of a picture it prints a line on the C library's `stderr`, without the file's name, and
-fills up with grey.
+OpenCV passes on what libjpeg refuses, but not what it puts up with: of missing or unreadable data
+in the middle of a picture libjpeg prints a line on C's `stderr`, without the file's name, and fills
+up with grey.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ _alone = threading.Lock()
 
 @contextlib.contextmanager
 def caught_complaints() -> Iterator[list[str]]:
-    """Catch what C code prints on `stderr` within the block, in a list that is filled at its end.
+    """Catch what C code prints on `stderr` within the block, in a list that is filled then.
 
-    What Python and child processes write goes where it always does, for the file descriptor stays as
-    it is: C's variable `stderr` is another stream meanwhile. One block runs at a time. Where the C
-    library has no such variable (it is glibc's), nothing is caught.
+    What Python and child processes write goes where it always does, for the file descriptor stays
+    as it is: C's variable `stderr` is another stream meanwhile. One block runs at a time. Where the
+    C library has no such variable (it is glibc's), nothing is caught.
     """
     lines: list[str] = []
     with _alone:

@@ -68,5 +68,5 @@ def check_rare_pnm(data: bytes, path: str | os.PathLike) -> None:
 
 
 def with_line_ended(data: bytes) -> bytes:
-    """Return a PNM, whose last line is ended if it is of text: OpenCV refuses others as cut short."""
+    """Return a PNM with its last line ended if it is of text: else OpenCV takes it for cut."""
     return data + b"\n" if data.startswith(_TEXT_MAGICS) else data

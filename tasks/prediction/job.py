@@ -22,6 +22,7 @@ from maskflownet.tasks.prediction.files import Files
 from maskflownet.tasks.prediction.inputs import Faults, Inputs
 from maskflownet.tasks.prediction.pictures import make_pictures
 from maskflownet.tasks.progress import progress
+from maskflownet.whole_file import check_writable
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,8 @@ def run(pipe: Pipe, job: Job) -> int:
         Results of other settings are there; or, if strict, something cannot be read.
     """
     record.begin(job.files, job.inputs, job.settings, job.overwrite)
+    if job.files.video:  # it is written in the end, perhaps hours from now
+        check_writable(job.files.video.parent)
     faults = Faults(job.strict or job.inputs.single)
     predicted = _predict(pipe, job, faults)
     files = job.files

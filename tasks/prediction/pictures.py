@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from maskflownet.config.errors import InputError
+from maskflownet.config.errors import InputError, MissingDataError
 from maskflownet.metrics import score_image
 from maskflownet.output import (
     color_legend,
@@ -74,8 +74,19 @@ def make_pictures(job: Any, faults: Any) -> None:
 def _longest(job, finished):
     """Return the length of the longest vector of all saved flow."""
     flows = (job.files.flow(job.inputs.name(n)) for n, done in enumerate(finished) if done)
-    lengths = read_ahead(lambda path: largest_length(read_flo(path)), flows, ahead=READERS)
+    lengths = read_ahead(lambda path: largest_length(_own_flow(path)), flows, ahead=READERS)
     return max(progress(lengths, sum(finished), "longest flow", "frame"))
+
+
+def _own_flow(path):
+    """Read flow that this program wrote, now or in an earlier run."""
+    try:
+        return read_flo(path)
+    except MissingDataError:
+        raise
+    except InputError as error:
+        fault = str(error).rpartition("; ")[0]
+        raise InputError(f"{fault}; remove it and start again: it is made anew") from error
 
 
 def _sources(job, finished, faults) -> Iterator[_Source]:
@@ -113,13 +124,13 @@ def _sources(job, finished, faults) -> Iterator[_Source]:
 def _finish(job, longest, source) -> Shown | np.ndarray | None:
     """Make one pair's files; return its frame of the video, None if there is none."""
     files, name = job.files, job.inputs.name(source.number)
-    flow = read_flo(files.flow(name))
+    flow = _own_flow(files.flow(name))
     if "kitti" in files.save:
         write_kitti_png(files.saved(name, "kitti"), flow)
     if "npy" in files.save:
         write_npy(files.saved(name, "npy"), flow)
     if files.backward:
-        consistent = consistency_mask(flow, read_flo(files.backward_flow(name)))
+        consistent = consistency_mask(flow, _own_flow(files.backward_flow(name)))
         write_image(files.result(name, CONSISTENT), consistent.astype(np.uint8) * 255)
     if job.truth:
         _compare(files.result(name, ERROR), flow, job.truth)

@@ -97,9 +97,8 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
         runs = [prefix]
     if not runs:
         if os.sep in text:
-            raise MissingDataError(
-                f"-c {text}: there is no such file; name a parameter file, or a run by its id"
-            )
+            fault = "is a folder" if Path(text).is_dir() else "there is no such file"
+            raise MissingDataError(f"-c {text}: {fault}; name a parameter file, or a run by its id")
         raise MissingDataError(_nothing_found(text, prefix, folder))
     if len(runs) > 1:
         raise InputError(

@@ -260,7 +260,8 @@ def test_a_folder_is_predicted_anew_in_each_round(monkeypatch, tmp_path, caplog)
 def test_a_folders_figures_say_how_many_pairs_it_has(monkeypatch):
     sides = dict.fromkeys(report.FOLDER, lambda: None)
     monkeypatch.setattr(network, "runners_of", lambda case, own: nullcontext(sides))
-    figures = network.measure_case(Case("S", "folder", (64, 64)), rounds=2, budget_s=8, profile=False)
+    case = Case("S", "folder", (64, 64))
+    figures = network.measure_case(case, rounds=2, budget_s=8, profile=False)
     assert figures["pairs"] == cases.PAIRS and set(figures) == {"pairs", "seconds"}
     assert {side: len(rounds) for side, rounds in figures["seconds"].items()} == {
         "memory": 2,

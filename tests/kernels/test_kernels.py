@@ -395,7 +395,7 @@ def test_dense_block_of_the_networks_widths(unit, size, rest):
 def test_dense_block_of_few_and_of_many_tiles(unit, tiles, size, threads):
     """Seven threads share the sums of a kernel's gradient, of fewer blocks of channels."""
     N, H, W = size
-    assert N * -(-H // 4) * -(-W // 4) == tiles
+    assert tiles == N * -(-H // 4) * -(-W // 4)
     form = Form((5, 30), (16, 48, 16, 80, 16))
     with of_threads(threads):
         check_block(unit, 0, form, *size, slope=1)

@@ -56,6 +56,12 @@ def test_export_of_mxnets_own_form(checkpoint, tmp_path, capsys):
     [
         (["--export", "flow.pb"], "flow.pb: expected FILE.onnx, a folder"),
         (["--export", "out", "--export_images"], "out: only an ONNX model can be of images"),
+        (
+            ["--export", "a.pth", "--check"],
+            "a.pth: --check runs what is written, and weights alone",
+        ),
+        (["--export", f"{__file__}/a.onnx"], "py: expected a folder, got a file; choose another"),
+        (["--export", f"{__file__}/out"], "out: cannot be made (Not a directory); choose another"),
         (["--export", "flow.onnx", "--resize", "64,64"], "resize: expected only for a model"),
         (["--export", "flow.onnx", "--valid"], "--export and --valid: expected one of them"),
         (
@@ -68,6 +74,16 @@ def test_export_of_mxnets_own_form(checkpoint, tmp_path, capsys):
 def test_what_cannot_be_exported(flags, said, checkpoint, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert said in error_of(capsys, ["MaskFlownet_S", "-c", checkpoint, *flags])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("run", [["--export", ""], ["--root", ""]])
+def test_a_name_that_an_unset_variable_leaves_empty(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(run)
+    said = f"argument {run[0]}: expected a path, neither empty nor with a zero byte, got ''"
+    assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

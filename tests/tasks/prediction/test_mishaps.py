@@ -25,6 +25,7 @@ from maskflownet.config.errors import InputError
 from maskflownet.reader.flow_files import read_flo, write_flo
 from maskflownet.reader.videos import Video
 from maskflownet.tasks.prediction import Job, run
+from maskflownet.tasks.prediction.files import place_results
 from maskflownet.tasks.prediction.inputs import folder_frames, listed_pairs, one_pair, video_frames
 
 pytestmark = pytest.mark.usefixtures("info_logged")
@@ -217,6 +218,28 @@ def test_what_is_finished_is_kept_and_the_rest_is_done(frames, out, caplog):
     assert {path: path.stat().st_mtime_ns for path in old} == old
     assert flow_numbers(out) == {f"frame_{n}": (n, n + 1) for n in (8, 9, 10, 11)}
     assert len(list(out.glob("*_color.png"))) == len(list(out.glob("*_mask.png"))) == 4
+
+
+def test_own_flow_that_was_cut_since_is_to_be_made_anew(frames, out):
+    job = Job(folder_frames(frames, 1), files_in(out, "flo", "color"))
+    assert run(FakePipe(), job) == 0
+    cut = out / "frame_9.flo"
+    cut.write_bytes(cut.read_bytes()[:-5])
+    with pytest.raises(
+        InputError, match=r"frame_9\.flo: expected .* bytes .*; remove it and start"
+    ):
+        run(FakePipe(), job)
+    cut.unlink()
+    assert run(FakePipe(), job) == 0 and cut.exists()
+
+
+def test_a_video_that_cannot_be_written_is_known_before_the_work(frames, out, tmp_path):
+    (tmp_path / "file").write_text("")
+    files = place_results(out, frozenset({"flo"}), video=tmp_path / "file" / "out.mp4")
+    pipe = FakePipe()
+    with pytest.raises(OSError, match="file: expected a folder, got a file"):
+        run(pipe, Job(folder_frames(frames, 1), files))
+    assert not pipe.shown
 
 
 def test_flow_is_written_last_so_that_it_stands_for_all(frames, out):
