@@ -5,6 +5,7 @@ datasets need OpenCV, so they come last.
 """
 
 import ctypes
+import difflib
 import logging
 import os
 import platform
@@ -19,6 +20,7 @@ import numpy as np
 from maskflownet import runtime
 from maskflownet.config import InputError
 from maskflownet.config.paths import PATHS_FILE, ROOT_VARIABLES
+from maskflownet.config.registry import VARIABLE_PREFIX
 from maskflownet.tasks.devices import ask_driver, obstacle
 from maskflownet.tasks.runs.checkpoints import SHIPPED_FOLDER, all_checkpoints
 
@@ -176,6 +178,10 @@ def check_datasets(paths: Mapping[str, Path | None]) -> bool:
             status = f"{root}: {status}"
             complete &= is_complete
         _log(name, status)
+    for name in sorted(name for name in os.environ if name.startswith(VARIABLE_PREFIX)):
+        like = difflib.get_close_matches(name, ROOT_VARIABLES.values(), n=1, cutoff=0.85)
+        if like and like[0] != name:
+            logger.warning("%s is not read; did you mean %s?", name, like[0])
     return complete
 
 

@@ -104,4 +104,6 @@ def report_changes(run: str, before: RunRecord, now: RunRecord) -> None:
     for name in ("config", "dataset_cfg", "batch", "micro_batch", "shard", "processes"):
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
-            logger.warning("run %s was begun with %s=%s and goes on with %s", run, name, old, new)
+            logger.warning(
+                "run %s was trained with %s=%s so far and goes on with %s", run, name, old, new
+            )

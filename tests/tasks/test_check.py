@@ -14,6 +14,7 @@ import mxnet as mx
 import pytest
 
 from maskflownet.config import InputError
+from maskflownet.config.paths import ROOT_VARIABLES
 from maskflownet.reader.datasets import published_sets
 from maskflownet.tasks import check as module
 from maskflownet.tasks import devices
@@ -103,6 +104,15 @@ def test_missing_folders_and_a_bad_split_file(tmp_path, caplog):
     assert "line 1: expected 1 (training) or 2 (validation), got 'one'" in printed["chairs"]
     assert "0 of 1,041 pairs; " in printed["sintel.final"]
     assert "gone/training/flow is missing" in printed["sintel.final"]
+
+
+def test_a_misspelt_variable_is_told(monkeypatch, caplog):
+    monkeypatch.setenv("MASKFLOWNET_CHIARS", "/data/chairs")
+    monkeypatch.setenv("MASKFLOWNET_KITTI_2015", "/data/kitti")
+    monkeypatch.setenv("MASKFLOWNET_KERNELS", "auto")
+    assert check_datasets(dict.fromkeys(ROOT_VARIABLES))
+    told = [line for line in caplog.messages if "did you mean" in line]
+    assert told == ["MASKFLOWNET_CHIARS is not read; did you mean MASKFLOWNET_CHAIRS?"]
 
 
 def test_nothing_set_is_nothing_wrong(caplog):

@@ -73,9 +73,9 @@ def test_changes_are_told(caplog):
     assert caplog.messages == []
     report_changes("run", RECORD, dataclasses.replace(RECORD, batch=4, dataset_cfg="sintel"))
     assert caplog.messages == [
-        "run run was begun with dataset_cfg=chairs and goes on with sintel",
-        "run run was begun with batch=8 and goes on with 4",
+        "run run was trained with dataset_cfg=chairs so far and goes on with sintel",
+        "run run was trained with batch=8 so far and goes on with 4",
     ]
     caplog.clear()
     report_changes("run", dataclasses.replace(RECORD, processes=2), RECORD)
-    assert caplog.messages == ["run run was begun with processes=2 and goes on with 1"]
+    assert caplog.messages == ["run run was trained with processes=2 so far and goes on with 1"]

@@ -193,7 +193,10 @@ def test_a_batch_that_was_changed_in_the_config_counts(root, trained, capsys):
     write_dataset(root, batch=4)
     assert program.main(arguments(root, "-c", S_RUN)) == 0
     assert trained[0][1].record.batch == 4
-    assert f"run {S_RUN} was begun with batch=2 and goes on with 4\n" in capsys.readouterr().out
+    assert (
+        f"run {S_RUN} was trained with batch=2 so far and goes on with 4\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_other_data_and_another_config_are_warned_of(root, trained, capsys):
@@ -201,7 +204,7 @@ def test_other_data_and_another_config_are_warned_of(root, trained, capsys):
     other = write_dataset(root / "other")
     flags = ["-c", S_RUN, "--dataset_cfg", other, "-s", 2]
     assert program.main(arguments(root, *flags, config="MaskFlownet_S_ft")) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if "was begun with" in line]
+    told = [line for line in capsys.readouterr().out.splitlines() if "was trained with" in line]
     assert [line.split("=")[0].split()[-1] for line in told] == [
         *("config", "dataset_cfg", "shard")
     ]
@@ -353,7 +356,7 @@ def test_folders_that_cannot_be_written_are_told_before_the_first_step(root, tra
     shutil.rmtree(root / "weights")
     (root / "weights").write_text("a file")
     error = error_of(capsys, arguments(root, "--dataset_cfg", root / "tiny.yaml"))
-    assert f"{root / 'weights'}: cannot be written to" in error and trained == []
+    assert f"{root / 'weights'}: expected a folder, got a file" in error and trained == []
 
 
 def test_images_smaller_than_the_crop_are_named(root, capsys):
