@@ -47,9 +47,10 @@ def check_pnm(data: bytes, path: str | os.PathLike) -> None:
         expected = "a PPM whose largest value is 255 or 65535"
         raise bad_file(path, expected, f"{largest}", "convert it to PNG")
     pixel_bytes = (3 if kind == 6 else 1) * (2 if largest == 65535 else 1)
-    expected = match.end() + pixel_bytes * width * height
+    needed = match.end() + pixel_bytes * width * height
     is_clear = data[match.end() : match.end() + 1] not in _GAP_BEGINS
-    check_size(path, (height, width), expected, min(len(data), expected) if is_clear else len(data))
+    actual = min(len(data), needed) if is_clear else len(data)
+    check_size(path, (height, width), needed, actual)
     check_image_size(path, (height, width), 0, len(data))
 
 
