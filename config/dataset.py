@@ -43,7 +43,6 @@ OWN_DATA = {
     "valid_list": "list",
     "train_folder": "folder",
     "valid_folder": "folder",
-    "synthetic": "synthetic",
 }
 PUBLISHED = ("resize_shape", "sub_type", "cameras", "directions", "years", "ground_truth")
 
@@ -286,7 +285,7 @@ def _check_all_read(config, mapping, where):
             continue
         if OWN_DATA.get(name, config.dataset) != config.dataset:
             kind = f"`dataset: {OWN_DATA[name]}`"
-        elif name in PUBLISHED and config.dataset in OWN_DATA.values():
+        elif name in PUBLISHED and config.dataset in ("list", "folder", "synthetic"):
             if name == "resize_shape" and config.kitti + config.hd1k:
                 continue
             kind = "published datasets"
