@@ -30,8 +30,9 @@ def caught_complaints() -> Iterator[list[str]]:
             yield lines
             return
         variable, stream, file = caught
-        before, variable.value = variable.value, stream
+        before = variable.value
         try:
+            variable.value = stream
             yield lines
         finally:
             variable.value = before
@@ -44,6 +45,7 @@ def _stream(_pid):
     """Return C's variable, a stream in memory, without a buffer, and its descriptor; or None."""
     library = ctypes.CDLL(None)
     try:
+        library.gnu_get_libc_version  # noqa: B018  (elsewhere the variable may be read-only)
         variable = ctypes.c_void_p.in_dll(library, "stderr")
         file = os.memfd_create("complaints")
         open_stream, set_buffer = library.fdopen, library.setvbuf
