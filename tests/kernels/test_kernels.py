@@ -387,8 +387,8 @@ def test_dense_block_of_the_networks_widths(unit, size, rest):
     [
         (36, (1, 24, 24), 1),
         (37, (1, 4, 148), 2),
-        (144, (1, 48, 48), 7),
-        (145, (5, 4, 116), 1),
+        pytest.param(144, (1, 48, 48), 7, marks=pytest.mark.long),
+        pytest.param(145, (5, 4, 116), 1, marks=pytest.mark.long),
         (182, (1, 49, 53), 7),
     ],
 )
