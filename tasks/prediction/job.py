@@ -95,9 +95,8 @@ def run(pipe: Pipe, job: Job) -> int:
     InputError
         Results of other settings are there; or, if strict, something cannot be read.
     """
+    _check_places(job.files)
     record.begin(job.files, job.inputs, job.settings, job.overwrite)
-    if job.files.video:  # it is written in the end, perhaps hours from now
-        check_writable(job.files.video.parent)
     faults = Faults(job.strict or job.inputs.single)
     predicted = _predict(pipe, job, faults)
     files = job.files
@@ -119,6 +118,13 @@ def run(pipe: Pipe, job: Job) -> int:
         return 1
     files.remove_work(names)
     return 0
+
+
+def _check_places(files):
+    """Raise OSError where nothing can be written, before earlier results are removed."""
+    check_writable(files.folder if files.target == files.folder else files.target.parent)
+    if files.video:  # it is written in the end, perhaps hours from now
+        check_writable(files.video.parent)
 
 
 def _check_there(files, missing):

@@ -85,7 +85,7 @@ def _own_flow(path):
     except MissingDataError:
         raise
     except InputError as error:
-        fault = str(error).rpartition("; ")[0]
+        fault = str(error).rsplit("; ", 1)[0]
         raise InputError(f"{fault}; remove it and start again: it is made anew") from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from maskflownet.config.errors import InputError
 from maskflownet.tasks.prediction.files import Files
 from maskflownet.tasks.prediction.inputs import Inputs
-from maskflownet.whole_file import check_writable, whole_file
+from maskflownet.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,6 @@ def begin(files: Files, inputs: Inputs, settings: dict, overwrite: bool) -> None
     else:
         _refuse(foreign, inputs)
     _report_left_over(files, inputs, pairs, old_pairs if same else None)
-    target = files.target
-    check_writable(target if target == files.folder else target.parent)
     record = {"settings": settings, "pairs": {**(old_pairs if same else {}), **pairs}}
     with whole_file(files.record) as part:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")

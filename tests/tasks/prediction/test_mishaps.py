@@ -236,10 +236,11 @@ def test_own_flow_that_was_cut_since_is_to_be_made_anew(frames, out):
 def test_a_video_that_cannot_be_written_is_known_before_the_work(frames, out, tmp_path):
     (tmp_path / "file").write_text("")
     files = place_results(out, frozenset({"flo"}), video=tmp_path / "file" / "out.mp4")
-    pipe = FakePipe()
+    assert run(FakePipe(), Job(folder_frames(frames, 1), files_in(out, "flo"))) == 0
+    there, pipe = listing(out), FakePipe()
     with pytest.raises(OSError, match="file: expected a folder, got a file"):
-        run(pipe, Job(folder_frames(frames, 1), files))
-    assert not pipe.shown
+        run(pipe, Job(folder_frames(frames, 1), files, overwrite=True))
+    assert not pipe.shown and listing(out) == there
 
 
 def test_flow_is_written_last_so_that_it_stands_for_all(frames, out):
