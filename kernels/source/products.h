@@ -12,6 +12,8 @@ constexpr long kRowStep = 12;       // rows of a product are padded to a multipl
 constexpr long kChannelBlock = 64;  // input channels of a product
 // How far ahead of a product its kernel is fetched: it comes from far, and is used a few times.
 constexpr long kAhead = 1024;
+// The same of the output's gradients where the product is a kernel's gradient: so many tiles.
+constexpr long kGradientsAhead = 24;
 
 template <class V>
 inline long group_width(long outputs_left) {
@@ -88,6 +90,7 @@ inline void add_outer_block(const Rows& inputs, long first, const Rows& gradient
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::load(product + (r * NV + v) * V::width);
   for (long t = 0; t < tiles; ++t) {
+    prefetch(b + kGradientsAhead * gradients.step);
     V row[NV];
     UNROLL for (int v = 0; v < NV; ++v)
       row[v] = V::load(b + v * V::width / kLane * gradients.panel + v * V::width % kLane);

@@ -165,7 +165,9 @@ inline V rounded_alone(V product) {
   return product;
 }
 
-inline void prefetch(const float* p) { _mm_prefetch(p, _MM_HINT_T0); }
+// Has a cache line read before it is used. As assembler, for GCC takes a function that does nothing
+// but prefetch for one without effect, and drops calls of it.
+inline void prefetch(const float* p) { asm volatile("prefetcht0 %0" : : "m"(*p)); }
 
 template <class V>
 inline V leaky(V x, float slope) {

@@ -29,6 +29,9 @@ constexpr int kFrequencies = 36;
 constexpr long kTileBlock = 36;
 // Between one frequency and the next, so that the 36 do not fall on the same cache lines.
 constexpr long kGap = 16;
+// How far ahead of their transform tiles of an input are fetched from memory, and the inputs of a
+// kernel or of its gradient.
+constexpr long kTilesAhead = 2, kInputsAhead = 4;
 
 // --- Transforms of six (or four, or three) vectors -----------------------------------------------
 
@@ -114,6 +117,7 @@ inline void transform_kernels(const Taps3x3& k, long c, long o, float* to, long 
   for (long i = 0; i < V::width; ++i)
     lane[i] = static_cast<int>(least(i, valid - 1) * k.output_stride);
   const float* from = k.data + o * k.output_stride + c * k.input_stride;
+  for (int place : lane) prefetch(from + place + kInputsAhead * k.input_stride);
   V taps[9], columns[3][6], g[3];
   V::load_columns(from, lane, taps);
   taps[8] = V::gather(from + 8, lane);
@@ -165,6 +169,9 @@ struct KernelSums {
 template <class V>
 inline void kernel_gradients(const KernelSums& sums, long c, long o, long outputs, long inputs,
                              float* gradient) {
+  const long valid = least(V::width, outputs - o);
+  float* to = gradient + (o * inputs + c) * 9;
+  for (long i = 0; i < valid; ++i) prefetch(to + (i * inputs + kInputsAhead) * 9);
   V rows[6][3];
   for (int i = 0; i < 6; ++i) {
     V x[6];
@@ -181,8 +188,6 @@ inline void kernel_gradients(const KernelSums& sums, long c, long o, long output
     kernel_gradient_transform(x, g);
     for (int i = 0; i < 3; ++i) taps[3 * i + j] = g[i];
   }
-  const long valid = least(V::width, outputs - o);
-  float* to = gradient + (o * inputs + c) * 9;
   if (valid == V::width) {
     int lane[V::width];
     for (int i = 0; i < V::width; ++i) lane[i] = static_cast<int>(i * inputs * 9);
@@ -243,6 +248,15 @@ struct Window {
   }
   bool is_whole() const { return (end_y - first_y) * (end_x - first_x) == size * size; }
 
+  // Has its pixels of a block of channels read from memory before they are used, but for those that
+  // its left neighbour has read; a window that the image ends in is left out.
+  void fetch(const float* block) const {
+    if (!is_whole()) return;
+    const float* from = block + place;
+    UNROLL for (int i = 0; i < size; ++i)
+      UNROLL for (int j = 2 * margin; j < size; ++j) prefetch(from + i * down + j * right);
+  }
+
  private:
   static void inside(long begin, long length, int dilation, int& first, int& end) {
     first = end = 0;
@@ -300,6 +314,16 @@ struct InputWindows {
   InputWindows(const Extent& extent, const int* tile, int dilation, long count) : count(count) {
     for (long t = 0; t < count; ++t) window[t] = Window<6, 1>(extent, tile + 3 * t, dilation);
   }
+
+  // After a block's last tiles come the first ones of the next block (of the last one, which has
+  // none, nothing is used of what is fetched there).
+  void fetch_ahead(long t, const float* block, long plane) const {
+    const long next = t + kTilesAhead;
+    if (next < count)
+      window[next].fetch(block);
+    else
+      window[least(next - count, count - 1)].fetch(block + plane);
+  }
 };
 
 // Those tiles, transformed for K channels (a multiple of kLane) that begin at `data`:
@@ -308,14 +332,18 @@ template <class V>
 void transform_inputs(const Extent& extent, const float* data, const InputWindows& windows, long K,
                       float* to, long step, long tile_step, long panel) {
   // One block of channels after the other, so that memory is read in a few long streams, and its
-  // cache lines once.
+  // cache lines once. Still half of the time would be spent waiting for it.
   float copy[36 * V::width];
-  for (long c = 0; c < K; c += kLane)
-    for (long t = 0; t < windows.count; ++t)
+  for (long c = 0; c < K; c += kLane) {
+    const float* block = data + extent.channel(c);
+    for (long t = 0; t < windows.count; ++t) {
+      windows.fetch_ahead(t, block, extent.plane());
       for (long i = 0; i < kLane; i += V::width) {
-        const Pixels<V, 6> pixels(windows.window[t], data + extent.channel(c) + i, copy);
+        const Pixels<V, 6> pixels(windows.window[t], block + i, copy);
         transform_input_tile<V>(pixels, to + t * tile_step + c / kLane * panel + i, step);
       }
+    }
+  }
 }
 
 template <class V>
@@ -341,6 +369,7 @@ void transform_gradient_tile(const Extent& extent, const int* tile, int dilation
   const Window<4, 0> window(extent, tile, dilation);
   float copy[16 * V::width];
   for (long o = 0; o < O; o += V::width) {
+    if (o % kLane == 0 && o + kLane < O) window.fetch(data + extent.channel(o + kLane));
     const Pixels<V, 4> pixels(window, data + extent.channel(o), copy);
     transform_gradient_pixels<V>(pixels, to + o / kLane * panel + o % kLane, step);
   }

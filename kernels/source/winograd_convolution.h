@@ -48,6 +48,7 @@ void transform_output_tile(const Extent& extent, const int* tile, int dilation,
     const float slope = o >= result.activated_from ? result.slope : 1;
     const float* from = products + (o - first);
     float* to = out + extent.channel(o) + window.place;
+    if (o % kLane == 0 && o + kLane < end) window.fetch(out + extent.channel(o + kLane));
     if (window.is_whole()) {
       if (result.added)
         output_pixels<V, true>(from, step, bias, slope, to, window.down, window.right);
