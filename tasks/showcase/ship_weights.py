@@ -1,8 +1,9 @@
 """The weights that come with the project, made again: `make weights` (days on two cores).
 
 It trains the course config/scenes/ as `make train-demo` trains its own, in the folder
-scenes_training/, and from the mean of what its last parts ended in the course config/scenes_far/,
-in which the coarse levels learn far motion. The mean of what its last parts end in becomes
+scenes_training/, from the mean of what its last parts ended in the course config/scenes_far/, in
+which the coarse levels learn far motion, and from the mean of its last parts config/scenes_mean/,
+whose parts each end in a mean of their own checkpoints. What the last one ends in becomes
 weights/scenes-S_STEPS.params, float16. It can be stopped at any time: the same command goes on
 where it was. weights/README.md has the figures.
 """
@@ -15,13 +16,14 @@ from pathlib import Path
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.command_line import OneLineParser, run_program
 from maskflownet.tasks.open_pipeline import load
-from maskflownet.tasks.runs.checkpoints import SHIPPED, SUFFIX
-from maskflownet.tasks.showcase.train_demo import last_step, parts_of, train_course
+from maskflownet.tasks.runs.checkpoints import SHIPPED, SUFFIX, checkpoints_of
+from maskflownet.tasks.showcase import programs
+from maskflownet.tasks.showcase.train_demo import NETWORK, last_step, parts_of, train_course
 
 logger = logging.getLogger(__name__)
 
-NEAR, FAR = "scenes", "scenes_far"  # the courses
-# So many of its last parts; each begins with a high rate and ends with a low one.
+NEAR, FAR, MEAN = COURSES = "scenes", "scenes_far", "scenes_mean"
+# So many of their last parts; each begins with a high rate and ends with a low one.
 AVERAGED = {NEAR: 3, FAR: 2}
 
 
@@ -44,18 +46,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ship(folder: Path, weights: Path) -> None:
-    """Train both courses and write the mean of what the second one's last parts ended in."""
-    ends, _ = train_course(NEAR, folder)
-    mean = folder / f"mean{SUFFIX}"
-    write_half([end.path for end in ends[-AVERAGED[NEAR] :]], mean)
-    ends, curve = train_course(FAR, folder / "far", mean)
-    logger.info("held-out scenes: %.2f px", curve[-1][1])
-    steps = sum(
-        last_step(f"{course}/{part}") for course in (NEAR, FAR) for part in parts_of(course)
-    )
+    """Train the three courses and write what the last part of the third one ends in."""
+    start = None
+    for course, place in ((NEAR, folder), (FAR, folder / "far")):
+        ends, curve = train_course(course, place, start)
+        logger.info("held-out scenes: %.2f px", curve[-1][1])
+        start = place / f"mean{SUFFIX}"
+        write_half([end.path for end in ends[-AVERAGED[course] :]], start)
+    for part in parts_of(MEAN):
+        start = train_to_mean(part, folder / "mean", start)
+    steps = sum(last_step(f"{course}/{part}") for course in COURSES for part in parts_of(course))
     path = weights / f"{SHIPPED}_{steps}{SUFFIX}"
-    write_half([end.path for end in ends[-AVERAGED[FAR] :]], path)
+    write_half([start], path)
     logger.info("%s", path)
+
+
+def train_to_mean(part: str, folder: Path, start: Path) -> Path:
+    """Train a part of the third course; return the mean of its start and its newest checkpoints.
+
+    At one rate each single checkpoint is worse than their mean (weights/README.md). A training that
+    was stopped between two checkpoints has one more of them, so its mean is not quite the same.
+    """
+    config = f"{MEAN}/{part}"
+    begin = ["-c", str(start), "--clear_steps"]
+    command = [NETWORK, "--dataset_cfg", config]
+    end = programs.train(command, folder / part, last_step(config), begin)
+    mean = folder / f"{part}{SUFFIX}"
+    write_half([start, *(own.path for own in checkpoints_of(end.run, end.path.parent))], mean)
+    return mean
 
 
 def write_half(sources: Sequence[Path], path: Path) -> None:

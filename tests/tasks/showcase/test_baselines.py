@@ -108,37 +108,65 @@ def test_several_files_become_their_mean(root):
 
 
 def test_the_recipe_is_complete():
-    for course in (ship_weights.NEAR, ship_weights.FAR):
-        parts = parts_of(course)
-        assert len(parts) >= 3
-        assert all(last_step(f"{course}/{part}") > 0 for part in parts)
-    configs = [load_dataset_config(f"{ship_weights.FAR}/{part}") for part in parts]
-    assert [config.optimizer.finest_level for config in configs] == [4, 4, 3, None, None]
-    assert [config.optimizer.start for config in configs] == ["lifted", *4 * ["reference"]]
-    assert [config.optimizer.mask_weight for config in configs] == [None, None, 0.1, 0.1, 0.1]
+    none = 5 * [None]
+    levels = {
+        "scenes": none,
+        "scenes_far": [4, 4, 3, None, None],
+        "scenes_mean": [4, None, 4, None, None],
+    }
+    told = {"scenes": none, "scenes_far": [None, None, 0.1, 0.1, 0.1], "scenes_mean": 5 * [0.1]}
+    for course in ship_weights.COURSES:
+        parts = [f"{course}/{part}" for part in parts_of(course)]
+        assert len(parts) == 5
+        assert all(last_step(part) > 0 for part in parts)
+        optimizers = [load_dataset_config(part).optimizer for part in parts]
+        assert [one.finest_level for one in optimizers] == levels[course]
+        assert [one.mask_weight for one in optimizers] == told[course]
+    assert load_dataset_config("scenes_far/1_lifted").optimizer.start == "lifted"
 
 
-def test_the_second_course_begins_with_the_mean_of_the_firsts_last_parts(tmp_path, monkeypatch):
-    asked, written = [], {}
+def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatch):
+    asked, written, trained = [], {}, []
 
     def train_course(course, folder, weights=None):
         asked.append((course, folder, weights))
         ends = [Checkpoint(f"run{part}", 1, tmp_path / f"{course}{part}") for part in range(5)]
         return ends, [(1, 2.0)]
 
+    def train(command, root, steps, begin):
+        trained.append((command, root, steps, begin))
+        folder = root / "weights"
+        folder.mkdir(parents=True)
+        for step in (300, 1200, steps):
+            (folder / f"abc_{step}.params").touch()
+        (folder / "abc_best.params").touch()
+        return Checkpoint("abc", steps, folder / f"abc_{steps}.params")
+
     monkeypatch.setattr(ship_weights, "train_course", train_course)
+    monkeypatch.setattr(ship_weights.programs, "train", train)
     monkeypatch.setattr(
         ship_weights, "write_half", lambda sources, path: written.update({path: sources})
     )
-    ship_weights.ship(tmp_path / "training", tmp_path / "weights")
-    mean, shipped = written
-    near, far = tmp_path / "training", tmp_path / "training" / "far"
-    assert asked == [("scenes", near, None), ("scenes_far", far, mean)]
-    assert written[mean] == [tmp_path / f"scenes{part}" for part in (2, 3, 4)]
+    folder = tmp_path / "training"
+    ship_weights.ship(folder, tmp_path / "weights")
+    near, far, *means, shipped = written
+    assert asked == [("scenes", folder, None), ("scenes_far", folder / "far", near)]
+    assert written[near] == [tmp_path / f"scenes{part}" for part in (2, 3, 4)]
+    assert written[far] == [tmp_path / "scenes_far3", tmp_path / "scenes_far4"]
+
+    parts = parts_of("scenes_mean")
+    for part, start, mean, run in zip(parts, [far, *means], means, trained, strict=False):
+        end = last_step(f"scenes_mean/{part}")
+        root = folder / "mean" / part
+        command = ["MaskFlownet_S", "--dataset_cfg", f"scenes_mean/{part}"]
+        assert run == (command, root, end, ["-c", str(start), "--clear_steps"])
+        own = [root / "weights" / f"abc_{step}.params" for step in (300, 1200, end)]
+        assert written[mean] == [start, *own]
+    assert len(means) == len(trained) == len(parts)
     steps = sum(
         last_step(f"{course}/{part}")
-        for course in ("scenes", "scenes_far")
+        for course in ("scenes", "scenes_far", "scenes_mean")
         for part in parts_of(course)
     )
     assert shipped == tmp_path / "weights" / f"scenes-S_{steps}.params"
-    assert written[shipped] == [tmp_path / "scenes_far3", tmp_path / "scenes_far4"]
+    assert written[shipped] == means[-1:]
