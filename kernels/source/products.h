@@ -34,7 +34,7 @@ inline void multiply_block(const float* a, long a_stride, const float* b, float*
     V row[NV];
     UNROLL for (int v = 0; v < NV; ++v) {
       row[v] = V::load(b + (k * NV + v) * V::width);
-      prefetch(b + (k * NV + v) * V::width + kAhead);
+      if (v * V::width % kLane == 0) prefetch(b + (k * NV + v) * V::width + kAhead);  // a line once
     }
     UNROLL for (int r = 0; r < R; ++r) {
       const V one = V::all(a[r * a_stride + k]);
