@@ -112,10 +112,12 @@ def _stored_image(path):
     for signature, check in _CHECKS.items():
         if data.startswith(signature):
             check(data, path)
-    decode = jpeg.decode_jpeg if data.startswith(jpeg.SIGNATURE) else decode_image
+    decode = decode_image
     flags, orientation = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 1
-    if data.startswith(tiff.SIGNATURES):
-        data = tiff.with_colours_kept(data)
+    if data.startswith(jpeg.SIGNATURE):
+        decode = jpeg.decode_jpeg
+    elif data.startswith(tiff.SIGNATURES):
+        decode = tiff.decode_tiff
     elif data.startswith(webp.SIGNATURE):
         orientation = webp.orientation(data)
         flags |= cv2.IMREAD_IGNORE_ORIENTATION

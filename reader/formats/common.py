@@ -150,7 +150,7 @@ def decode_image(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray
         OpenCV cannot make a picture of it.
     """
     expected = "an image that OpenCV can decode"
-    remedy = "if it is an image, it is damaged or cut short or of another format"
+    remedy = "if other programs show it, save it as PNG; else it is no image, or cut or damaged"
     if not data:
         raise bad_file(path, expected, describe_start(data), COPY_AGAIN)
     silence_opencv()

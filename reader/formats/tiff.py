@@ -1,19 +1,28 @@
-"""A look at a TIFF before it is decoded: its size, how it is turned, and what its alpha means.
+"""TIFFs: a look at one before it is decoded, and its colours.
 
 The format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf. EXIF is in the same form.
 """
 
+import functools
+import logging
 import os
 import struct
+from pathlib import Path
 from typing import NamedTuple
 
-from maskflownet.reader.formats.common import check_image_size
+import cv2
+import numpy as np
+
+from maskflownet.reader.formats.common import check_image_size, decode_image
+
+logger = logging.getLogger(__name__)
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _EXTRA_SAMPLES = 274, 277, 338
 _UNASSOCIATED, _ASSOCIATED = 2, 1
+_WHITE_IS_ZERO, _CIELAB = 0, 8
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}  # the whole numbers
 # No more than so many bytes come out of one: none, LZW, the two numbers of Deflate, PackBits.
 _RATIOS = {1: 1, 5: 2000, 8: 1032, 32946: 1032, 32773: 64}
@@ -87,13 +96,55 @@ def orientation(data: bytes) -> int:
     return value if 1 <= value <= 8 else 1
 
 
-def with_colours_kept(data: bytes) -> bytes:
+def decode_tiff(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray:
+    """Decode a TIFF with OpenCV, and see to its colours.
+
+    Colours are not multiplied by alpha, and white is white also where it is stored as 0 in 16 bits,
+    which OpenCV leaves as it is. CIELAB is warned of, once a folder: what comes out are not quite
+    the colours that other programs show.
+
+    Parameters
+    ----------
+    data, path, flags
+        As for `decode_image`.
+
+    Returns
+    -------
+    numpy.ndarray
+        As `decode_image` does.
+
+    Raises
+    ------
+    InputError
+        OpenCV cannot make a picture of it.
+    """
+    entries = _directory(data)
+    photometric = _number(entries, _PHOTOMETRIC, -1)
+    image = decode_image(_with_colours_kept(data, entries), path, flags)
+    if photometric == _CIELAB:
+        _say_cielab(Path(path).parent)
+    if photometric == _WHITE_IS_ZERO and image.dtype == np.uint16:
+        image = cv2.bitwise_not(image)
+    return image
+
+
+@functools.lru_cache(maxsize=64)
+def _say_cielab(folder):
+    """Warn of a folder's images, once."""
+    logger.warning(
+        "%s: a TIFF or more is in CIELAB, of which OpenCV makes other colours than most programs "
+        "(single ones by some 40 of 255): save it in RGB",
+        folder,
+    )
+
+
+def _with_colours_kept(data, entries):
     """Return a TIFF whose colours no decoder multiplies by its alpha.
 
     libtiff does so where alpha is said to be "unassociated", not yet multiplied in. Said to be
     multiplied in already, the stored colours come out.
     """
-    entry = _directory(data).get(_EXTRA_SAMPLES)
+    entry = entries.get(_EXTRA_SAMPLES)
     if entry is None or _UNASSOCIATED not in entry.values:
         return data
     values = [_ASSOCIATED if value == _UNASSOCIATED else value for value in entry.values]

@@ -40,13 +40,15 @@ def webp_of(image, orientation, mark=b""):
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def tiff_of(image, extra=None, orientation=None, size=None):
-    """An uncompressed 8-bit TIFF, big-endian; the last channel's meaning is `extra`."""
+def tiff_of(image, extra=None, orientation=None, size=None, photometric=None):
+    """An uncompressed TIFF of 8 or 16 bits, big-endian; the last channel's meaning is `extra`."""
     height, width, channels = image.shape
     width_said, height_said = size or (width, height)
-    pixels = image.tobytes()
-    photometric = 2 if channels > 2 else 1
-    tags = {256: (4, width_said), 257: (4, height_said), 258: (3, 8), 259: (3, 1)}
+    depth = 8 * image.itemsize
+    pixels = image.astype(image.dtype.newbyteorder(">")).tobytes()
+    if photometric is None:
+        photometric = 2 if channels > 2 else 1
+    tags = {256: (4, width_said), 257: (4, height_said), 258: (3, depth), 259: (3, 1)}
     tags |= {262: (3, photometric), 273: (4, 8), 277: (3, channels), 278: (4, height_said)}
     tags[279] = (4, len(pixels))
     if orientation:
@@ -55,13 +57,13 @@ def tiff_of(image, extra=None, orientation=None, size=None):
         tags[338] = (3, extra)
     directory = struct.pack(">H", len(tags))
     for tag, (kind, value) in sorted(tags.items()):
-        if tag == 258:  # the bits of every channel stand behind the directory
+        if tag == 258 and channels > 2:  # the bits of every channel stand behind the directory
             place = 8 + len(pixels) + 2 + 12 * len(tags) + 4
             directory += struct.pack(">HHII", tag, 3, channels, place)
         else:
             number = struct.pack(">I", value) if kind == 4 else struct.pack(">HH", value, 0)
             directory += struct.pack(">HHI", tag, kind, 1) + number
-    bits = struct.pack(f">{channels}H", *[8] * channels)
+    bits = struct.pack(f">{channels}H", *[depth] * channels)
     return b"MM\0*" + struct.pack(">I", 8 + len(pixels)) + pixels + directory + bytes(4) + bits
 
 

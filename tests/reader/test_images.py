@@ -122,6 +122,24 @@ def test_a_tiff_is_turned_as_it_says(tmp_path, picture, orientation):
     np.testing.assert_array_equal(read_image(path), TURNS[orientation](picture))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_white_of_a_grey_tiff_is_white(tmp_path, picture, kind, white_is_zero):
+    grey = picture[..., :1].astype(kind) * (257 if kind == np.uint16 else 1)
+    path = tmp_path / "grey.tif"
+    stored = np.iinfo(kind).max - grey if white_is_zero else grey
+    path.write_bytes(tiff_of(stored, photometric=0 if white_is_zero else 1))
+    np.testing.assert_array_equal(read_image(path), np.repeat(picture[..., :1], 3, axis=2))
+
+
+def test_cielab_is_warned_of_once_a_folder(tmp_path, picture, caplog):
+    for name in "ab":
+        (tmp_path / f"{name}.tif").write_bytes(tiff_of(picture, photometric=8))
+        assert read_image(tmp_path / f"{name}.tif").shape == picture.shape
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}: ") and "CIELAB" in message
+
+
 def test_12_bits_in_16_are_said_to_be_dark_once_a_folder(tmp_path, picture, caplog):
     for name, scale in (("a", 16), ("b", 16), ("whole", 257)):
         deep = encoded(".png", picture.astype(np.uint16) * scale)
