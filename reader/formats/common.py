@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import cv2
 import numpy as np
 
 from maskflownet.config.errors import InputError, MissingDataError
+
+logger = logging.getLogger(__name__)
 
 # Middlebury's convention for pixels whose flow is not known (UNKNOWN_FLOW and UNKNOWN_FLOW_THRESH
 # in flowIO.h of https://vision.middlebury.edu/flow/code/flow-code/): 1e10 is written, and any
@@ -170,6 +173,17 @@ def silence_opencv() -> None:
     if "OPENCV_LOG_LEVEL" not in os.environ:
         # Where this lies: up to OpenCV 4.13, and in newer ones.
         (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
+
+
+@functools.lru_cache(maxsize=64)
+def say_other_colours(folder: Path, kind: str) -> None:
+    """Warn, once a folder, of images ("a TIFF in CIELAB") that OpenCV converts in its own way."""
+    logger.warning(
+        "%s: %s or more: OpenCV makes other colours of it than most programs, single ones by some "
+        "40 of 255; save it in RGB",
+        folder,
+        kind,
+    )
 
 
 def known_flow(flow: np.ndarray) -> np.ndarray:

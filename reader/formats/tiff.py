@@ -3,8 +3,6 @@
 The format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf. EXIF is in the same form.
 """
 
-import functools
-import logging
 import os
 import struct
 from pathlib import Path
@@ -13,9 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maskflownet.reader.formats.common import check_image_size, decode_image
-
-logger = logging.getLogger(__name__)
+from maskflownet.reader.formats.common import check_image_size, decode_image, say_other_colours
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -122,20 +118,10 @@ def decode_tiff(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray:
     photometric = _number(entries, _PHOTOMETRIC, -1)
     image = decode_image(_with_colours_kept(data, entries), path, flags)
     if photometric == _CIELAB:
-        _say_cielab(Path(path).parent)
+        say_other_colours(Path(path).parent, "a TIFF in CIELAB")
     if photometric == _WHITE_IS_ZERO and image.dtype == np.uint16:
         image = cv2.bitwise_not(image)
     return image
-
-
-@functools.lru_cache(maxsize=64)
-def _say_cielab(folder):
-    """Warn of a folder's images, once."""
-    logger.warning(
-        "%s: a TIFF or more is in CIELAB, of which OpenCV makes other colours than most programs "
-        "(single ones by some 40 of 255): save it in RGB",
-        folder,
-    )
 
 
 def _with_colours_kept(data, entries):

@@ -132,12 +132,33 @@ def test_white_of_a_grey_tiff_is_white(tmp_path, picture, kind, white_is_zero):
     np.testing.assert_array_equal(read_image(path), np.repeat(picture[..., :1], 3, axis=2))
 
 
-def test_cielab_is_warned_of_once_a_folder(tmp_path, picture, caplog):
+def jp2_in_ycc(image):
+    whole = encoded(".jp2", image)
+    place = whole.index(b"colr") + 7
+    return whole[:place] + struct.pack(">I", 18) + whole[place + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "of"),
+    [
+        ("a TIFF in CIELAB", lambda image: tiff_of(image, photometric=8)),
+        ("a JPEG 2000 in YCbCr", jp2_in_ycc),
+    ],
+)
+def test_colours_that_opencv_converts_in_its_way_are_warned_of(tmp_path, picture, caplog, kind, of):
+    large = np.tile(picture, (3, 2, 1))  # OpenCV writes no smaller JPEG 2000
     for name in "ab":
-        (tmp_path / f"{name}.tif").write_bytes(tiff_of(picture, photometric=8))
-        assert read_image(tmp_path / f"{name}.tif").shape == picture.shape
+        (tmp_path / name).write_bytes(of(large))
+        assert read_image(tmp_path / name).shape == large.shape
     (message,) = caplog.messages
-    assert message.startswith(f"{tmp_path}: ") and "CIELAB" in message
+    assert message.startswith(f"{tmp_path}: {kind} or more")
+
+
+@pytest.mark.parametrize("of", [tiff_of, lambda image: encoded(".jp2", image)])
+def test_of_others_nothing_is_said(tmp_path, picture, caplog, of):
+    (tmp_path / "a").write_bytes(of(np.tile(picture, (3, 2, 1))))
+    read_image(tmp_path / "a")
+    assert not caplog.messages
 
 
 def test_12_bits_in_16_are_said_to_be_dark_once_a_folder(tmp_path, picture, caplog):
