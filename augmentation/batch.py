@@ -37,13 +37,15 @@ class Augmentation:
         or `jitter`.
     seed : int
         Of the run, not negative.
+    fast : bool
+        Whether the operators of `kernels` do it, for images on the CPU: the same but for rounding.
     """
 
-    def __init__(self, config: DatasetConfig, seed: int):
+    def __init__(self, config: DatasetConfig, seed: int, fast: bool = False):
         self._config = config
         self._seed = seed
-        self._geometry = GeometricAugmentation(config.target_shape)
-        self._color = ColorAugmentation()
+        self._geometry = GeometricAugmentation(config.target_shape, fast)
+        self._color = ColorAugmentation(fast)
         for block in (self._geometry, self._color):
             block.hybridize()
 

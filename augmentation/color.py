@@ -74,6 +74,11 @@ def _per_sample(values):
 class ColorAugmentation(nn.HybridBlock):
     """Applies the numbers of `color_change` to pairs.
 
+    Parameters
+    ----------
+    fast : bool
+        Whether an operator of `kernels` does it.
+
     Inputs
     ------
     image1, image2 : (N, 3, H, W) in [0, 1]
@@ -84,6 +89,10 @@ class ColorAugmentation(nn.HybridBlock):
     image1, image2
         Again in [0, 1].
     """
+
+    def __init__(self, fast: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._fast = fast
 
     def hybrid_forward(
         self,
@@ -99,6 +108,10 @@ class ColorAugmentation(nn.HybridBlock):
         noise2: Any,
     ) -> tuple[Any, Any]:
         """Return the two results."""
+        if self._fast:
+            numbers = matrix, gain, brightness, exponent, channel
+            one = F.maskflownet_colours(image1, noise1, *numbers)
+            return one, F.maskflownet_colours(image2, noise2, *numbers)
         results = []
         for image, noise in ((image1, noise1), (image2, noise2)):
             image = F.broadcast_add(mix_channels(F, matrix, image, channels=3), noise)

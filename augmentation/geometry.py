@@ -114,6 +114,8 @@ class GeometricAugmentation(nn.HybridBlock):
     ----------
     target_hw : tuple of int
         Height h and width w of the results.
+    fast : bool
+        Whether the operators of `kernels` sample.
 
     Inputs
     ------
@@ -128,9 +130,10 @@ class GeometricAugmentation(nn.HybridBlock):
         The same of size h x w. Image 2 is zero outside of its source; flow is finite everywhere.
     """
 
-    def __init__(self, target_hw: tuple[int, int], **kwargs: Any):
+    def __init__(self, target_hw: tuple[int, int], fast: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self._target_hw = tuple(target_hw)
+        self._fast = fast
 
     def hybrid_forward(
         self,
@@ -151,13 +154,23 @@ class GeometricAugmentation(nn.HybridBlock):
         # Products alone would not do: zero times NaN or infinity is NaN.
         flow = F.where(known > 0, flow * known, F.zeros_like(flow))
 
-        grid1 = F.clip(self._apply(F, grid1), -1, 1)  # rounding can take it beyond the border
-        image1, flow, valid = (F.BilinearSampler(x, grid1) for x in (image1, flow, valid))
-        image2 = F.BilinearSampler(image2, self._apply(F, grid2))
+        # Rounding can take grid 1 beyond the border.
+        image1, flow, valid = self._sample(F, (image1, flow, valid), grid1, repeat_border=True)
+        (image2,) = self._sample(F, (image2,), grid2, repeat_border=False)
 
         flow = F.broadcast_div(flow, F.maximum(valid, EPSILON))
         flow = mix_channels(F, flow_matrix, flow, channels=2) + self._apply(F, motion)
         return image1, image2, flow, valid
+
+    def _sample(self, F, arrays, affine, repeat_border):
+        """Return arrays sampled where a map leads, with zeros or the border pixel around them."""
+        if self._fast:
+            height, width = self._target_hw
+            how = {"height": height, "width": width, "repeat_border": int(repeat_border)}
+            return [F.maskflownet_affine_sample(array, affine, **how) for array in arrays]
+        grid = self._apply(F, affine)
+        grid = F.clip(grid, -1, 1) if repeat_border else grid
+        return [F.BilinearSampler(array, grid) for array in arrays]
 
     def _apply(self, F, affine):
         """Return what maps (N, 6) give for each target coordinate in -1..1, (N, 2, h, w)."""

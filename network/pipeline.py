@@ -71,6 +71,8 @@ class Pipeline:
         that keeps nothing for gradients.
     trainer : mxnet.gluon.Trainer
         Adam over the network's parameters in the order of their creation.
+    fast : bool
+        Whether the fast operators run.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Pipeline:
         self.ctx = list(ctx)
         self.config = config
         self.peers = peers or Peers()
-        fast = use_fast(kernels, self.ctx)
+        self.fast = fast = use_fast(kernels, self.ctx)
         rounded = check_precision(precision, fast)
         self.network = self._make_network(FastSteps(True, rounded) if fast else None)
         self.network.initialize(mx.init.MSRAPrelu(slope=0.1), ctx=self.ctx)

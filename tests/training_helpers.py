@@ -29,6 +29,7 @@ class FakePipe:
     """
 
     peers = Peers()
+    fast = False
     set_learning_rate = Pipeline.set_learning_rate
 
     def __init__(

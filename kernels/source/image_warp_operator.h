@@ -6,26 +6,10 @@
 
 #pragma once
 
+#include "bilinear.h"
 #include "operator.h"
 
 namespace {
-
-// A pixel's neighbours along an axis and their weights; a neighbour outside weighs nothing.
-struct Neighbours {
-  long low, high;
-  float low_weight, high_weight;
-};
-
-Neighbours neighbours(float place, long size, bool repeat_border) {
-  const float last = static_cast<float>(size - 1);
-  // A place that is not a number lies at 0 or outside.
-  if (repeat_border) place = place > 0 ? (place < last ? place : last) : 0;
-  if (!(place > -1 && place < static_cast<float>(size))) return {0, 0, 0, 0};
-  const long low = static_cast<long>(place) - (place < 0), high = low + 1;  // from -1 on
-  const float share = place - static_cast<float>(low);
-  return {low < 0 ? 0 : low, high < size ? high : 0, low < 0 ? 0 : 1 - share,
-          high < size ? share : 0};
-}
 
 void warp_row(const float* image, long channels, long height, long width, const float* flow,
               long y, bool repeat_border, float* result) {
@@ -34,14 +18,7 @@ void warp_row(const float* image, long channels, long height, long width, const 
     const long at = y * width + x;
     const auto rows = neighbours(static_cast<float>(y) + flow[at], height, repeat_border);
     const auto columns = neighbours(static_cast<float>(x) + flow[pixels + at], width, repeat_border);
-    const float* above = image + rows.low * width;
-    const float* below = image + rows.high * width;
-    for (long c = 0; c < channels; ++c, above += pixels, below += pixels)
-      result[c * pixels + at] =
-          rows.low_weight * (columns.low_weight * above[columns.low] +
-                             columns.high_weight * above[columns.high]) +
-          rows.high_weight * (columns.low_weight * below[columns.low] +
-                              columns.high_weight * below[columns.high]);
+    sample(image, channels, height, width, rows, columns, result + at, pixels);
   }
 }
 

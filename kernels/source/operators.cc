@@ -4,6 +4,7 @@
 // always write. `network/fast_operators.py` puts a copy between them and gradients that add up.
 
 #include "adam.h"
+#include "augmentation_operators.h"
 #include "cost_volume_operator.h"
 #include "dense_block_operator.h"
 #include "enlarge_operator.h"

@@ -178,11 +178,13 @@ def augmented_batches(
     seed: int,
     first_step: int,
     is_stopped: Callable[[], bool] = lambda: False,
+    fast: bool = False,
 ) -> Iterator[Iterator]:
     """Within the block, read the batches of `first_step` and the steps after it.
 
     Whatever ends the block, no process and no thread is left. While batches are waited for,
-    `is_stopped` is asked every moment: True ends the iterator.
+    `is_stopped` is asked every moment: True ends the iterator. `fast` is whether the operators of
+    `kernels` augment.
 
     Yields
     ------
@@ -190,7 +192,7 @@ def augmented_batches(
         Batches with their geo_aug and color_aug (see `augmentation.Augmentation`). The random
         numbers of the next one are drawn while this one is used.
     """
-    augmentation = Augmentation(data.config, seed)
+    augmentation = Augmentation(data.config, seed, fast)
 
     def augmented(batch: Batch):
         return batch, augmentation.callables(augmentation.draw(batch.step, batch.samples))

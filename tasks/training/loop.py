@@ -92,7 +92,9 @@ def _train(pipe, plan, data, log):
         contextlib.closing(board),
         stop_request() as stop,
         noting_lost_workers(peers),
-        augmented_batches(data, plan.record.seed, plan.start + 1, lambda: stop.is_there) as batches,
+        augmented_batches(
+            *(data, plan.record.seed, plan.start + 1, lambda: stop.is_there, pipe.fast)
+        ) as batches,
     ):
         return _Training(pipe, plan, data, log, board, stop).run(batches)
 

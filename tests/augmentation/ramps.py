@@ -2,6 +2,7 @@
 
 import mxnet as mx
 import numpy as np
+from operators_in_turn import IN_USE
 
 from maskflownet.augmentation import GeometricAugmentation
 from maskflownet.augmentation.draws import draw_geometry
@@ -50,7 +51,7 @@ def ramp_pairs(count, size_hw=SOURCE_HW, seed=0):
 
 def augment(pairs, maps, target_hw=TARGET_HW, hybridized=True):
     """Return the four results of the block as NumPy arrays."""
-    block = GeometricAugmentation(target_hw)
+    block = GeometricAugmentation(target_hw, IN_USE["fast"])
     block.hybridize(active=hybridized)
     results = block(*(mx.nd.array(array) for array in (*pairs, *maps)))
     return [result.asnumpy() for result in results]

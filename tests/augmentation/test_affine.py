@@ -5,6 +5,7 @@ from dataclasses import replace
 import mxnet as mx
 import numpy as np
 import pytest
+from operators_in_turn import each_kind_of_operators  # noqa: F401 (for all tests)
 from ramps import SOURCE_HW, TARGET_HW, augment, errors_px, ramp_pairs
 
 from maskflownet.augmentation import Augmentation

@@ -5,6 +5,7 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 import pytest
+from operators_in_turn import IN_USE, each_kind_of_operators  # noqa: F401 (for all tests)
 
 from maskflownet.augmentation import ColorAugmentation
 from maskflownet.augmentation.color import color_change
@@ -25,7 +26,7 @@ ALL = ColorConfig(  # KITTI's ranges, wider in hue
 
 
 def recolor(images, draws, hybridized=True):
-    block = ColorAugmentation()
+    block = ColorAugmentation(IN_USE["fast"])
     block.hybridize(active=hybridized)
     results = block(*(mx.nd.array(array) for array in (*images, *color_change(draws))))
     return [result.asnumpy() for result in results]

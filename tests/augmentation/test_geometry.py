@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from operators_in_turn import each_kind_of_operators  # noqa: F401 (for all tests)
 from ramps import (
     SOURCE_HW,
     STRONG,

@@ -242,7 +242,7 @@ def reference_warp(image, y, x, repeat_border):
     height, width = image.shape[2:]
     if repeat_border:
         y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    total = np.zeros(image.shape)
+    total = np.zeros((*image.shape[:2], *y.shape[1:]))
     samples = np.arange(len(image))[:, None, None]
     for row in (np.floor(y), np.floor(y) + 1):
         for column in (np.floor(x), np.floor(x) + 1):
@@ -283,6 +283,49 @@ def test_image_warp_says_that_it_has_no_gradient():
             warped = mx.nd.maskflownet_image_warp(image, flow)
         warped.backward()
         flow.grad.asnumpy()
+
+
+# --- Augmentation (its formulas: tests/augmentation, with both kinds of operators) ----------------
+
+
+@seeded
+@given(seeds, batches, channels, sides, sides, sides, sides, st.booleans())
+def test_affine_sample(seed, N, C, H, W, h, w, repeat_border):
+    rng = np.random.default_rng(seed)
+    image, affine = random(rng, N, C, H, W), random(rng, N, 6)
+    how = {"height": h, "width": w, "repeat_border": int(repeat_border)}
+    got = mx.nd.maskflownet_affine_sample(mx.nd.array(image), mx.nd.array(affine), **how)
+    target = np.stack([*np.meshgrid(np.linspace(-1, 1, w), np.linspace(-1, 1, h)), np.ones((h, w))])
+    x, y = np.einsum("nij,jhw->inhw", affine.reshape(N, 2, 3), target)
+    places = (y + 1) / 2 * (H - 1), (x + 1) / 2 * (W - 1)
+    wanted = reference_warp(image, *places, repeat_border)
+    np.testing.assert_allclose(got.asnumpy(), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("repeat_border", [False, True])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e30])
+def test_affine_sample_along_what_is_no_number(repeat_border, number):
+    how = {"height": 3, "width": 4, "repeat_border": int(repeat_border)}
+    affine = mx.nd.array([[0, 0, number, 0, 0, number]])
+    got = mx.nd.maskflownet_affine_sample(mx.nd.ones((1, 2, 4, 5)), affine, **how).asnumpy()
+    assert (got == (1 if repeat_border else 0)).all()
+
+
+def test_augmentation_refuses_what_does_not_fit():
+    sample, colours = mx.nd.maskflownet_affine_sample, mx.nd.maskflownet_colours
+    image, ones = mx.nd.ones((2, 3, 4, 5)), mx.nd.ones((2, 1, 1, 1))
+    matrix, channel = mx.nd.ones((2, 3, 3)), mx.nd.ones((2, 3, 1, 1))
+    right = [image, ones, matrix, ones, ones, ones, channel]
+    assert colours(*right).shape == image.shape
+    for place, wrong in ((0, image[:, :2]), (1, channel), (2, channel), (5, matrix), (6, ones)):
+        with pytest.raises(mx.MXNetError):
+            colours(*right[:place], wrong, *right[place + 1 :]).wait_to_read()
+    for inputs, how in (
+        ((image, mx.nd.ones((1, 6))), {"height": 3, "width": 4}),
+        ((image, mx.nd.ones((2, 6))), {"height": 3}),
+    ):
+        with pytest.raises(mx.MXNetError):
+            sample(*inputs, **how).wait_to_read()
 
 
 # --- Dense block ----------------------------------------------------------------------------------

@@ -46,6 +46,18 @@ def test_each_step_has_its_own_augmentation_whatever_step_reading_began_at(tmp_p
     assert (augmented(*other.callables(other.draw(3, (0, 1)))) != wanted).any()
 
 
+def test_what_augments_is_what_is_said(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "maskflownet.tasks.training.data.Augmentation", lambda *how: made.append(how)
+    )
+    _, data = fake_run(tmp_path)
+    for fast in (False, True):
+        with augmented_batches(data, SEED, 1, fast=fast):
+            pass
+    assert made == [(data.config, SEED, False), (data.config, SEED, True)]
+
+
 def test_early_stopping_wants_something_to_validate_on(tmp_path):
     image = np.zeros((64, 96, 3), np.uint8)
     write_pairs(tmp_path, [(image, image, np.zeros((64, 96, 2), np.float32))])

@@ -11,6 +11,8 @@ from training_helpers import RUN, FakeLoader, FakePipe, FakeSet, fake_run
 
 from maskflownet.config.errors import InputError
 from maskflownet.tasks.runs.log import read_rows
+from maskflownet.tasks.training import loop
+from maskflownet.tasks.training.data import augmented_batches
 from maskflownet.tasks.training.loop import BAD_STEPS_IN_A_ROW, train
 from maskflownet.tasks.training.meter import Meter, duration
 
@@ -66,6 +68,21 @@ def test_the_log_is_in_the_originals_form_with_more_behind(tmp_path, caplog):
         (step, 2 * step, 1) for step in range(1, 11)
     ]
     assert all(row["learning_rate"] == RATE for row in rows)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_pipelines_kind_of_operators_augments(tmp_path, monkeypatch, fast):
+    asked = []
+
+    def batches_of(*arguments):
+        asked.append(arguments)
+        return augmented_batches(*arguments[:-1])
+
+    monkeypatch.setattr(loop, "augmented_batches", batches_of)
+    pipe = FakePipe()
+    pipe.fast = fast
+    assert run(tmp_path, pipe) == 0
+    assert asked[0][-1] is fast
 
 
 def test_the_first_steps_are_logged_then_one_in_fifty_and_the_last_with_the_mean(tmp_path):
