@@ -259,7 +259,13 @@ def _completed(path, mapping, seen):
         raise Where(path).below("base").wrong("a file that does not build on this one", base)
     base_mapping = _completed(base_path, base_mapping, (*seen, base_path))
     # Checked on its own, so that its mistakes are not blamed on the file that builds on it.
-    from_mapping(DatasetConfig, base_mapping, Where(base_path), name=base_path.stem, path=base_path)
+    base_config = from_mapping(
+        DatasetConfig, base_mapping, Where(base_path), name=base_path.stem, path=base_path
+    )
+    # What lies beside that file may not lie beside this one.
+    for name in OWN_DATA:
+        if own := getattr(base_config, name):
+            base_mapping[name] = str(own)
     return _merged(base_mapping, mapping)
 
 

@@ -1,5 +1,7 @@
 """The sizes at which a network can see images."""
 
+from numbers import Integral
+
 from maskflownet.config.errors import InputError
 
 MULTIPLE = 64  # the coarsest pyramid level has 1/64 of the size
@@ -14,6 +16,8 @@ def check_network_size(size_hw: tuple[int, int]) -> None:
 
     They are what somebody asked for; `NetworkSize` checks what an image leads to.
     """
+    if len(size_hw) != 2 or not all(isinstance(length, Integral) for length in size_hw):
+        raise InputError(f"resize: expected (height, width) in whole pixels, got {size_hw!r}")
     height, width = size_hw
     if height * width > MAX_PIXELS or max(size_hw) > MAX_RESIZED:
         raise InputError(

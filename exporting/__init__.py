@@ -86,10 +86,15 @@ def form_of(path: str | os.PathLike) -> str:
     InputError
         None of them.
     """
-    suffix = Path(path).suffix
+    suffix, is_folder = Path(path).suffix, Path(path).is_dir()
+    if suffix in FORMS and suffix != MXNET and is_folder:
+        raise InputError(
+            f"{path}: expected the name of a file, got a folder; name a file, or for MXNet's own "
+            f"form a folder whose name does not end in {suffix}"
+        )
     if suffix in FORMS:
         return suffix
-    if Path(path).is_dir():
+    if is_folder:
         return MXNET
     raise InputError(
         f"{path}: expected FILE.onnx, a folder to write MXNet's own form into, or FILE.pth, "

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -124,12 +125,13 @@ Runner = Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
 
 def _onnx_runners(path, pipe) -> Iterator[tuple[str, Runner]]:
     """Yield the installed runtimes that run ONNX models: name, and what runs the model."""
+    model = Path(path).read_bytes()  # they take no path whose bytes are not UTF-8
     try:
         import onnxruntime
     except ImportError:
         pass
     else:
-        session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         names = [one.name for one in session.get_inputs()]
         yield (
             f"onnxruntime {onnxruntime.__version__}",
@@ -141,7 +143,8 @@ def _onnx_runners(path, pipe) -> Iterator[tuple[str, Runner]]:
         return
     core = openvino.Core()
     # Without the hint it computes in bfloat16 where the processor can.
-    compiled = core.compile_model(os.fspath(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    network = core.read_model(model, b"")
+    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     version = openvino.get_version().split("-")[0]
     yield f"openvino {version}", lambda *arrays: list(compiled(arrays).values())
 

@@ -8,8 +8,8 @@ The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_
 `maskflownet_dense_block`, `maskflownet_pyramid`, `maskflownet_enlarge`,
 `maskflownet_multiscale_loss`) write their gradients and cannot add to one that is there, since
 MXNet does not tell them which is wanted. `network.fast_operators` puts a copy between them and any
-parameter whose gradients add up. `maskflownet_image_warp` has no gradient, nor have the operators of
-augmentation, `maskflownet_affine_sample` and `maskflownet_colours`.
+parameter whose gradients add up. `maskflownet_image_warp` has no gradient, nor have the operators
+of augmentation, `maskflownet_affine_sample` and `maskflownet_colours`.
 """
 
 import contextlib

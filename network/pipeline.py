@@ -358,10 +358,14 @@ class Pipeline:
                 (flow, np.asarray(mask).reshape(flow.shape[:2]) > 0)
                 for flow, mask in in_step(flows=flows, masks=masks)
             )
-        scores = [
-            metrics.score_image(prediction.flow, *truth)
-            for prediction, truth in in_step(images1=predictions, flows=truths)
-        ]
+        scores = []
+        for prediction, truth in in_step(images1=predictions, flows=truths):
+            if truth[0].shape != prediction.flow.shape:
+                raise InputError(
+                    f"flows: expected one of shape {prediction.flow.shape}, as its images are, got "
+                    f"{truth[0].shape}"
+                )
+            scores.append(metrics.score_image(prediction.flow, *truth))
         return metrics.summarize(scores)[figures[return_type]]
 
     # Training.

@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import mxnet as mx
@@ -68,8 +69,12 @@ class PairPredictor:
         color_order: str | None,
     ) -> Iterator[Prediction]:
         """Do what `Pipeline.predict_pairs` says."""
-        if batch_size < 1:
-            raise InputError(f"batch_size {batch_size}: expected 1 or more")
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise InputError(
+                f"batch_size: expected a whole number of 1 or more, got {batch_size!r}"
+            )
+        if isinstance(wanted, str) or not set(wanted) <= set(WANTED):
+            raise InputError(f"wanted: expected some of {list(WANTED)}, got {wanted!r}")
         if resize is not None:
             check_network_size(resize)
         check_color_order(color_order)

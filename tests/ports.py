@@ -66,7 +66,8 @@ def port_arrays(network):
 def write_zip(path, arrays, wrap=None, types=None):
     """Write {name: array} as PyTorch since 1.6 does, as the value of the key `wrap` if given.
 
-    `types` holds the storage classes by NumPy type code, where float32 alone is not enough.
+    Beside that key stand arrays whose names begin with "moments". `types` holds the storage classes
+    by NumPy type code, where float32 alone is not enough.
     """
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", _pickled(arrays, wrap, types, view=b""))
@@ -92,13 +93,17 @@ def write_legacy(path, arrays, wrap=None, types=None):
 
 def _pickled(arrays, wrap, types, view):
     """Return the pickle of a dict of tensors, opcode by opcode."""
-    entries = b"".join(
-        _code(name) + _tensor(number, array, types, view)
-        for number, (name, array) in enumerate(arrays.items())
-    )
-    state_dict = b"ccollections\nOrderedDict\n)R(" + entries + b"u"
+    inside = beside = b""
+    for number, (name, array) in enumerate(arrays.items()):
+        entry = _code(name) + _tensor(number, array, types, view)
+        if wrap and name.startswith("moments"):
+            beside += entry
+        else:
+            inside += entry
+    state_dict = b"ccollections\nOrderedDict\n)R(" + inside + b"u"
     if wrap:
-        state_dict = b"}(" + _code(wrap) + state_dict + _code("epoch") + _code(3) + b"u"
+        beside += _code("epoch") + _code(3)
+        state_dict = b"}(" + _code(wrap) + state_dict + beside + b"u"
     return b"\x80\x02" + state_dict + b"."
 
 

@@ -16,7 +16,10 @@ from maskflownet.config.errors import InputError
 from maskflownet.network.files.torch_file import BFLOAT16, DATA_PARALLEL, flat_array
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
-TYPES = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": BFLOAT16, "I64": "<i8", "I32": "<i4"}
+TYPES = {
+    **{"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": BFLOAT16},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"},
+}
 
 
 def is_safetensors_file(path: Path) -> bool:
@@ -49,9 +52,11 @@ def read_safetensors_file(path: Path) -> dict[str, np.ndarray]:
         header.pop("__metadata__", None)
         values = content[8 + length :]
         return {
-            name.removeprefix(DATA_PARALLEL): _array(entry, values)
+            name.removeprefix(DATA_PARALLEL): _array(f"{path}: {name}", entry, values)
             for name, entry in header.items()
         }
+    except InputError:
+        raise
     except Exception as error:  # what damaged bytes raise depends on what they happen to mean
         raise InputError(
             f"{path}: expected arrays in safetensors' format, got {path.stat().st_size} bytes that "
@@ -59,10 +64,14 @@ def read_safetensors_file(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _array(entry: dict[str, Any], values: memoryview) -> np.ndarray:
+def _array(where: str, entry: dict[str, Any], values: memoryview) -> np.ndarray:
     begin, end = entry["data_offsets"]
     shape = entry["shape"]
     if not 0 <= begin <= end <= len(values) or any(length < 0 for length in shape):
         raise ValueError("an array that reaches beyond the file")
-    type_ = TYPES[entry["dtype"]]
-    return flat_array(values[begin:end], type_, math.prod(shape)).reshape(shape)
+    if (name := entry["dtype"]) not in TYPES:
+        raise InputError(
+            f"{where}: expected an array of one of the types {', '.join(TYPES)}, got {name}; save "
+            "it as F32, or leave it out"
+        )
+    return flat_array(values[begin:end], TYPES[name], math.prod(shape)).reshape(shape)

@@ -137,8 +137,6 @@ def _rebuild_tensor(storage, offset, shape, strides, *_):
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if 0 not in shape and last >= storage.count:
         raise ValueError(f"an array that reaches beyond its {storage.count} values")
-    if math.prod(shape) > MAX_VALUES:  # a stride of 0 repeats a value
-        raise ValueError(f"an array of shape {shape}")
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
@@ -288,6 +286,12 @@ def _state_dict(content, path):
             f"{path}: expected a network's arrays by their names, bare or as 'state_dict', got "
             f"{what}; save it with torch.save(network.state_dict(), FILE)"
         )
+    for name, tensor in tensors.items():
+        if math.prod(tensor.shape) > MAX_VALUES:  # a stride of 0 repeats a value
+            raise InputError(
+                f"{path}: {name}: expected an array of a network's weights, of {MAX_VALUES} values "
+                f"or fewer, got one of shape {tensor.shape}; leave it out"
+            )
     return tensors
 
 

@@ -203,6 +203,12 @@ class _Sequence:
     def pairs(self, top: str) -> Iterator[PairFiles]:
         """Yield the files of each pair, named by the path from `top`."""
         stems = {*map(_stem, self._images)}
+        for one, other in pairwise(sorted(self._images, key=_stem)):
+            if _stem(one) == _stem(other):
+                raise InputError(
+                    f"{self._folder}: expected one image of each frame, got {one} and {other}; "
+                    "move one of them away"
+                )
         self.alone = [f"{self._folder}/{self._flows[stem]}" for stem in self._flows.keys() - stems]
         followers = dict(pairwise(self._images))
         for first in self._images:

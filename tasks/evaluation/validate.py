@@ -163,7 +163,9 @@ def append_log(
         share = f"occluded_share={mask['occluded_share']:.6g}"
         lines.append([words[0], f"{name}:{', '.join([*figures, share])}", *words[2:]])
     stamp = time.strftime("[%Y/%m/%d %H:%M:%S]")
-    with (folder / f"{checkpoint.run}.val.log").open("a", encoding="utf-8") as log:
+    path = folder / f"{checkpoint.run}.val.log"
+    # A config's name may be of bytes that are no text.
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
         log.writelines(f"{stamp} {', '.join(line)}\n" for line in lines)
 
 

@@ -9,10 +9,12 @@ functions of `output`.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from maskflownet.config.errors import InputError
 from maskflownet.output import consistency_mask
 from maskflownet.tasks.pipe import Pipe
 
@@ -141,6 +143,8 @@ def estimate_sequence(
     from maskflownet.network.images import check_is_list  # here, for it brings MXNet
 
     check_is_list(frames, "frames")
+    if not isinstance(stride, Integral) or stride < 1:
+        raise InputError(f"stride: expected a whole number of 1 or more, got {stride!r}")
     pairs = _pairs(frames, stride)
     predictions = pipe.predict_pairs(pairs, batch_size, resize, ("flow",), color_order)
     return (prediction.flow for prediction in predictions)

@@ -113,6 +113,12 @@ def test_mmflows_dialect_in_mxnets_own_form_but_not_of_images(name, tmp_path, mo
         maskflownet.export(pipe, tmp_path / "a.onnx", images=True)
 
 
+def test_a_name_that_is_no_text_is_run_too(pipes, tmp_path):
+    path = tmp_path / os.fsdecode(b"a\xff.onnx")
+    maskflownet.export(pipes["MaskFlownet_S"], path)
+    assert runtimes_of(check(pipes["MaskFlownet_S"], path)) == RUNTIMES
+
+
 def test_a_folder_whose_name_mxnet_cannot_write_is_not_made(pipes, tmp_path):
     with pytest.raises(InputError, match=r"udce9.*: expected a name in UTF-8"):
         maskflownet.export(pipes["MaskFlownet_S"], tmp_path / "d\udce9")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from golden import golden, recipe_pipeline
+from PIL import Image
 
 from maskflownet.config.errors import InputError
 
@@ -41,6 +42,7 @@ def test_one_image_is_no_list_of_images(pipe):
         (image, [image], "images1"),
         ([image], image[..., 0], "images2"),
         ([image], "one.png", "images2"),
+        (Image.fromarray(image), [image], "images1"),
     ):
         with pytest.raises(InputError, match=rf"{name}: expected a list of images.*\[image\]"):
             pipe.predict(images1, images2)
@@ -119,7 +121,10 @@ def test_wrong_input_is_said_in_one_line(pipe):
         (([wide], [wide]), {}, "^an image of 33000x2: expected at most 32767 pixels a side"),
         (([wide], [wide]), {"resize": (64, 64)}, "^an image of 33000x2: expected at most 32767"),
         (([vast], [vast]), {}, r"^an image of 30000x2000: expected at most 59 million.*--resize"),
-        (([small], [small]), {"batch_size": 0}, "expected 1 or more"),
+        (([small], [small]), {"batch_size": 0}, "batch_size: expected .* got 0"),
+        (([small], [small]), {"batch_size": 2.0}, r"batch_size: expected .* got 2\.0"),
+        (([small], [small]), {"resize": (64, 128.0)}, "^resize: expected .*height, width"),
+        (([small], [small]), {"resize": (64,)}, "^resize: expected .*height, width"),
     ]
     for images, options, message in cases:
         with pytest.raises(InputError, match=message) as caught:
@@ -133,5 +138,10 @@ def test_wrong_input_is_said_in_one_line(pipe):
         pipe.validate([small, small], [small, small], [flow])
     with pytest.raises(InputError, match="masks has fewer entries than flows"):
         pipe.validate([small, small], [small, small], [flow, flow], [flow[..., :1]])
+    with pytest.raises(InputError, match=r"flows: expected one of shape \(64, 64, 2\), as"):
+        pipe.validate([small], [small], [flow[:60]])
+    for wanted in ("flow", ("flwo",)):
+        with pytest.raises(InputError, match="wanted: expected some of"):
+            list(pipe.predict_pairs([(small, small)], wanted=wanted))
     with pytest.raises(InputError, match="epe"):
         pipe.validate([small], [small], [np.zeros((64, 64, 2))], return_type="fl")

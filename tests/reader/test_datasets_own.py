@@ -43,6 +43,28 @@ def test_lists_make_a_training_and_a_validation_set(tmp_path):
     assert (masked.name, plain.name) == ("train.txt:3 data/a 1.png", "train.txt:4 data/a 1.png")
 
 
+@pytest.mark.parametrize(("kind", "part"), [("list", "list"), ("folder", "folder")])
+def test_what_is_inherited_lies_beside_the_file_that_names_it(tmp_path, kind, part):
+    own, base = tmp_path / "own", tmp_path / "base"
+    for folder in (own, base):
+        listed_pair(folder)
+        (folder / "pairs.txt").write_text('"a 1.png" b.png f.flo')
+        walk(folder / "frames", [1, 2], [1])
+    value = "pairs.txt" if kind == "list" else "frames"
+    (base / "base.yaml").write_text(
+        f"dataset: {kind}\ntrain_{part}: {value}\nvalid_{part}: {value}\n"
+    )
+    (own / "own.yaml").write_text(
+        f"base: ../base/base.yaml\ndataset: {kind}\nvalid_{part}: {value}\nbatch: 2\n"
+    )
+    (tmp_path / "top.yaml").write_text(f"base: ./own/own.yaml\ndataset: {kind}\n")
+    for path in (own / "own.yaml", tmp_path / "top.yaml"):
+        config = load_dataset_config(path)
+        assert getattr(config, f"train_{part}") == base / value
+        assert getattr(config, f"valid_{part}") == own / value
+        assert config.batch == 2
+
+
 def test_a_share_of_a_list_is_for_validation(tmp_path):
     line = listed_pair(tmp_path / "data")
     (tmp_path / "train.txt").write_text(f"{line}\n" * 10)
@@ -182,6 +204,13 @@ def test_folders_that_are_links_and_any_suffix(tmp_path, caplog):
     (tmp_path / "data/plain/around").symlink_to("..")  # a circle
     assert FolderDataset([tmp_path / "data"]).names == ["linked/0.TIFF", "plain/0.pnm"]
     assert not caplog.records
+
+
+def test_two_images_of_one_frame_are_refused(tmp_path):
+    walk(tmp_path, [1, 2, 3], [1, 2])
+    trees.picture(tmp_path / "2.ppm")
+    with pytest.raises(InputError, match=r"expected one image of each frame, got 2\.p.* and 2\.p"):
+        FolderDataset([tmp_path])
 
 
 def test_folders_without_pairs(tmp_path):

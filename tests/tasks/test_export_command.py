@@ -77,6 +77,14 @@ def test_what_cannot_be_exported(flags, said, checkpoint, tmp_path, capsys, monk
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_with_the_name_of_a_file(checkpoint, tmp_path, capsys):
+    for name in ("a.onnx", "a.pth", "a.safetensors"):
+        (tmp_path / name).mkdir()
+        said = error_of(capsys, ["-c", checkpoint, "--export", str(tmp_path / name)])
+        assert f"{name}: expected the name of a file, got a folder" in said
+        assert not list((tmp_path / name).iterdir())
+
+
 @pytest.mark.parametrize("run", [["--export", ""], ["--root", ""]])
 def test_a_name_that_an_unset_variable_leaves_empty(run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

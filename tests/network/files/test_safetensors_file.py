@@ -47,6 +47,26 @@ def test_half_precisions_and_prefixes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "kind"), [("U8", np.uint8), ("I8", np.int8), ("I16", np.int16), ("BOOL", np.bool_)]
+)
+def test_small_whole_numbers_are_read(tmp_path, name, kind):
+    values = np.array([1, 0, 1], kind)
+    entries = {"a": entry(name, [3], 0, values.nbytes)}
+    path = write(tmp_path / "a.safetensors", entries, values.tobytes())
+    np.testing.assert_array_equal(read_safetensors_file(path)["a"], values)
+
+
+def test_an_array_of_another_type_is_named_and_not_called_damaged(tmp_path):
+    entries = {"scale": entry("F8_E4M3", [8], 0, 8)}
+    path = write(tmp_path / "a.safetensors", entries, bytes(8))
+    with pytest.raises(
+        InputError, match=r"a\.safetensors: scale: expected .* got F8_E4M3; save"
+    ) as e:
+        read_safetensors_file(path)
+    assert "damaged" not in str(e.value)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [entry("F32", [2], 0, 12), entry("F32", [3], 0, 8), entry("U7", [2], 0, 8), {"shape": [2]}, 1],
 )

@@ -10,6 +10,7 @@ import pytest
 from ports import FOLDER, write_legacy, write_zip
 
 from maskflownet.config.errors import InputError
+from maskflownet.network.files import torch_file
 from maskflownet.network.files.torch_file import is_torch_file, read_torch_file
 
 WRITERS = {"zip": write_zip, "legacy": write_legacy}
@@ -105,6 +106,19 @@ def test_windows_and_types_are_checked(tmp_path, expected):
                 content = tensor_pickle(*BROKEN[expected])(content)
             target.writestr(name, content)
     assert expected in message_of(path)
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_a_large_array_counts_only_where_it_is_a_weight(tmp_path, layout, monkeypatch):
+    monkeypatch.setattr(torch_file, "MAX_VALUES", 8)
+    arrays = {"a": np.ones(3, "f4"), "moments": np.zeros(9, "f4")}
+    path = WRITERS[layout](tmp_path / "a.pth", arrays, "state_dict")
+    assert list(read_torch_file(path)) == ["a"]
+    path = WRITERS[layout](tmp_path / "b.pth", arrays)
+    assert message_of(path) == (
+        f"{path}: moments: expected an array of a network's weights, of 8 values or fewer, got one "
+        "of shape (9,); leave it out"
+    )
 
 
 def test_other_archives_and_contents_are_called_what_they_are(tmp_path):

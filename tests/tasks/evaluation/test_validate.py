@@ -1,6 +1,7 @@
 """What --valid prints and writes, with a network that always says "no motion"."""
 
 import json
+import os
 import time
 from types import SimpleNamespace
 
@@ -221,6 +222,13 @@ def test_the_log_says_where_figures_do_not_compare(tmp_path):
     assert first.endswith("] steps=7, chairs.validation:epe=2.5")
     assert second.endswith("] steps=7, kitti.2015:kitti=0.25, resize=64x128, shard=100")
     assert third.endswith("] steps=7, kitti.2015:kitti=0.25, precision=bf16")
+
+
+def test_the_log_of_a_name_that_is_no_text(tmp_path):
+    checkpoint = Checkpoint("abcJan01-0000", 7, tmp_path / "x.params")
+    append_log(os.fsdecode(b"on\xff"), {"epe": 2.5, "fl": 0.25}, checkpoint, tmp_path)
+    (line,) = (tmp_path / "abcJan01-0000.val.log").read_text().splitlines()
+    assert line.endswith(r"] steps=7, on\udcff:epe=2.5")
 
 
 def test_the_log_has_a_line_more_for_the_mask(tmp_path):

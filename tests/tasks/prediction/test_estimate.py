@@ -47,6 +47,12 @@ def test_one_image_is_no_sequence():
         estimate_sequence(FakePipe(), frame(0))
 
 
+@pytest.mark.parametrize("stride", [0, -1, 1.5])
+def test_a_stride_that_leads_to_no_other_frame(stride):
+    with pytest.raises(InputError, match=f"stride: expected a whole number of 1 or more.*{stride}"):
+        estimate_sequence(FakePipe(), map(frame, range(3)), stride=stride)
+
+
 @pytest.mark.parametrize("order", ["bgr", "rgb"])
 def test_the_order_of_colours_is_passed_on(order):
     pipe = FakePipe()
