@@ -38,7 +38,7 @@ class Augmentation:
     seed : int
         Of the run, not negative.
     fast : bool
-        Whether the operators of `kernels` do it, for images on the CPU: the same but for rounding.
+        Whether the operators of `kernels` do it; only where `kernels.use_fast` says so.
     """
 
     def __init__(self, config: DatasetConfig, seed: int, fast: bool = False):

@@ -77,7 +77,7 @@ class ColorAugmentation(nn.HybridBlock):
     Parameters
     ----------
     fast : bool
-        Whether an operator of `kernels` does it.
+        Whether an operator of `kernels` does it; only where `kernels.use_fast` says so.
 
     Inputs
     ------

@@ -115,7 +115,7 @@ class GeometricAugmentation(nn.HybridBlock):
     target_hw : tuple of int
         Height h and width w of the results.
     fast : bool
-        Whether the operators of `kernels` sample.
+        Whether the operators of `kernels` sample; only where `kernels.use_fast` says so.
 
     Inputs
     ------

@@ -16,9 +16,13 @@ def check_network_size(size_hw: tuple[int, int]) -> None:
 
     They are what somebody asked for; `NetworkSize` checks what an image leads to.
     """
-    if len(size_hw) != 2 or not all(isinstance(length, Integral) for length in size_hw):
+    try:
+        height, width = size_hw
+        is_size = isinstance(height, Integral) and isinstance(width, Integral)
+    except (TypeError, ValueError):
+        is_size = False
+    if not is_size:
         raise InputError(f"resize: expected (height, width) in whole pixels, got {size_hw!r}")
-    height, width = size_hw
     if height * width > MAX_PIXELS or max(size_hw) > MAX_RESIZED:
         raise InputError(
             f"resize {height},{width}: expected at most {MAX_PIXELS // 10**6} million pixels, and "

@@ -125,13 +125,15 @@ Runner = Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
 
 def _onnx_runners(path, pipe) -> Iterator[tuple[str, Runner]]:
     """Yield the installed runtimes that run ONNX models: name, and what runs the model."""
-    model = Path(path).read_bytes()  # they take no path whose bytes are not UTF-8
+    # As bytes, for they take no path whose bytes are not UTF-8.
     try:
         import onnxruntime
     except ImportError:
         pass
     else:
-        session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            Path(path).read_bytes(), providers=["CPUExecutionProvider"]
+        )
         names = [one.name for one in session.get_inputs()]
         yield (
             f"onnxruntime {onnxruntime.__version__}",
@@ -143,7 +145,7 @@ def _onnx_runners(path, pipe) -> Iterator[tuple[str, Runner]]:
         return
     core = openvino.Core()
     # Without the hint it computes in bfloat16 where the processor can.
-    network = core.read_model(model, b"")
+    network = core.read_model(Path(path).read_bytes(), b"")
     compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     version = openvino.get_version().split("-")[0]
     yield f"openvino {version}", lambda *arrays: list(compiled(arrays).values())

@@ -74,11 +74,19 @@ def check_is_list(images: Any, name: str) -> None:
     got = f"one of shape {shape}"
     if isinstance(images, (str, os.PathLike)):
         got = f"the path {os.fspath(images)}"
-    elif not isinstance(images, Iterable):
+    elif not _can_be_iterated(images):
         got = f"one {type(images).__name__}"
     elif not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
         return
     raise InputError(f"{name}: expected a list of images, got {got}; put it in a list, [image]")
+
+
+def _can_be_iterated(images):
+    try:
+        iter(images)
+    except TypeError:
+        return False
+    return True
 
 
 def in_step(**named: Iterable[Any]) -> Iterator[tuple[Any, ...]]:

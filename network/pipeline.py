@@ -352,20 +352,21 @@ class Pipeline:
         images = pair_up(images1, images2)
         predictions = self.predict_pairs(images, batch_size, resize, ("flow",), color_order)
         if masks is None:
-            truths = ((flow, np.ones(flow.shape[:2], bool)) for flow in flows)
+            truths = ((flow, np.ones(np.shape(flow)[:2])) for flow in flows)
         else:
-            truths = (
-                (flow, np.asarray(mask).reshape(flow.shape[:2]) > 0)
-                for flow, mask in in_step(flows=flows, masks=masks)
-            )
+            truths = in_step(flows=flows, masks=masks)
         scores = []
-        for prediction, truth in in_step(images1=predictions, flows=truths):
-            if truth[0].shape != prediction.flow.shape:
-                raise InputError(
-                    f"flows: expected one of shape {prediction.flow.shape}, as its images are, got "
-                    f"{truth[0].shape}"
-                )
-            scores.append(metrics.score_image(prediction.flow, *truth))
+        for prediction, (flow, mask) in in_step(images1=predictions, flows=truths):
+            flow, known = np.asarray(flow), np.asarray(mask) > 0
+            known = known[..., 0] if known.ndim == 3 else known
+            for name, own in (("flows", flow[..., 0]), ("masks", known)):
+                if own.shape != prediction.flow.shape[:2]:
+                    height, width = prediction.flow.shape[:2]
+                    raise InputError(
+                        f"{name}: expected one of {height}x{width} pixels, as its images are, got "
+                        f"one of shape {own.shape}"
+                    )
+            scores.append(metrics.score_image(prediction.flow, flow, known))
         return metrics.summarize(scores)[figures[return_type]]
 
     # Training.

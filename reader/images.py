@@ -1,7 +1,5 @@
 """Image files: read as OpenCV's ordinary colour reading does, but never wrong without a word."""
 
-import functools
-import logging
 import os
 from pathlib import Path
 
@@ -15,11 +13,10 @@ from maskflownet.reader.formats.common import (
     check_image_size,
     decode_image,
     read_bytes,
+    say_if_dark,
     silence_opencv,
 )
 from maskflownet.whole_file import whole_file
-
-logger = logging.getLogger(__name__)
 
 # What OpenCV reads, by suffix: a file that should be an image and is not must not go unnoticed.
 _SUFFIXES = "avif bmp dib jp2 jpe jpeg jpg pbm pgm png pnm ppm ras sr tif tiff webp"
@@ -37,7 +34,6 @@ _CHECKS = {
     **dict.fromkeys(tiff.SIGNATURES, tiff.check_tiff),
     **dict.fromkeys(rare.FLOATS, rare.refuse_floats),
 }
-_LARGEST_OF_12_BITS = 4095
 # What is to be done for EXIF's 2 to 8: transposed first or not, then mirrored up-down, left-right.
 _TURNS = {
     2: (False, False, True),
@@ -54,10 +50,11 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     """Read an image file of any format that OpenCV knows.
 
     EXIF rotation is honoured, grey is repeated in the three channels, alpha is dropped, and 16 bits
-    are scaled by 1/257, rounded (OpenCV's own would drop the lower byte); a warning tells where
-    they seem to hold 12 bits or fewer. A PNG, JPEG, PPM or WebP that was cut short is an error, as
-    is a damaged PNG, and a size that the file's bytes cannot hold. A JPEG has no checksums: it is
-    an error that a part of it cannot be decoded, and other damage cannot be seen.
+    are scaled by 1/257, rounded (OpenCV's own would drop the lower byte). A warning tells where
+    they seem to hold 12 bits or fewer, and where OpenCV converts colours in its own way. A PNG,
+    JPEG, PPM or WebP that was cut short is an error, as is a damaged PNG, and a size that the
+    file's bytes cannot hold. A JPEG has no checksums: it is an error that a part of it cannot be
+    decoded, and other damage cannot be seen.
 
     Parameters
     ----------
@@ -79,8 +76,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     """
     image = _stored_image(path)
     if image.dtype == np.uint16:
-        if 0 < image.max() <= _LARGEST_OF_12_BITS:
-            _say_dark(Path(path).parent)
+        say_if_dark(image, path)
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return image
 
@@ -96,7 +92,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        bool (H, W): True where any of the stored colours is not 0, be it as little as 1 of 65535.
+        bool (H, W): True where any of the colours is not black, be it by as little as 1 of 65535.
 
     Raises
     ------
@@ -107,7 +103,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 
 
 def _stored_image(path):
-    """Return what is stored, turned upright: uint8 or uint16 (H, W, 3), BGR."""
+    """Return what the file shows, upright, in its own depth: uint8 or uint16 (H, W, 3), BGR."""
     data = read_bytes(path)
     for signature, check in _CHECKS.items():
         if data.startswith(signature):
@@ -138,17 +134,6 @@ def _upright(image, orientation):
     transposed, up_down, left_right = _TURNS[orientation]
     image = image.transpose(1, 0, 2) if transposed else image
     return np.ascontiguousarray(image[:: -1 if up_down else 1, :: -1 if left_right else 1])
-
-
-@functools.lru_cache(maxsize=64)
-def _say_dark(folder):
-    """Warn of a folder's images, once."""
-    logger.warning(
-        "%s: images of 16 bits per channel hold no value above %d and are read as nearly black: if "
-        "their values are of 12 bits or fewer, scale them to 0..65535, or convert them to 8 bits",
-        folder,
-        _LARGEST_OF_12_BITS,
-    )
 
 
 def read_pair(path1: str | os.PathLike, path2: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:

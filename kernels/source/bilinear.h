@@ -4,10 +4,13 @@
 
 namespace {
 
-// A pixel's neighbours along an axis and their weights; a neighbour outside weighs nothing.
+// A pixel's neighbours along an axis and their weights. In place of one that is outside the other is
+// read, and weighs nothing.
 struct Neighbours {
   long low, high;
   float low_weight, high_weight;
+
+  bool are_outside() const { return low_weight == 0 && high_weight == 0; }
 };
 
 inline Neighbours neighbours(float place, long size, bool repeat_border) {
@@ -17,13 +20,17 @@ inline Neighbours neighbours(float place, long size, bool repeat_border) {
   if (!(place > -1 && place < static_cast<float>(size))) return {0, 0, 0, 0};
   const long low = static_cast<long>(place) - (place < 0), high = low + 1;  // from -1 on
   const float share = place - static_cast<float>(low);
-  return {low < 0 ? 0 : low, high < size ? high : 0, low < 0 ? 0 : 1 - share,
+  return {low < 0 ? 0 : low, high < size ? high : low, low < 0 ? 0 : 1 - share,
           high < size ? share : 0};
 }
 
 // to[c * to_plane] for all channels of an image (channels, height, width).
 inline void sample(const float* image, long channels, long height, long width,
                    const Neighbours& rows, const Neighbours& columns, float* to, long to_plane) {
+  if (rows.are_outside() || columns.are_outside()) {
+    for (long c = 0; c < channels; ++c) to[c * to_plane] = 0;
+    return;
+  }
   const float* above = image + rows.low * width;
   const float* below = image + rows.high * width;
   for (long c = 0; c < channels; ++c, above += height * width, below += height * width)

@@ -90,10 +90,12 @@ inline void add_outer_block(const Rows& inputs, long first, const Rows& gradient
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::load(product + (r * NV + v) * V::width);
   for (long t = 0; t < tiles; ++t) {
-    prefetch(b + kGradientsAhead * gradients.step);
     V row[NV];
-    UNROLL for (int v = 0; v < NV; ++v)
-      row[v] = V::load(b + v * V::width / kLane * gradients.panel + v * V::width % kLane);
+    UNROLL for (int v = 0; v < NV; ++v) {
+      const float* own = b + v * V::width / kLane * gradients.panel + v * V::width % kLane;
+      row[v] = V::load(own);
+      if (v * V::width % kLane == 0) prefetch(own + kGradientsAhead * gradients.step);
+    }
     UNROLL for (int r = 0; r < R; ++r) {
       const V one = V::all(a[r]);
       UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);

@@ -52,7 +52,7 @@ def read_safetensors_file(path: Path) -> dict[str, np.ndarray]:
         header.pop("__metadata__", None)
         values = content[8 + length :]
         return {
-            name.removeprefix(DATA_PARALLEL): _array(f"{path}: {name}", entry, values)
+            name.removeprefix(DATA_PARALLEL): _array(f"{path}: {name[:80]!r}", entry, values)
             for name, entry in header.items()
         }
     except InputError:
@@ -71,7 +71,7 @@ def _array(where: str, entry: dict[str, Any], values: memoryview) -> np.ndarray:
         raise ValueError("an array that reaches beyond the file")
     if (name := entry["dtype"]) not in TYPES:
         raise InputError(
-            f"{where}: expected an array of one of the types {', '.join(TYPES)}, got {name}; save "
-            "it as F32, or leave it out"
+            f"{where}: expected an array of one of the types {', '.join(TYPES)}, got {name!r}; "
+            "save it as F32, or leave it out"
         )
     return flat_array(values[begin:end], TYPES[name], math.prod(shape)).reshape(shape)

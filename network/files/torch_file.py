@@ -289,8 +289,8 @@ def _state_dict(content, path):
     for name, tensor in tensors.items():
         if math.prod(tensor.shape) > MAX_VALUES:  # a stride of 0 repeats a value
             raise InputError(
-                f"{path}: {name}: expected an array of a network's weights, of {MAX_VALUES} values "
-                f"or fewer, got one of shape {tensor.shape}; leave it out"
+                f"{path}: {name[:80]!r}: expected an array of a network's weights, of {MAX_VALUES} "
+                f"values or fewer, got one of shape {tensor.shape}; leave it out"
             )
     return tensors
 

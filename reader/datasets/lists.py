@@ -204,7 +204,7 @@ class _Sequence:
         """Yield the files of each pair, named by the path from `top`."""
         stems = {*map(_stem, self._images)}
         for one, other in pairwise(sorted(self._images, key=_stem)):
-            if _stem(one) == _stem(other):
+            if self._flows and _stem(one) == _stem(other):
                 raise InputError(
                     f"{self._folder}: expected one image of each frame, got {one} and {other}; "
                     "move one of them away"

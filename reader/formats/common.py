@@ -25,6 +25,7 @@ _UNKNOWN_ABOVE = 1e9
 COPY_AGAIN = "copy or download the file again"
 # Of an image of any format: 134 million, more than any camera has; 16 bits times 3 are 0.8 GB.
 MAX_PIXELS = 2**27
+LARGEST_OF_12_BITS = 4095
 
 
 def bad_file(path: str | os.PathLike, expected: str, got: str, remedy: str) -> InputError:
@@ -173,6 +174,23 @@ def silence_opencv() -> None:
     if "OPENCV_LOG_LEVEL" not in os.environ:
         # Where this lies: up to OpenCV 4.13, and in newer ones.
         (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
+
+
+def say_if_dark(image: np.ndarray, path: str | os.PathLike) -> None:
+    """Warn, once a folder, of stored numbers of 16 bits that hold 12 or fewer."""
+    if 0 < image.max() <= LARGEST_OF_12_BITS:
+        _say_dark(Path(path).parent)
+
+
+@functools.lru_cache(maxsize=64)
+def _say_dark(folder):
+    logger.warning(
+        "%s: images of 16 bits per channel hold no value above %d and are read as nearly black "
+        "(or white, where white is 0): if their values are of 12 bits or fewer, scale them to "
+        "0..65535, or convert them to 8 bits",
+        folder,
+        LARGEST_OF_12_BITS,
+    )
 
 
 @functools.lru_cache(maxsize=64)

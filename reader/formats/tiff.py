@@ -11,7 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from maskflownet.reader.formats.common import check_image_size, decode_image, say_other_colours
+from maskflownet.reader.formats.common import (
+    check_image_size,
+    decode_image,
+    say_if_dark,
+    say_other_colours,
+)
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -120,6 +125,7 @@ def decode_tiff(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray:
     if photometric == _CIELAB:
         say_other_colours(Path(path).parent, "a TIFF in CIELAB")
     if photometric == _WHITE_IS_ZERO and image.dtype == np.uint16:
+        say_if_dark(image, path)
         image = cv2.bitwise_not(image)
     return image
 

@@ -93,7 +93,7 @@ def _train(pipe, plan, data, log):
         stop_request() as stop,
         noting_lost_workers(peers),
         augmented_batches(
-            *(data, plan.record.seed, plan.start + 1, lambda: stop.is_there, pipe.fast)
+            *(data, plan.record.seed, plan.start + 1, lambda: stop.is_there), fast=pipe.fast
         ) as batches,
     ):
         return _Training(pipe, plan, data, log, board, stop).run(batches)

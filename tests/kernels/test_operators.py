@@ -311,6 +311,14 @@ def test_affine_sample_along_what_is_no_number(repeat_border, number):
     assert (got == (1 if repeat_border else 0)).all()
 
 
+def test_samples_outside_are_zero_whatever_the_image_holds():
+    image = mx.nd.array(np.full((1, 2, 4, 5), np.nan))
+    affine = mx.nd.array([[0.1, 0, 5, 0, 0.1, 0]])  # to the right of the image
+    sampled = mx.nd.maskflownet_affine_sample(image, affine, height=3, width=3)
+    warped = mx.nd.maskflownet_image_warp(image, mx.nd.full((1, 2, 4, 5), 9))
+    assert (sampled.asnumpy() == 0).all() and (warped.asnumpy() == 0).all()
+
+
 def test_augmentation_refuses_what_does_not_fit():
     sample, colours = mx.nd.maskflownet_affine_sample, mx.nd.maskflownet_colours
     image, ones = mx.nd.ones((2, 3, 4, 5)), mx.nd.ones((2, 1, 1, 1))

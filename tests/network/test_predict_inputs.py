@@ -50,6 +50,12 @@ def test_one_image_is_no_list_of_images(pipe):
             pipe.validate(images1, images2, [])
     batch = np.zeros((1, 64, 64, 3), np.uint8)
     assert len(list(pipe.predict(batch, batch))) == 1
+
+    class Frames:  # as a PyTorch's dataset: what can be asked for by number can be iterated
+        def __getitem__(self, index):
+            return batch[index]
+
+    assert len(list(pipe.predict(Frames(), Frames()))) == 1
     for images, said in (([2 * [image], [image]], "images2 has fewer"), ([[], [image]], "images1")):
         with pytest.raises(InputError, match=said):
             list(pipe.predict(*map(iter, images)))
@@ -125,6 +131,7 @@ def test_wrong_input_is_said_in_one_line(pipe):
         (([small], [small]), {"batch_size": 2.0}, r"batch_size: expected .* got 2\.0"),
         (([small], [small]), {"resize": (64, 128.0)}, "^resize: expected .*height, width"),
         (([small], [small]), {"resize": (64,)}, "^resize: expected .*height, width"),
+        (([small], [small]), {"resize": 64}, "^resize: expected .*height, width"),
     ]
     for images, options, message in cases:
         with pytest.raises(InputError, match=message) as caught:
@@ -138,8 +145,12 @@ def test_wrong_input_is_said_in_one_line(pipe):
         pipe.validate([small, small], [small, small], [flow])
     with pytest.raises(InputError, match="masks has fewer entries than flows"):
         pipe.validate([small, small], [small, small], [flow, flow], [flow[..., :1]])
-    with pytest.raises(InputError, match=r"flows: expected one of shape \(64, 64, 2\), as"):
+    with pytest.raises(InputError, match="flows: expected one of 64x64 pixels, as"):
         pipe.validate([small], [small], [flow[:60]])
+    with pytest.raises(InputError, match="flows: expected one of 64x64 pixels, as"):
+        pipe.validate([small], [small], [flow[:60]], [flow[..., :1]])
+    with pytest.raises(InputError, match="masks: expected one of 64x64 pixels, as"):
+        pipe.validate([small], [small], [flow], [flow[:60, :, :1]])
     for wanted in ("flow", ("flwo",)):
         with pytest.raises(InputError, match="wanted: expected some of"):
             list(pipe.predict_pairs([(small, small)], wanted=wanted))

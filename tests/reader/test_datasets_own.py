@@ -211,6 +211,10 @@ def test_two_images_of_one_frame_are_refused(tmp_path):
     trees.picture(tmp_path / "2.ppm")
     with pytest.raises(InputError, match=r"expected one image of each frame, got 2\.p.* and 2\.p"):
         FolderDataset([tmp_path])
+    (tmp_path / "2.ppm").unlink()
+    for suffix in ("png", "jpg"):
+        trees.picture(tmp_path / f"previews/1.{suffix}")  # a folder without flow counts for nothing
+    assert FolderDataset([tmp_path]).names == ["1.png", "2.png"]
 
 
 def test_folders_without_pairs(tmp_path):

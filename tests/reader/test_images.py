@@ -172,6 +172,14 @@ def test_12_bits_in_16_are_said_to_be_dark_once_a_folder(tmp_path, picture, capl
     assert message.startswith(f"{tmp_path}: ") and "nearly black" in message
 
 
+def test_12_bits_in_16_whose_white_is_0_are_said_to_be_white(tmp_path, picture, caplog):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_of(picture[..., :1].astype(np.uint16) * 16, photometric=0))
+    assert read_image(path).min() > 255 - 20
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}: ") and "white, where white is 0" in message
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_a_mask_is_what_is_not_zero(tmp_path, suffix, kind):

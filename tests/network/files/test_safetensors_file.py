@@ -60,7 +60,7 @@ def test_an_array_of_another_type_is_named_and_not_called_damaged(tmp_path):
     entries = {"scale": entry("F8_E4M3", [8], 0, 8)}
     path = write(tmp_path / "a.safetensors", entries, bytes(8))
     with pytest.raises(
-        InputError, match=r"a\.safetensors: scale: expected .* got F8_E4M3; save"
+        InputError, match=r"a\.safetensors: 'scale': expected .* got 'F8_E4M3'; save"
     ) as e:
         read_safetensors_file(path)
     assert "damaged" not in str(e.value)

@@ -116,8 +116,8 @@ def test_a_large_array_counts_only_where_it_is_a_weight(tmp_path, layout, monkey
     assert list(read_torch_file(path)) == ["a"]
     path = WRITERS[layout](tmp_path / "b.pth", arrays)
     assert message_of(path) == (
-        f"{path}: moments: expected an array of a network's weights, of 8 values or fewer, got one "
-        "of shape (9,); leave it out"
+        f"{path}: 'moments': expected an array of a network's weights, of 8 values or fewer, got "
+        "one of shape (9,); leave it out"
     )
 
 
