@@ -351,6 +351,7 @@ class Pipeline:
             raise InputError(f"return_type: expected one of {list(figures)}, got {return_type!r}")
         images = pair_up(images1, images2)
         predictions = self.predict_pairs(images, batch_size, resize, ("flow",), color_order)
+        truths: Iterator[tuple[Any, ...]]
         if masks is None:
             truths = ((flow, np.ones(np.shape(flow)[:2])) for flow in flows)
         else:
