@@ -139,6 +139,8 @@ class DatasetConfig:
         Train on the validation split too.
     validation_steps, checkpoint_steps : int
         How many steps lie between validations, and between checkpoints.
+    kept_checkpoints : int
+        How many of a run's checkpoints stay: the newest ones.
     cameras, directions : tuple of str
         Which parts of FlyingThings3D: "left", "right"; "into_future", "into_past".
     years : tuple of int
@@ -181,6 +183,7 @@ class DatasetConfig:
     train_all: bool = field(default=False, metadata=key(boolean))
     validation_steps: int = field(default=2500, metadata=key(integer(1)))
     checkpoint_steps: int = field(default=5000, metadata=key(integer(1)))
+    kept_checkpoints: int = field(default=3, metadata=key(integer(1)))
     cameras: tuple[str, ...] = field(
         default=("left", "right"), metadata=key(sequence(one_of("left", "right")))
     )

@@ -24,7 +24,6 @@ from maskflownet.tasks.runs.released import find_released
 SUFFIX = ".params"
 PORT_SUFFIXES = (".pth", ".ckpt", ".safetensors")  # of the ports to PyTorch
 STATES_SUFFIX = ".states"
-KEPT = 3  # checkpoints of a run
 # The weights that come with the project; in a clone they lie in weights/, as those of trainings do.
 SHIPPED, SHIPPED_FOLDER = "scenes-S", CONFIG_DIR.parent / "weights"
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
@@ -161,8 +160,8 @@ def checkpoints_of(run: str, folder: Path) -> list[Checkpoint]:
     return sorted(own, key=lambda entry: entry.steps)
 
 
-def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path) -> Checkpoint:
-    """Write a checkpoint of a run and remove all but its newest three.
+def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path, kept: int = 3) -> Checkpoint:
+    """Write a checkpoint of a run and remove all but its newest ones, `kept` in all.
 
     Only whole checkpoints count among these, and only those that a training wrote are removed.
     The moments are written first and the weights last, each whole: a checkpoint whose weights are
@@ -175,6 +174,8 @@ def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path) -> Checkpoin
     run : str
     steps : int
     folder : pathlib.Path
+    kept : int
+        At least 1.
 
     Raises
     ------
@@ -190,7 +191,8 @@ def save_checkpoint(pipe: Pipe, run: str, steps: int, folder: Path) -> Checkpoin
             "then continue from the newest checkpoint that is there"
         ) from error
     older = [entry for entry in checkpoints_of(run, folder) if entry.steps < steps]
-    for old in [entry for entry in older if _can_be_continued(entry)][: -(KEPT - 1)]:
+    older = [entry for entry in older if _can_be_continued(entry)]
+    for old in older[: max(len(older) - (kept - 1), 0)]:
         old.path.unlink()
     for path in _leftovers(run, folder):
         path.unlink(missing_ok=True)

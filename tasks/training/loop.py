@@ -316,7 +316,8 @@ class _Training:
         if self._steps > self._saved:
             if self._peers.rank == 0:
                 save_checkpoint(
-                    self._pipe, self._plan.run, self._steps, self._plan.root / "weights"
+                    *(self._pipe, self._plan.run, self._steps, self._plan.root / "weights"),
+                    kept=self._data.config.kept_checkpoints,
                 )
             self._saved = self._steps
         self._checkpoint_is_due = False

@@ -118,6 +118,14 @@ def test_the_newest_three_by_steps_are_kept(tmp_path):
     assert len(names(tmp_path)) == 6
 
 
+@pytest.mark.parametrize("kept", [1, 2, 5])
+def test_so_many_are_kept_as_are_asked_for(tmp_path, kept):
+    for steps in range(1, 8):
+        save_checkpoint(Pipe(), "run", steps, tmp_path, kept)
+        there = [entry.steps for entry in checkpoints_of("run", tmp_path)]
+        assert there == list(range(max(steps - kept, 0) + 1, steps + 1))
+
+
 def test_what_is_downloaded_or_damaged_neither_counts_nor_goes(tmp_path):
     """Three damaged files after the checkpoint that a run goes on from once took its place."""
     for steps in (2, 3, 4):
