@@ -137,7 +137,7 @@ def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatc
         trained.append((command, root, steps, begin))
         folder = root / "weights"
         folder.mkdir(parents=True)
-        for step in (300, 1200, steps):
+        for step in (300, 600, steps):
             (folder / f"abc_{step}.params").touch()
         (folder / "abc_best.params").touch()
         return Checkpoint("abc", steps, folder / f"abc_{steps}.params")
@@ -160,7 +160,7 @@ def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatc
         root = folder / "mean" / part
         command = ["MaskFlownet_S", "--dataset_cfg", f"scenes_mean/{part}"]
         assert run == (command, root, end, ["-c", str(start), "--clear_steps"])
-        own = [root / "weights" / f"abc_{step}.params" for step in (300, 1200, end)]
+        own = [root / "weights" / f"abc_{step}.params" for step in (300, 600, end)]
         assert written[mean] == [start, *own]
     assert len(means) == len(trained) == len(parts)
     steps = sum(

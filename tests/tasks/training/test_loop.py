@@ -126,6 +126,7 @@ def test_checkpoints_in_their_interval_and_at_the_end_the_newest_three_kept(tmp_
     run(tmp_path, FakePipe(((13, RATE),), first_step=11), start=10, checkpoint_steps=4)
     assert checkpoints(tmp_path) == [10, 12, 13]
     assert (tmp_path / "weights" / f"{RUN}_13.states").read_text() == "13"
+    (tmp_path / "two").mkdir()
     run(tmp_path / "two", FakePipe(((10, RATE),)), checkpoint_steps=3, kept_checkpoints=2)
     assert checkpoints(tmp_path / "two") == [9, 10]
 
