@@ -249,12 +249,16 @@ struct Window {
   bool is_whole() const { return (end_y - first_y) * (end_x - first_x) == size * size; }
 
   // Has its pixels of a block of channels read from memory before they are used, but for those that
-  // its left neighbour has read; a window that the image ends in is left out.
+  // its left neighbour has read.
   void fetch(const float* block) const {
-    if (!is_whole()) return;
     const float* from = block + place;
-    UNROLL for (int i = 0; i < size; ++i)
-      UNROLL for (int j = 2 * margin; j < size; ++j) prefetch(from + i * down + j * right);
+    if (is_whole()) {
+      UNROLL for (int i = 0; i < size; ++i)
+        UNROLL for (int j = 2 * margin; j < size; ++j) prefetch(from + i * down + j * right);
+    } else {
+      for (int i = first_y; i < end_y; ++i)
+        for (int j = first_x; j < end_x; ++j) prefetch(from + i * down + j * right);
+    }
   }
 
  private:
