@@ -336,7 +336,7 @@ template <class V>
 void transform_inputs(const Extent& extent, const float* data, const InputWindows& windows, long K,
                       float* to, long step, long tile_step, long panel) {
   // One block of channels after the other, so that memory is read in a few long streams, and its
-  // cache lines once. Still half of the time would be spent waiting for it.
+  // cache lines once; and ahead of its use, or half of the time would be spent waiting for it.
   float copy[36 * V::width];
   for (long c = 0; c < K; c += kLane) {
     const float* block = data + extent.channel(c);

@@ -17,8 +17,16 @@ from maskflownet.network.files.torch_file import BFLOAT16, DATA_PARALLEL, flat_a
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 TYPES = {
-    **{"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": BFLOAT16},
-    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"},
+    "F32": "<f4",
+    "F64": "<f8",
+    "F16": "<f2",
+    "BF16": BFLOAT16,
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
 }
 
 
