@@ -5,12 +5,14 @@ The format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf. EXIF 
 
 import os
 import struct
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from maskflownet.config.errors import InputError
 from maskflownet.reader.formats.common import (
     check_image_size,
     decode_image,
@@ -121,13 +123,31 @@ def decode_tiff(data: bytes, path: str | os.PathLike, flags: int) -> np.ndarray:
     """
     entries = _directory(data)
     photometric = _number(entries, _PHOTOMETRIC, -1)
-    image = decode_image(_with_colours_kept(data, entries), path, flags)
+    data = _with_colours_kept(data, entries)
+    try:
+        image = decode_image(data, path, flags)
+    except InputError:
+        image = _from_file(data, flags)
+        if image is None:
+            raise
     if photometric == _CIELAB:
         say_other_colours(Path(path).parent, "a TIFF in CIELAB")
     if photometric == _WHITE_IS_ZERO and image.dtype == np.uint16:
         say_if_dark(image, path)
         image = cv2.bitwise_not(image)
     return image
+
+
+def _from_file(data, flags):
+    """Return what OpenCV reads from a file of these bytes, or None.
+
+    From memory it refuses tiles whose bytes are no multiple of 1024
+    (`findings/opencv_tiled_tiff.sh`). What is cut short it refuses either way.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "image.tif")
+        file.write_bytes(data)
+        return cv2.imread(str(file), flags)
 
 
 def _with_colours_kept(data, entries):

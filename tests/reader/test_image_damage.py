@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from image_bytes import CLAIMS, encoded, png_of, smooth_picture, webp_of
 from refusals import refusal
 
@@ -248,6 +249,19 @@ def test_a_picture_of_one_colour_is_small_and_whole(tmp_path, suffix, params, va
     path = tmp_path / f"flat{suffix}"
     path.write_bytes(encoded(suffix, flat, *params))
     assert read_image(path).shape == (3000, 4000, 3)
+
+
+def test_small_tiles_of_a_tiff_are_read_and_cut_ones_are_not(tmp_path, capfd):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    path = tmp_path / "tiles.tif"
+    for scale, kind in ((1, np.uint8), (257, np.uint16)):
+        tifffile.imwrite(path, picture.astype(kind) * scale, photometric="rgb", tile=(16, 16))
+        np.testing.assert_array_equal(read_image(path), picture[..., ::-1])
+        whole = path.read_bytes()
+        for length in range(len(whole) - 1, 300, -397):
+            path.write_bytes(whole[:length])
+            refusal(read_image, path)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_cut_webp(tmp_path, picture):
