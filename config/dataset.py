@@ -33,7 +33,7 @@ from maskflownet.config.files import CONFIG_DIR, read_config, read_mapping
 from maskflownet.config.registry import DATASETS
 
 KINDS = tuple(DATASETS)
-STARTS = ("reference", "scaled", "uniform", "lifted")
+STARTS = ("reference", "scaled", "uniform", "lifted", "copied")
 COLOR_ORDERS = ("BGR", "RGB")
 
 # Keys that choose among data of one's own, with what reads them; and those that choose parts of a
@@ -90,7 +90,8 @@ class TrainingOverride:
         How a network without a checkpoint begins: "reference", with the original's random weights;
         "scaled", with them scaled by what they make of a few pairs (network.scaled_start); or
         "uniform", with MMFlow's (network.uniform_start). With "lifted" a run begins with a
-        checkpoint whose coarse levels become copies of a finer one (network.lifted_start).
+        checkpoint whose coarse levels become copies of a finer one (network.lifted_start); with
+        "copied" a cascade's second stage begins as a copy of its first (network.copied_start).
     clip_norm, finest_level, mask_weight : optional
         Take the place of the network config's.
     mw : tuple of float, optional

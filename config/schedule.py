@@ -7,7 +7,11 @@ from maskflownet.config.errors import InputError
 from maskflownet.config.layout import LEVELS
 from maskflownet.config.network import Config
 
-LIFTED = ("MaskFlownet_S", "deform", "original")  # class, matching and dialect that can be lifted
+# What a network must be to begin so.
+BEGINNINGS = {
+    "lifted": {"class": "MaskFlownet_S", "matching": "deform", "dialect": "original"},
+    "copied": {"class": "MaskFlownet", "dialect": "original"},
+}
 _OVERRIDES = ("learning_rate", "clip_norm", "finest_level", "mask_weight")
 
 
@@ -48,13 +52,22 @@ def _check_mask(config, data):
 
 
 def _check_start(config, data):
-    kind = config.network.class_name, config.network.matching, config.network.dialect
-    if data.optimizer.start == "lifted" and kind != LIFTED:
-        words = "{} with network.matching: {} and network.dialect: {}"
+    start = data.optimizer.start
+    wanted = BEGINNINGS.get(start, {})
+    own = config.network.class_name, config.network.matching, config.network.dialect
+    kind = dict(zip(("class", "matching", "dialect"), own, strict=True))
+    if any(kind[name] != value for name, value in wanted.items()):
         raise InputError(
-            f"{data.path}: optimizer.start: lifted: expected a {words.format(*LIFTED)}, got "
-            f"{words.format(*kind)} ({config.name}): leave it out, or train another network"
+            f"{data.path}: optimizer.start: {start}: expected a {_named(wanted)}, got "
+            f"{_named({name: kind[name] for name in wanted})} ({config.name}): leave it out, or "
+            "train another network"
         )
+
+
+def _named(kind):
+    """Return a kind of network in the words of its config."""
+    cls, *others = kind.items()
+    return f"{cls[1]} with " + " and ".join(f"network.{name}: {value}" for name, value in others)
 
 
 def _check_weights(config, data):

@@ -16,6 +16,7 @@ from maskflownet.config import Config
 from maskflownet.config.errors import InputError
 from maskflownet.config.layout import LEVELS
 from maskflownet.kernels import check_precision, use_fast
+from maskflownet.network.copied_start import copy_start
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
@@ -218,6 +219,10 @@ class Pipeline:
         """
         network, image1, image2 = self._start_inputs(images1, images2)
         lift_start(network, image1, image2, np.random.default_rng(seed))
+
+    def copy_start(self) -> None:
+        """Have a cascade's second stage begin as a copy of its first; see `copied_start`."""
+        copy_start(self.network)
 
     def _start_inputs(self, images1, images2):
         """Return the plain network, and both images of some pairs as it takes them."""

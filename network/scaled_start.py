@@ -37,7 +37,7 @@ def scale_start(network: Any, image1: Array, image2: Array) -> None:
     """
     for name, parameter in network._collect_params_with_prefix().items():
         if name.startswith(ONE_SIDED) and name.endswith(".weight"):
-            parameter.set_data(_identity(parameter.shape))
+            parameter.set_data(identity_kernel(parameter.shape))
         elif name.startswith(HEADS) and name.endswith("weight"):
             parameter.set_data(parameter.data(image1.context) * HEAD_FACTOR)
     hooks = [
@@ -65,7 +65,8 @@ def _size(name):
     return DECODER_SIZE
 
 
-def _identity(shape):
+def identity_kernel(shape: tuple[int, ...]) -> Array:
+    """Return the (C, C, 3, 3) weight of a convolution that changes nothing."""
     kernel = np.zeros(shape, np.float32)
     channels = range(shape[0])
     kernel[channels, channels, 1, 1] = 1

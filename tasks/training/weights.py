@@ -82,6 +82,9 @@ def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData, seed: int) 
         logger.info("the random weights are scaled by what they make of the first pairs")
     elif start == "uniform" and from_nothing:
         pipe.uniform_start()
+    elif start == "copied" and from_nothing:
+        pipe.copy_start()
+        logger.info("the second stage begins as a copy of the first")
 
 
 def load_weights(pipe: Pipeline, origin: Origin) -> bool:

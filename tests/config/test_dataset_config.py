@@ -228,7 +228,8 @@ def test_can_be_sent_to_a_worker():
         ),
         (
             "dataset: chairs\noptimizer: {start: fast}\n",
-            "optimizer.start: expected one of reference, scaled, uniform, lifted, got 'fast'",
+            "optimizer.start: expected one of reference, scaled, uniform, lifted, copied, "
+            "got 'fast'",
         ),
         ("dataset: list\ntrain_list: ~nosuchuser/x\n", "train_list: expected a path, got '~nosuch"),
         (

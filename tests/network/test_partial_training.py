@@ -322,6 +322,16 @@ def test_networks_that_cannot_be_lifted_are_refused(name, change):
     assert scheduled("MaskFlownet_S", {}, start="lifted").optimizer.finest_level == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "change"), [("MaskFlownet_S", {}), ("MaskFlownet", {"dialect": "mmflow"})]
+)
+def test_networks_without_a_first_stage_to_copy_are_refused(name, change):
+    wanted = "expected a MaskFlownet with network.dialect: original, got "
+    with pytest.raises(InputError, match=rf"synthetic\.yaml: optimizer\.start: copied: {wanted}"):
+        scheduled(name, change, start="copied")
+    assert scheduled("MaskFlownet", {"matching": "fmm"}, start="copied").network.is_cascade
+
+
 def scheduled(name, change, **optimizer):
     data = load_dataset_config("synthetic")
     data = dataclasses.replace(data, optimizer=dataclasses.replace(data.optimizer, **optimizer))

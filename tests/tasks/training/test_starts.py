@@ -1,4 +1,4 @@
-"""`start: scaled`: when a training's weights are scaled, and what that does to its resuming."""
+"""`start` in a dataset config: which weights a run changes before it begins, and what stays."""
 
 import shutil
 import tempfile
@@ -177,7 +177,7 @@ def test_another_start_is_refused_in_one_line(root, capsys):
     assert train(root, start="fast") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    choices = "reference, scaled, uniform, lifted"
+    choices = "reference, scaled, uniform, lifted, copied"
     assert f"optimizer.start: expected one of {choices}, got 'fast'" in error
 
 
@@ -201,6 +201,24 @@ def test_there_is_nothing_to_lift_without_a_checkpoint(root, capsys):
     assert error.count("\n") == 1
     assert "tiny.yaml: optimizer.start: lifted: expected a checkpoint to begin with" in error
     assert "-c" in error and not list((root / "logs").glob("*"))
+
+
+def test_a_second_stage_is_copied_from_the_first_where_it_begins_from_nothing(
+    root, first_stage, begun, capsys
+):
+    link(first_stage, root)
+    said = "the second stage begins as a copy of the first\n"
+    copied = {"config": "MaskFlownet", "start": "copied"}
+    assert train(root, "-c", FIRST_STAGE, "--clear_steps", **copied) == 0
+    assert said in capsys.readouterr().out
+    cascade = begun[0].network
+    wanted = weight(cascade.MaskFlownet_S, "conv3c")
+    np.testing.assert_array_equal(weight(cascade, "conv3z"), wanted)
+    cascade.conv3z[0].weight.set_data(mx.nd.zeros(cascade.conv3z[0].weight.shape))
+    begun[0].save(root / "weights" / "cb6Jan01-0000_4")
+    assert train(root, "-c", "cb6", "--clear_steps", **copied) == 0  # its second stage is trained
+    assert said not in capsys.readouterr().out
+    assert not weight(begun[1].network, "conv3z").any()
 
 
 def test_a_run_whose_levels_change_says_that_its_moments_do_not_fit(root, capsys):
