@@ -16,26 +16,20 @@ from maskflownet.config import Config
 from maskflownet.config.errors import InputError
 from maskflownet.config.layout import LEVELS
 from maskflownet.kernels import check_precision, use_fast
-from maskflownet.network.copied_start import copy_start
 from maskflownet.network.fast_operators import FastSteps
 from maskflownet.network.files.moments import Loaded, load_trainer_states, save_trainer_states
 from maskflownet.network.files.parameters import load_parameters, save_parameters
 from maskflownet.network.fused_adam import FusedAdam
-from maskflownet.network.images import checked_pair, in_step, network_inputs, pair_up
-from maskflownet.network.lifted_start import lift_start
+from maskflownet.network.images import in_step, pair_up
 from maskflownet.network.loss import LOSSES
 from maskflownet.network.maskflownet import MaskFlownet
 from maskflownet.network.maskflownet_s import MaskFlownet_S
 from maskflownet.network.memory import Room
-from maskflownet.network.network_size import NetworkSize
 from maskflownet.network.prediction import WANTED, PairPredictor, Prediction
-from maskflownet.network.scaled_start import scale_start
 from maskflownet.network.training_step import TrainingStep
-from maskflownet.network.uniform_start import uniform_start
 from maskflownet.network.worker_group import Peers
 
 NETWORKS = {"MaskFlownet": MaskFlownet, "MaskFlownet_S": MaskFlownet_S}
-START_SIZE = 256  # px; images that tell how to scale a start are enlarged to it
 
 
 def freeze_unused(network: Any) -> None:
@@ -196,49 +190,6 @@ class Pipeline:
                 f"stage (a head), got {type(self.network).__name__}"
             )
         return self.network.MaskFlownet_S
-
-    def scale_start(self, images1: Sequence[Any], images2: Sequence[Any]) -> None:
-        """Scale fresh random weights by what they make of some pairs; see `scaled_start`.
-
-        Parameters
-        ----------
-        images1, images2 : list of numpy.ndarray
-            As for `predict`, all of one size; some sixteen pairs.
-        """
-        scale_start(*self._start_inputs(images1, images2))
-
-    def lift_start(self, images1: Sequence[Any], images2: Sequence[Any], seed: int) -> None:
-        """Have the coarse levels begin as copies of level 3; see `lifted_start`.
-
-        Parameters
-        ----------
-        images1, images2
-            As for `scale_start`.
-        seed : int
-            Of what is random.
-        """
-        network, image1, image2 = self._start_inputs(images1, images2)
-        lift_start(network, image1, image2, np.random.default_rng(seed))
-
-    def copy_start(self) -> None:
-        """Have a cascade's second stage begin as a copy of its first; see `copied_start`."""
-        copy_start(self.network)
-
-    def _start_inputs(self, images1, images2):
-        """Return the plain network, and both images of some pairs as it takes them."""
-        # On small images the coarse levels would see little but their border, and would be scaled
-        # to make up for it.
-        height, width = NetworkSize(images1[0].shape[:2]).network_hw
-        least = max(height, START_SIZE), max(width, START_SIZE)
-        pairs = [checked_pair(*pair, least) for pair in zip(images1, images2, strict=True)]
-        plain = self.plain_network()
-        plain.hybridize(False)
-        image1, image2 = network_inputs(pairs, self.ctx[0])
-        return plain, image1, image2
-
-    def uniform_start(self) -> None:
-        """Give what starts from nothing MMFlow's random weights; see `uniform_start`."""
-        uniform_start(self.network)
 
     # Prediction.
 

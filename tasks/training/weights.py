@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from maskflownet.config import InputError
-from maskflownet.network import Peers, Pipeline, get_pipeline, held_network
+from maskflownet.network import Peers, Pipeline, get_pipeline, held_network, starts
 from maskflownet.tasks.training.data import TrainingData, good_samples
 from maskflownet.tasks.training.origin import Origin
 from maskflownet.tasks.training.plan import RunPlan
@@ -75,15 +75,15 @@ def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData, seed: int) 
             "whose level 3 has learned to match: name one with -c, or begin with start: scaled"
         )
     if start == "lifted" and origin.run is None:
-        pipe.lift_start(*first_pairs(data), seed)
+        starts.lift(pipe, *first_pairs(data), seed)
         logger.info("levels 6 to 4 begin as copies of level 3")
     elif start == "scaled" and from_nothing:
-        pipe.scale_start(*first_pairs(data))
+        starts.scale(pipe, *first_pairs(data))
         logger.info("the random weights are scaled by what they make of the first pairs")
     elif start == "uniform" and from_nothing:
-        pipe.uniform_start()
+        starts.draw_uniform(pipe)
     elif start == "copied" and from_nothing:
-        pipe.copy_start()
+        starts.copy_first_stage(pipe)
         logger.info("the second stage begins as a copy of the first")
 
 

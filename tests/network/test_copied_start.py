@@ -8,7 +8,7 @@ import pytest
 from golden import weights_of
 
 from maskflownet.config import load_config
-from maskflownet.network import copied_start, get_pipeline
+from maskflownet.network import copied_start, get_pipeline, starts
 from maskflownet.reader.synthetic import SceneConfig, generate
 from maskflownet.tasks.runs.shipped import shipped_weights
 
@@ -27,7 +27,7 @@ def copied(**network):
     first.load(shipped_weights().path)
     cascade = pipeline("MaskFlownet", **network)
     cascade.load_head(shipped_weights().path)
-    cascade.copy_start()
+    starts.copy_first_stage(cascade)
     return cascade, first
 
 

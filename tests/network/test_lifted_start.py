@@ -6,7 +6,7 @@ import pytest
 from golden import weights_of
 
 from maskflownet.config import load_config
-from maskflownet.network import get_pipeline
+from maskflownet.network import get_pipeline, starts
 from maskflownet.network.scaled_start import scale_start
 from maskflownet.reader.synthetic import SceneConfig, generate
 from maskflownet.tasks.runs.shipped import shipped_weights
@@ -60,7 +60,7 @@ def test_coarse_levels_that_say_nothing_find_far_motion_without_training():
     forget_coarse_levels(pipe)
     before = level_errors(pipe, FAR_PX)
     assert before[4] > 0.95 * FAR_PX
-    pipe.lift_start(*scenes(), seed=0)
+    starts.lift(pipe, *scenes(), seed=0)
     after = level_errors(pipe, FAR_PX)
     assert after[4] < 0.5 * FAR_PX
 
@@ -68,7 +68,7 @@ def test_coarse_levels_that_say_nothing_find_far_motion_without_training():
 def test_all_other_layers_stay_as_they_are():
     pipe = shipped()
     before = weights_of(pipe.network)
-    pipe.lift_start(*scenes(), seed=0)
+    starts.lift(pipe, *scenes(), seed=0)
     for name, value in weights_of(pipe.network).items():
         lifted = name.startswith((*COARSE, *HEADS, *UPFEATS))
         assert (value != before[name]).any() == lifted, name
@@ -76,8 +76,8 @@ def test_all_other_layers_stay_as_they_are():
 
 def test_features_are_those_of_level_3_at_half_the_size_and_as_large():
     pipe = shipped()
-    pipe.lift_start(*scenes(), seed=0)
-    plain, image1, _ = pipe._start_inputs(*scenes())
+    starts.lift(pipe, *scenes(), seed=0)
+    plain, image1, _ = starts.plain_inputs(pipe, *scenes())
     features = {level: maps.asnumpy() for level, maps in plain.pyramid(image1, "abc").items()}
     size = np.sqrt((features[3] ** 2).mean())
     for level in (4, 5, 6):
@@ -95,7 +95,7 @@ def test_features_are_those_of_level_3_at_half_the_size_and_as_large():
 def test_the_seed_decides_what_is_random():
     pipes = [shipped() for _ in range(3)]
     for pipe, seed in zip(pipes, (1, 1, 2), strict=True):
-        pipe.lift_start(*scenes((128, 128)), seed=seed)
+        starts.lift(pipe, *scenes((128, 128)), seed=seed)
     one, again, other = (weights_of(pipe.network) for pipe in pipes)
     name = "conv5b.0.weight"
     np.testing.assert_array_equal(one[name], again[name])
@@ -105,7 +105,7 @@ def test_the_seed_decides_what_is_random():
 def test_it_stands_on_scaled_weights_too(monkeypatch):
     """From nothing it copies what cannot match yet; nothing is blown up."""
     pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=load_config("MaskFlownet_S"))
-    scale_start(*pipe._start_inputs(*scenes((128, 128))))
-    pipe.lift_start(*scenes((128, 128)), seed=0)
+    scale_start(*starts.plain_inputs(pipe, *scenes((128, 128))))
+    starts.lift(pipe, *scenes((128, 128)), seed=0)
     assert all(np.isfinite(value).all() for value in weights_of(pipe.network).values())
     assert max(level_errors(pipe, 8).values()) < 20

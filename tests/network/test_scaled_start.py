@@ -6,7 +6,7 @@ import pytest
 from golden import weights_of
 
 from maskflownet.config import load_config
-from maskflownet.network import get_pipeline, pipeline
+from maskflownet.network import get_pipeline, scaled_start, starts
 from maskflownet.network.images import centralise
 from maskflownet.network.layers import DeformableConv, upsample
 from maskflownet.network.pipeline import NETWORKS
@@ -185,7 +185,7 @@ def pipes():
         config = load_config("MaskFlownet_S")
         pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=config, kernels=kernels)
         before = next(pipe.predict(*scenes_for_pipe())).flow
-        pipe.scale_start(*scenes_for_pipe())
+        starts.scale(pipe, *scenes_for_pipe())
         made.append((pipe, before))
     return made
 
@@ -196,10 +196,10 @@ def pipes():
 def test_small_images_are_enlarged_first(monkeypatch, size, seen):
     """Else the coarsest level would be a pixel or two, all of it border."""
     given = []
-    monkeypatch.setattr(pipeline, "scale_start", lambda network, *images: given.extend(images))
+    monkeypatch.setattr(scaled_start, "scale_start", lambda network, *images: given.extend(images))
     pipe = get_pipeline("MaskFlownet", ctx=[mx.cpu()], config=load_config("MaskFlownet_S"))
     black, white = np.zeros((*size, 3), np.uint8), np.full((*size, 3), 255, np.uint8)
-    pipe.scale_start(3 * [black], 3 * [white])
+    starts.scale(pipe, 3 * [black], 3 * [white])
     assert [images.shape for images in given] == 2 * [(3, 3, *seen)]
     assert given[0].max() < 0 < given[1].min()
 

@@ -13,7 +13,7 @@ from main_runs import write_dataset
 
 from maskflownet.config import InputError, load_dataset_config
 from maskflownet.main import main
-from maskflownet.network import Pipeline
+from maskflownet.network import starts
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.showcase import programs
 from maskflownet.tasks.training import start
@@ -80,7 +80,7 @@ def test_a_new_training_is_scaled_where_its_data_says_so(root, begun, capsys):
 
 def test_the_first_pairs_tell_cropped_as_for_training(root, begun, monkeypatch):
     given = []
-    monkeypatch.setattr(Pipeline, "scale_start", lambda pipe, *images: given.extend(images))
+    monkeypatch.setattr(starts, "scale", lambda pipe, *images: given.extend(images))
     dataset = write_dataset(root, optimizer=SCALED, orig_shape=[64, 80])
     assert main(["MaskFlownet_S", "--dataset_cfg", str(dataset), "--root", str(root)]) == 0
     pairs = make_dataset(load_dataset_config(dataset), "train")
@@ -166,7 +166,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(root, part, capsys):
 )
 def test_debug_tries_it_too(root, config, monkeypatch, capsys):
     scaled = []
-    monkeypatch.setattr(Pipeline, "scale_start", lambda pipe, *images: scaled.append(images))
+    monkeypatch.setattr(starts, "scale", lambda pipe, *images: scaled.append(images))
     assert train(root, "--debug", config=config) == 0
     # A cascade is tried without a first stage, which a real training needs.
     assert len(scaled) == (config == "MaskFlownet_S")
