@@ -69,7 +69,7 @@ class MultiscaleLoss(nn.HybridBlock):
         super().__init__(**kwargs)
         self._weights = tuple(weights)
         self._q = q
-        self._fast = fast and q is None
+        self._fast = fast
 
     def hybrid_forward(
         self, F: Operators, label: Array, valid: Array, *predictions: Array
@@ -77,7 +77,9 @@ class MultiscaleLoss(nn.HybridBlock):
         """Return the loss and the error per sample."""
         if self._fast:
             weights = ",".join(map(repr, self._weights[: len(predictions)]))
-            loss, error = F.maskflownet_multiscale_loss(label, valid, *predictions, weights=weights)
+            loss, error = F.maskflownet_multiscale_loss(
+                label, valid, *predictions, weights=weights, exponent=repr(self._q or 0.0)
+            )
             return loss, error
         total = 0
         for level, weight, prediction in _by_level(self._weights, predictions):

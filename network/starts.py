@@ -44,9 +44,15 @@ def lift(pipe: Pipeline, images1: Sequence[Any], images2: Sequence[Any], seed: i
     lifted_start.lift_start(network, image1, image2, np.random.default_rng(seed))
 
 
-def copy_first_stage(pipe: Pipeline) -> None:
-    """Have a cascade's second stage begin as a copy of its first; see `copied_start`."""
-    copied_start.copy_start(pipe.network)
+def copy_first_stage(pipe: Pipeline, images1: Sequence[Any], images2: Sequence[Any]) -> None:
+    """Have a cascade's second stage begin as a copy of its first; see `copied_start`.
+
+    Parameters
+    ----------
+    pipe, images1, images2
+        As for `scale`.
+    """
+    copied_start.copy_start(*plain_inputs(pipe, images1, images2))
 
 
 def draw_uniform(pipe: Pipeline) -> None:

@@ -85,18 +85,20 @@ struct Enlargement {
 };
 
 // What training minimises, for each sample: the sum over levels of a weight times the mean, over known
-// pixels, of the end-point error sqrt(dy^2 + dx^2 + 1e-8) of the level's flow, enlarged by the level's
-// stride (see Enlargement). Without a known pixel it is 0.
+// pixels, of the error of the level's flow, enlarged by the level's stride (see Enlargement). That is
+// the end-point error sqrt(dy^2 + dx^2 + 1e-8), or with an exponent the robust one,
+// (|dy| + |dx| + 1e-8)^exponent. Without a known pixel it is 0.
 struct MultiscaleLoss {
   static constexpr int kMostLevels = 5;
   long batch, height, width, levels;
+  float exponent;            // 0 for the end-point error
   long stride[kMostLevels];  // falling; height and width are multiples of each
   float weight[kMostLevels];
   const float* label;                    // (N, 2, H, W), in the predictions' order
   const float* valid;                    // (N, 1, H, W)
   const float* prediction[kMostLevels];  // (N, 2, H / stride, W / stride)
   float* loss;                           // (N)
-  float* error;                          // (N), of the last level
+  float* error;                          // (N), the end-point error of the last level
   // Backward pass alone:
   const float* loss_gradient;
   float* prediction_gradient[kMostLevels];

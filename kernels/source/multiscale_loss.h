@@ -6,6 +6,8 @@
 
 #include <omp.h>
 
+#include <cmath>
+
 #include "arrays.h"
 #include "enlarge.h"
 #include "kernels.h"
@@ -16,7 +18,50 @@ namespace {
 using maskflownet::MultiscaleLoss;
 
 constexpr long kLossChannels = 2;
-constexpr float kLossEpsilon = 1e-8f;  // under the root
+constexpr float kLossEpsilon = 1e-8f;  // under the root, and under the power
+
+template <class V>
+inline V end_point_error(const V* error) {
+  V square = V::all(kLossEpsilon);
+  for (long c = 0; c < kLossChannels; ++c) square = fma(error[c], error[c], square);
+  return sqrt(square);
+}
+
+// base^exponent, by the library: once per pixel and level that is fast enough.
+template <class V>
+inline V power(V base, float exponent) {
+  float lanes[V::width];
+  base.store(lanes);
+  for (float& lane : lanes) lane = std::pow(lane, exponent);
+  return V::load(lanes);
+}
+
+template <class V>
+inline V robust_base(const V* error) {
+  V sum = V::all(kLossEpsilon);
+  for (long c = 0; c < kLossChannels; ++c) sum = sum + max(error[c], V::zero() - error[c]);
+  return sum;
+}
+
+template <class V>
+inline V counted_error(const MultiscaleLoss& a, const V* error) {
+  return a.exponent > 0 ? power(robust_base(error), a.exponent) : end_point_error(error);
+}
+
+// The derivative of counted_error by each channel's error, times what is valid.
+template <class V>
+inline void error_gradients(const MultiscaleLoss& a, const V* error, V valid, V* gradient) {
+  if (a.exponent > 0) {
+    const V none = V::zero();
+    const V up = valid * V::all(a.exponent) * power(robust_base(error), a.exponent - 1);
+    const V down = none - up;
+    for (long c = 0; c < kLossChannels; ++c)
+      gradient[c] = where_positive(error[c], up, where_positive(none - error[c], down, none));
+  } else {
+    const V factor = valid / end_point_error(error);
+    for (long c = 0; c < kLossChannels; ++c) gradient[c] = error[c] * factor;
+  }
+}
 
 // One row of cells of a level: `stride` rows of pixels.
 struct LossBand {
@@ -57,7 +102,7 @@ struct LossRows {
   }
 };
 
-// Calls at(x, pixels from there on, error per channel, its length, valid) for vectors of a row.
+// Calls at(x, error per channel from there on, valid) for vectors of a row.
 template <class V, class At>
 inline void for_errors(const MultiscaleLoss& a, const LossBand& band, const LossRows<V>& rows, long t,
                        At at) {
@@ -68,14 +113,13 @@ inline void for_errors(const MultiscaleLoss& a, const LossBand& band, const Loss
   const V below = V::all(static_cast<float>(t) / static_cast<float>(stride));
   for (long x = 0; x < a.width; x += V::width) {
     const int count = static_cast<int>(least(V::width, a.width - x));
-    V error[kLossChannels], square = V::all(kLossEpsilon);
+    V error[kLossChannels];
     for (long c = 0; c < kLossChannels; ++c) {
       const V own = V::load(rows.value[c][0] + x);
       const V flow = fma(below, V::load(rows.value[c][1] + x) - own, own);
       error[c] = flow - V::load_first(label + c * P + x, count);
-      square = fma(error[c], error[c], square);
     }
-    at(x, error, sqrt(square), V::load_first(valid + x, count));
+    at(x, error, V::load_first(valid + x, count));
   }
 }
 
@@ -110,34 +154,39 @@ double valid_sum(const MultiscaleLoss& a, long n) {
 template <class V>
 void multiscale_loss_forward(const MultiscaleLoss& a, float* workspace) {
   const long bands = bands_of_a_sample(a), room = LossRows<V>::room(a);
-  float* sums = workspace + omp_get_max_threads() * room;  // of each band
+  // Of each band: what counts, and the end-point error, which is told of the last level.
+  float* sums = workspace + omp_get_max_threads() * room;
 #pragma omp parallel for schedule(dynamic)
   for (long number = 0; number < a.batch * bands; ++number) {
     const LossBand band = loss_band(a, number);
     const LossRows<V> rows(a, workspace + omp_get_thread_num() * room);
     widen_rows(a, band, rows);
-    float total = 0;
+    const bool told = band.level == a.levels - 1;
+    float total = 0, length = 0;
     for (long t = 0; t < a.stride[band.level]; ++t) {
-      V sum = V::zero();
-      for_errors(a, band, rows, t, [&](long, const V*, V length, V valid) {
-        sum = fma(length, valid, sum);
+      V sum = V::zero(), length_sum = V::zero();
+      for_errors(a, band, rows, t, [&](long, const V* error, V valid) {
+        sum = fma(counted_error(a, error), valid, sum);
+        if (told) length_sum = fma(end_point_error(error), valid, length_sum);
       });
       total += sum.sum();
+      length += length_sum.sum();
     }
-    sums[number] = total;
+    sums[2 * number] = total;
+    sums[2 * number + 1] = length;
   }
   for (long n = 0; n < a.batch; ++n) {
     const double valid = valid_sum<V>(a, n);
-    double loss = 0, error = 0;
-    const float* own = sums + n * bands;
+    const double pixels = valid > 0 ? valid : 1;
+    double loss = 0, length = 0;
+    const float* own = sums + 2 * n * bands;
     for (long level = 0; level < a.levels; ++level) {
       double sum = 0;
-      for (long row = 0; row < level_rows(a, level); ++row) sum += *own++;
-      error = sum / (valid > 0 ? valid : 1);
-      loss += a.weight[level] * error;
+      for (long row = 0; row < level_rows(a, level); ++row, own += 2) sum += own[0], length += own[1];
+      loss += a.weight[level] * sum / pixels;
     }
     a.loss[n] = static_cast<float>(loss);
-    a.error[n] = static_cast<float>(error);
+    a.error[n] = static_cast<float>(length / pixels);
   }
 }
 
@@ -159,13 +208,13 @@ void multiscale_loss_backward(const MultiscaleLoss& a, float* workspace) {
     for (long t = 0; t < stride; ++t) {
       const V below = V::all(static_cast<float>(t) / static_cast<float>(stride));
       const V above = V::all(1) - below;
-      for_errors(a, band, rows, t, [&](long x, const V* error, V length, V valid) {
-        const V factor = valid / length;
+      for_errors(a, band, rows, t, [&](long x, const V* error, V valid) {
+        V gradient[kLossChannels];
+        error_gradients(a, error, valid, gradient);
         for (long c = 0; c < kLossChannels; ++c) {
-          const V gradient = error[c] * factor;
           float *own = rows.gradient[c][0] + x, *next = rows.gradient[c][1] + x;
-          fma(above, gradient, V::load(own)).store(own);
-          fma(below, gradient, V::load(next)).store(next);
+          fma(above, gradient[c], V::load(own)).store(own);
+          fma(below, gradient[c], V::load(next)).store(next);
         }
       });
     }
@@ -199,7 +248,7 @@ void multiscale_loss_backward(const MultiscaleLoss& a, float* workspace) {
 
 template <class V>
 std::size_t multiscale_loss_workspace(const MultiscaleLoss& a, bool backward) {
-  const long per_band = backward ? 2 * kLossChannels * level_columns(a, a.levels - 1) : 1;
+  const long per_band = backward ? 2 * kLossChannels * level_columns(a, a.levels - 1) : 2;
   return omp_get_max_threads() * LossRows<V>::room(a) + a.batch * bands_of_a_sample(a) * per_band;
 }
 

@@ -1,6 +1,7 @@
 // maskflownet_multiscale_loss: inputs label, valid and the predictions of levels 6, 5, ..., as many as
 // there are; outputs the loss and the last level's error, (N) each. `weights`: of the levels, separated
-// by commas. The second output has no gradient, and label and valid get zeros.
+// by commas; `exponent`: see MultiscaleLoss. The second output has no
+// gradient, and label and valid get zeros.
 
 #pragma once
 
@@ -19,6 +20,7 @@ maskflownet::MultiscaleLoss multiscale_loss_of(const Attributes& attributes, MXT
   a.levels = levels;
   a.label = in[0].data<float>();
   a.valid = in[1].data<float>();
+  a.exponent = static_cast<float>(number(attributes, "exponent", 0));
   std::istringstream weights(attributes.at("weights"));
   weights.imbue(std::locale::classic());
   for (long level = 0; level < levels; ++level) {

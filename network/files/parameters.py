@@ -224,7 +224,7 @@ def _check_variant(path, network, parameters, arrays):
         )
         raise InputError(
             f"{path}: holds a {network} with {was}, but the configuration is of one with {now}; "
-            "use the configuration that it was trained with (config/ablation/ has one of each)"
+            f"use a configuration with {was} (config/ablation/ has some)"
         )
 
 

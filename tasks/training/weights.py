@@ -83,8 +83,10 @@ def give_weights(pipe: Pipeline, origin: Origin, data: TrainingData, seed: int) 
     elif start == "uniform" and from_nothing:
         starts.draw_uniform(pipe)
     elif start == "copied" and from_nothing:
-        starts.copy_first_stage(pipe)
+        starts.copy_first_stage(pipe, *first_pairs(data))
         logger.info("the second stage begins as a copy of the first")
+    elif start == "copied" and origin.run is None and origin.checkpoint is not None:
+        logger.info("start: copied: the second stage of %s stays as it is", origin.checkpoint.path)
 
 
 def load_weights(pipe: Pipeline, origin: Origin) -> bool:
@@ -102,7 +104,7 @@ def load_weights(pipe: Pipeline, origin: Origin) -> bool:
         return not pipe.config.network.is_cascade  # which --debug tries without a first stage
     if pipe.config.network.is_cascade and held_network(checkpoint.path) == "MaskFlownet_S":
         pipe.load_head(checkpoint.path)
-        logger.info("%s is the first stage; the second starts from nothing", checkpoint.path)
+        logger.info("%s is the first stage", checkpoint.path)
         return True
     pipe.load(checkpoint.path)
     if origin.run is None:

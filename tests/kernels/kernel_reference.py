@@ -85,15 +85,19 @@ def enlarged(x, stride):
     return x
 
 
-def multiscale_loss(label, valid, predictions, strides, weights):
-    """Return the loss per sample and the last level's error, (N,) each."""
+def multiscale_loss(label, valid, predictions, strides, weights, exponent):
+    """Return the loss per sample and the last level's end-point error, (N,) each."""
+
+    def mean(error):
+        return (error * valid).sum((1, 2, 3)) / np.maximum(valid.sum((1, 2, 3)), 1e-30)
+
     loss = 0
     for prediction, stride, weight in zip(predictions, strides, weights, strict=True):
         difference = enlarged(prediction, stride) - label
-        error = np.sqrt((difference**2).sum(1, keepdims=True) + 1e-8) * valid
-        error = error.sum((1, 2, 3)) / np.maximum(valid.sum((1, 2, 3)), 1e-30)
-        loss = loss + weight * error
-    return loss, error
+        length = np.sqrt((difference**2).sum(1, keepdims=True) + 1e-8)
+        robust = (np.abs(difference).sum(1, keepdims=True) + 1e-8) ** exponent
+        loss = loss + weight * mean(robust if exponent else length)
+    return loss, mean(length)
 
 
 def deformable_convolution(features, flow, weight):

@@ -83,6 +83,7 @@ class Enlargement(Structure):
 class MultiscaleLoss(Structure):
     _fields_ = (
         *((name, c_long) for name in ("batch", "height", "width", "levels")),
+        ("exponent", c_float),
         ("stride", c_long * MOST_LEVELS),
         ("weight", c_float * MOST_LEVELS),
         *((name, Floats) for name in ("label", "valid")),
@@ -291,12 +292,12 @@ class Caller:
         self._run("enlarge", struct, True)
         return [result], [own]
 
-    def multiscale_loss(self, inputs, gradients, strides, weights):
+    def multiscale_loss(self, inputs, gradients, strides, weights, exponent):
         """Take label, valid and predictions; return the gradients of predictions alone."""
         label, valid, *predictions = map(self._memory.copy, inputs)
         own = [self._memory.empty(*array.shape) for array in predictions]
         loss, error = (self._memory.empty(len(label)) for _ in "12")
-        struct = MultiscaleLoss(len(label), *label.shape[2:], len(strides))
+        struct = MultiscaleLoss(len(label), *label.shape[2:], len(strides), exponent)
         struct.stride[: len(strides)] = strides
         struct.weight[: len(strides)] = weights
         given = self._memory.copy(gradients[0])

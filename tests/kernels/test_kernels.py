@@ -308,8 +308,9 @@ def test_enlarge(unit, seed, N, C, H, W, factor, at_end):
 @given(
     *(seeds, batches, st.integers(1, 5), st.integers(1, 9), st.booleans()),
     st.sampled_from([(4,), (8, 4, 2), (16, 4, 1), (3, 1)]),
+    st.sampled_from([0, 0.4, 1.5]),
 )
-def test_multiscale_loss(unit, seed, N, rows, columns, at_end, strides):
+def test_multiscale_loss(unit, seed, N, rows, columns, at_end, strides, exponent):
     rng = np.random.default_rng(seed)
     size = rows * strides[0], columns * strides[0]
     label, valid = random(rng, N, 2, *size), rng.random((N, 1, *size)).astype(np.float32)
@@ -319,14 +320,14 @@ def test_multiscale_loss(unit, seed, N, rows, columns, at_end, strides):
     given_gradient = random(rng, N)
     caller = Caller(unit, at_end)
     (loss, error), own = caller.multiscale_loss(
-        [label, valid, *predictions], [given_gradient], strides, weights
+        [label, valid, *predictions], [given_gradient], strides, weights, exponent
     )
 
     def function(arrays):
         wide = label.astype(np.float64), valid.astype(np.float64)
-        return [reference.multiscale_loss(*wide, arrays, strides, weights)[0]]
+        return [reference.multiscale_loss(*wide, arrays, strides, weights, exponent)[0]]
 
-    wanted = reference.multiscale_loss(label, valid, predictions, strides, weights)
+    wanted = reference.multiscale_loss(label, valid, predictions, strides, weights, exponent)
     assert_close(loss, wanted[0])
     assert_close(error, wanted[1])
     assert_derivatives(function, predictions, [given_gradient], own, rng)

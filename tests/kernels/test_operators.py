@@ -186,14 +186,15 @@ def loss_inputs(rng, N, rows, columns, levels):
 
 @pytest.mark.parametrize("levels", [1, 2, 5])
 @pytest.mark.parametrize(("N", "rows", "columns"), [(1, 1, 1), (2, 3, 2), (3, 1, 4)])
-def test_multiscale_loss(levels, N, rows, columns):
+@pytest.mark.parametrize("q", [None, 0.4])
+def test_multiscale_loss(levels, N, rows, columns, q):
     inputs = loss_inputs(np.random.default_rng(levels), N, rows, columns, levels)
     results = []
     for fast in (False, True):
         label, valid, *predictions = map(mx.nd.array, inputs)
         for prediction in predictions:
             prediction.attach_grad()
-        block = MultiscaleLoss(WEIGHTS, fast=fast)
+        block = MultiscaleLoss(WEIGHTS, q, fast)
         block.hybridize()
         with mx.autograd.record():
             loss, error = block(label, valid, *predictions)

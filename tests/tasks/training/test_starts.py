@@ -217,7 +217,9 @@ def test_a_second_stage_is_copied_from_the_first_where_it_begins_from_nothing(
     cascade.conv3z[0].weight.set_data(mx.nd.zeros(cascade.conv3z[0].weight.shape))
     begun[0].save(root / "weights" / "cb6Jan01-0000_4")
     assert train(root, "-c", "cb6", "--clear_steps", **copied) == 0  # its second stage is trained
-    assert said not in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert said not in output
+    assert f"start: copied: the second stage of {root / 'weights' / 'cb6'}" in output
     assert not weight(begun[1].network, "conv3z").any()
 
 
