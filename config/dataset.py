@@ -92,7 +92,7 @@ class TrainingOverride:
         "uniform", with MMFlow's (network.uniform_start). With "lifted" a run begins with a
         checkpoint whose coarse levels become copies of a finer one (network.lifted_start); with
         "copied" a cascade's second stage begins as a copy of its first (network.copied_start).
-    clip_norm, finest_level, mask_weight : optional
+    q, clip_norm, finest_level, mask_weight : optional
         Take the place of the network config's.
     mw : tuple of float, optional
         Weights of the loss at levels 6, 5, 4, 3, 2, in place of the network config's.
@@ -104,6 +104,7 @@ class TrainingOverride:
         default=None, metadata=key(schedule)
     )
     start: str = field(default="reference", metadata=key(one_of(*STARTS)))
+    q: float | None = field(default=None, metadata=key(number(above=0, high=10)))
     clip_norm: float | None = field(default=None, metadata=key(number(above=0, high=1e6)))
     finest_level: int | None = field(default=None, metadata=key(integer(2, high=6)))
     mask_weight: float | None = field(default=None, metadata=key(number(low=0, high=1000)))

@@ -12,7 +12,7 @@ BEGINNINGS = {
     "lifted": {"class": "MaskFlownet_S", "matching": "deform", "dialect": "original"},
     "copied": {"class": "MaskFlownet", "dialect": "original"},
 }
-_OVERRIDES = ("learning_rate", "clip_norm", "finest_level", "mask_weight")
+_OVERRIDES = ("learning_rate", "q", "clip_norm", "finest_level", "mask_weight")
 
 
 def with_schedule(config: Config, data: DatasetConfig) -> Config:
@@ -26,8 +26,9 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
     Raises
     ------
     InputError
-        The network has no mask that could learn what the dataset's config wants it to, cannot
-        begin as that says, or would learn nothing, for no level has a weight.
+        The network has no mask that could learn what the dataset's config wants it to, or a loss
+        without the exponent that it says, cannot begin as that says, or would learn nothing, for no
+        level has a weight.
     """
     own = {name: getattr(data.optimizer, name) for name in _OVERRIDES}
     own = {name: value for name, value in own.items() if value is not None}
@@ -36,9 +37,17 @@ def with_schedule(config: Config, data: DatasetConfig) -> Config:
     if data.optimizer.mw is not None:
         network = dataclasses.replace(network, mw=data.optimizer.mw)
     whole = dataclasses.replace(config, network=network, optimizer=optimizer)
-    for check in (_check_mask, _check_start, _check_weights):
+    for check in (_check_loss, _check_mask, _check_start, _check_weights):
         check(whole, data)
     return whole
+
+
+def _check_loss(config, data):
+    if data.optimizer.q is not None and config.optimizer.loss == "levels":
+        raise InputError(
+            f"{data.path}: optimizer.q: expected no exponent with optimizer.loss: levels "
+            f"({config.name}), which has none, got {data.optimizer.q}: leave it out"
+        )
 
 
 def _check_mask(config, data):

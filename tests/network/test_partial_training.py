@@ -299,6 +299,13 @@ def test_what_is_hidden_goes_where_image_1_goes(dataset):
     np.testing.assert_allclose(known, moved[3].asnumpy())
 
 
+def test_a_robust_exponent_takes_the_place_of_the_networks_own():
+    assert scheduled("MaskFlownet_S", {}, q=0.3).optimizer.q == 0.3
+    assert scheduled("MaskFlownet_S_sintel", {}).optimizer.q == 0.4
+    with pytest.raises(InputError, match=r"synthetic\.yaml: optimizer\.q: expected no exponent"):
+        scheduled("mmflow/MaskFlownet_S_chairs", {}, q=0.4)
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [("MaskFlownet", {}), ("MaskFlownet_S", {"matching": "fmm"})],
