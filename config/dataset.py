@@ -238,7 +238,6 @@ def load_dataset_config(name_or_path: str | os.PathLike) -> DatasetConfig:
     """
     path, mapping = read_config(name_or_path, "dataset")
     where = Where(path)
-    one_of(*KINDS)(mapping.get("dataset"), where.below("dataset"))
     completed = _completed(path, mapping, (path,))
     config = from_mapping(DatasetConfig, completed, where, name=path.stem, path=path)
     _check_all_read(config, mapping, where)
@@ -249,6 +248,8 @@ def _completed(path, mapping, seen):
     """Return a file's mapping completed by what it builds on; `seen` are the files on the way."""
     mapping = dict(mapping)
     base = mapping.pop("base", None)
+    if base is None or mapping.get("dataset") is not None:
+        one_of(*KINDS)(mapping.get("dataset"), Where(path).below("dataset"))
     if base is None:
         base_path = CONFIG_DIR / f"{mapping['dataset']}.yaml"
         if path == base_path:

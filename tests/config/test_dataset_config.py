@@ -142,6 +142,8 @@ def test_a_file_may_build_on_another_than_its_datasets(tmp_path):
     assert load_dataset_config("vkitti2").geometry == kitti.geometry
     (tmp_path / "near.yaml").write_text("dataset: sintel\nbatch: 3\n")
     assert load(tmp_path, "base: ./near.yaml\ndataset: sintel\n").batch == 3
+    inherited = load(tmp_path, "base: ./near.yaml\nvalidation_steps: 7\n")
+    assert (inherited.dataset, inherited.batch, inherited.validation_steps) == ("sintel", 3, 7)
     (tmp_path / "other.yaml").write_text(f"base: {tmp_path / 'mine.yaml'}\ndataset: chairs\n")
     with pytest.raises(InputError, match="base: expected a file that does not build on this one"):
         load(tmp_path, f"base: {tmp_path / 'other.yaml'}\ndataset: chairs\n")
@@ -260,7 +262,7 @@ def test_can_be_sent_to_a_worker():
             "expected valid_list or valid_share, got both; leave one out",
         ),
         ("dataset: chairs\nbase: 3\n", "base: expected the name of a dataset config, got 3"),
-        ("dataset: chairs\noptimizer: {q: 1}\n", "optimizer.q is an unknown key; valid here: lea"),
+        ("dataset: chairs\noptimizer: {wd: 1}\n", "optimizer.wd is an unknown key; valid here: lea"),
     ],
 )
 def test_mistakes(tmp_path, text, expected):
