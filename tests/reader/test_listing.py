@@ -25,6 +25,7 @@ def words(tmp_path, text, count=2, **how):
         (r"data\walk\1.png data\walk\2.png", ["data/walk/1.png", "data/walk/2.png"]),
         (r'"my data\1.png" b', ["my data/1.png", "b"]),
         ("a#1.png b#.png", ["a#1.png", "b#.png"]),
+        ('"\'tis.png" \'a "b".png\'', ["'tis.png", 'a "b".png']),
     ],
 )
 def test_words(tmp_path, line, expected):
