@@ -112,9 +112,13 @@ def test_the_recipe_is_complete():
     levels = {
         "scenes": none,
         "scenes_far": [4, 4, 3, None, None],
-        "scenes_mean": [4, None, 4, None],
+        "scenes_mean": [4, None, 4, None, None],
     }
-    told = {"scenes": none, "scenes_far": [None, None, 0.1, 0.1, 0.1], "scenes_mean": 4 * [0.1]}
+    told = {
+        "scenes": none,
+        "scenes_far": [None, None, 0.1, 0.1, 0.1],
+        "scenes_mean": [0.1, 0.1, 0.1, 0.1, 0.03],
+    }
     for course in ship_weights.COURSES:
         parts = [f"{course}/{part}" for part in parts_of(course)]
         assert len(parts) == len(levels[course])
@@ -123,6 +127,7 @@ def test_the_recipe_is_complete():
         assert [one.finest_level for one in optimizers] == levels[course]
         assert [one.mask_weight for one in optimizers] == told[course]
     assert load_dataset_config("scenes_far/1_lifted").optimizer.start == "lifted"
+    assert load_dataset_config("scenes_mean/5_robust").optimizer.q == 0.4
 
 
 def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatch):
