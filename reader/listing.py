@@ -102,8 +102,8 @@ def _words(line: str, where: str, folder: Path) -> Iterator[str]:
     if "\0" in line:
         raise InputError(f"{where}: expected paths, got a zero byte; remove it")
     unclosed = InputError(
-        f"{where}: a quote is not closed; close it, or put a path that has one itself between quotes "
-        "of the other kind"
+        f"{where}: a quote is not closed; close it, or put a path that has one itself between "
+        "quotes of the other kind"
     )
     if '"' in _WORD.sub("", line):
         raise unclosed
