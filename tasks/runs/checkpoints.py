@@ -25,7 +25,8 @@ SUFFIX = ".params"
 PORT_SUFFIXES = (".pth", ".ckpt", ".safetensors")  # of the ports to PyTorch
 STATES_SUFFIX = ".states"
 # The weights that come with the project; in a clone they lie in weights/, as those of trainings do.
-SHIPPED, SHIPPED_FOLDER = "scenes-S", CONFIG_DIR.parent / "weights"
+SHIPPED, SHIPPED_CASCADE = SHIPPED_RUNS = "scenes-S", "scenes-cascade"
+SHIPPED_FOLDER = CONFIG_DIR.parent / "weights"
 _NAME = re.compile(r"(?P<run>.+)_(?P<steps>\d+)")
 # What was being written when a program was killed, as `whole_file` names it.
 _PART = re.compile(
@@ -88,7 +89,7 @@ def find_checkpoint(text: str, folder: Path) -> Checkpoint:
         raise InputError(
             f"-c {text}: expected RUN:STEPS with a whole number, or RUN:{BEST}, got {steps!r}"
         )
-    if prefix == SHIPPED and not checkpoints_of(SHIPPED, folder):
+    if prefix in SHIPPED_RUNS and not checkpoints_of(prefix, folder):
         folder = SHIPPED_FOLDER
     found = [entry for entry in all_checkpoints(folder) if entry.run.startswith(prefix)]
     runs = sorted({entry.run for entry in found})

@@ -5,6 +5,7 @@ import logging
 from maskflownet.config.errors import MissingDataError
 from maskflownet.tasks.runs.checkpoints import (
     SHIPPED,
+    SHIPPED_CASCADE,
     SHIPPED_FOLDER,
     Checkpoint,
     checkpoints_of,
@@ -31,9 +32,9 @@ def shipped_weights() -> Checkpoint:
     newest = own[-1]
     released = ", ".join(sorted(entry.run.split("-")[0] for entry in RELEASED))
     logger.info(
-        "weights: %s, trained on generated scenes alone; the released checkpoints are better where "
-        "they can be had (-c with one of %s; --fetch gets them)",
-        newest.path.name,
-        released,
+        "weights: %s, trained on generated scenes alone; -c %s is a little better and slower, the "
+        "released checkpoints are better by far where they can be had (-c with one of %s; --fetch "
+        "gets them)",
+        *(newest.path.name, SHIPPED_CASCADE, released),
     )
     return newest

@@ -4,8 +4,9 @@ It trains the course config/scenes/ as `make train-demo` trains its own, in the 
 scenes_training/, from the mean of what its last parts ended in the course config/scenes_far/, in
 which the coarse levels learn far motion, and from the mean of its last parts config/scenes_mean/,
 whose parts each end in a mean of their own checkpoints. What the last one ends in becomes
-weights/scenes-S_STEPS.params, float16. It can be stopped at any time: the same command goes on
-where it was. weights/README.md has the figures.
+weights/scenes-S_STEPS.params, float16. Over it the course config/scenes_cascade/ trains a cascade,
+weights/scenes-cascade_STEPS.params. It can be stopped at any time: the same command goes on where
+it was. weights/README.md has the figures.
 """
 
 import logging
@@ -16,13 +17,19 @@ from pathlib import Path
 from maskflownet.config.files import ROOT
 from maskflownet.tasks.command_line import OneLineParser, run_program
 from maskflownet.tasks.open_pipeline import load
-from maskflownet.tasks.runs.checkpoints import SHIPPED, SUFFIX, checkpoints_of
+from maskflownet.tasks.runs.checkpoints import (
+    SHIPPED,
+    SHIPPED_CASCADE,
+    SUFFIX,
+    checkpoints_of,
+)
 from maskflownet.tasks.showcase import programs
 from maskflownet.tasks.showcase.train_demo import NETWORK, last_step, parts_of, train_course
 
 logger = logging.getLogger(__name__)
 
 NEAR, FAR, MEAN = COURSES = "scenes", "scenes_far", "scenes_mean"
+CASCADE, CASCADE_COURSE = "MaskFlownet", "scenes_cascade"  # the network, and what it is trained in
 # So many of their last parts; each begins with a high rate and ends with a low one.
 AVERAGED = {NEAR: 3, FAR: 2}
 
@@ -46,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def ship(folder: Path, weights: Path) -> None:
-    """Train the three courses and write what the last part of the third one ends in."""
+    """Train the three courses and write what the last one ends in; then the cascade over it."""
     start = None
     for course, place in ((NEAR, folder), (FAR, folder / "far")):
         ends, curve = train_course(course, place, start)
@@ -54,26 +61,31 @@ def ship(folder: Path, weights: Path) -> None:
         start = place / f"mean{SUFFIX}"
         write_half([end.path for end in ends[-AVERAGED[course] :]], start)
     for part in parts_of(MEAN):
-        start = train_to_mean(part, folder / "mean", start)
+        own = train_part(NETWORK, f"{MEAN}/{part}", folder / "mean" / part, start)
+        start, before = folder / "mean" / f"{part}{SUFFIX}", start
+        write_half([before, *own], start)
     steps = sum(last_step(f"{course}/{part}") for course in COURSES for part in parts_of(course))
     path = weights / f"{SHIPPED}_{steps}{SUFFIX}"
     write_half([start], path)
     logger.info("%s", path)
+    (part,) = parts_of(CASCADE_COURSE)
+    config = f"{CASCADE_COURSE}/{part}"
+    own = train_part(CASCADE, config, folder / "cascade", path)
+    path = weights / f"{SHIPPED_CASCADE}_{last_step(config, CASCADE)}{SUFFIX}"
+    write_half(own, path)
+    logger.info("%s", path)
 
 
-def train_to_mean(part: str, folder: Path, start: Path) -> Path:
-    """Train a part of the third course; return the mean of its start and its newest checkpoints.
+def train_part(network: str, config: str, folder: Path, start: Path) -> list[Path]:
+    """Train a part that ends in a mean; return its newest checkpoints, as many as are kept.
 
     At one rate each single checkpoint is worse than their mean (weights/README.md). A training that
     was stopped between two checkpoints has one more of them, so its mean is not quite the same.
     """
-    config = f"{MEAN}/{part}"
     begin = ["-c", str(start), "--clear_steps"]
-    command = [NETWORK, "--dataset_cfg", config]
-    end = programs.train(command, folder / part, last_step(config), begin)
-    mean = folder / f"{part}{SUFFIX}"
-    write_half([start, *(own.path for own in checkpoints_of(end.run, end.path.parent))], mean)
-    return mean
+    command = [network, "--dataset_cfg", config]
+    end = programs.train(command, folder, last_step(config, network), begin)
+    return [own.path for own in checkpoints_of(end.run, end.path.parent)]
 
 
 def write_half(sources: Sequence[Path], path: Path) -> None:

@@ -109,9 +109,9 @@ def train_course(
     return ends, curve
 
 
-def last_step(dataset_config: str) -> int:
+def last_step(dataset_config: str, network: str = NETWORK) -> int:
     """Return the step at which a part ends."""
-    config = with_schedule(load_config(NETWORK), load_dataset_config(dataset_config))
+    config = with_schedule(load_config(network), load_dataset_config(dataset_config))
     return config.optimizer.learning_rate[-1][0]
 
 

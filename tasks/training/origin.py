@@ -7,7 +7,12 @@ from typing import NamedTuple
 from maskflownet.config import InputError
 from maskflownet.network.files.layout import fault_of
 from maskflownet.tasks.runs.best import is_best
-from maskflownet.tasks.runs.checkpoints import SHIPPED, Checkpoint, checkpoints_of, find_checkpoint
+from maskflownet.tasks.runs.checkpoints import (
+    SHIPPED_RUNS,
+    Checkpoint,
+    checkpoints_of,
+    find_checkpoint,
+)
 from maskflownet.tasks.runs.record import RunRecord, read_record, record_path
 
 logger = logging.getLogger(__name__)
@@ -51,7 +56,7 @@ def find_origin(arguments: argparse.Namespace) -> Origin:
     if arguments.clear_steps:
         return Origin(checkpoint)
     run = checkpoint.run
-    if run == SHIPPED:
+    if run in SHIPPED_RUNS:
         raise InputError(
             f"-c {arguments.checkpoint}: the weights that come with the project are no run "
             "that goes on, but what a new one can begin with: add --clear_steps"

@@ -86,16 +86,17 @@ def test_with_nothing_named_the_newest_of_the_shipped_weights_serves(root, caplo
     assert "scenes-S_1000.params" in caplog.text and "dbbSep30" in caplog.text
 
 
-def test_the_shipped_weights_are_found_by_name_from_any_root(root, monkeypatch):
+@pytest.mark.parametrize("run", ["scenes-S", "scenes-cascade"])
+def test_the_shipped_weights_are_found_by_name_from_any_root(root, run, monkeypatch):
     monkeypatch.setattr(checkpoints, "SHIPPED_FOLDER", root / "shipped")
-    with pytest.raises(MissingDataError, match=r"has no scenes-S.* there are none of any run"):
-        find("scenes-S", root / "empty")
+    with pytest.raises(MissingDataError, match=rf"has no {run}.* there are none of any run"):
+        find(run, root / "empty")
     for folder in ("shipped", "own/weights"):
         (root / folder).mkdir(parents=True)
-        (root / folder / "scenes-S_900.params").touch()
-    assert find("scenes-S", root / "empty").path.parent == root / "shipped"
-    assert find("scenes-S:900", root / "empty").path.parent == root / "shipped"
-    assert find("scenes-S", root / "own").path.parent == root / "own" / "weights"
+        (root / folder / f"{run}_900.params").touch()
+    assert find(run, root / "empty").path.parent == root / "shipped"
+    assert find(f"{run}:900", root / "empty").path.parent == root / "shipped"
+    assert find(run, root / "own").path.parent == root / "own" / "weights"
 
 
 def test_a_config_alone_is_not_enough(tmp_path, capsys):

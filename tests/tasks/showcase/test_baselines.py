@@ -5,10 +5,12 @@ import logging
 import mxnet as mx
 import numpy as np
 import pytest
+from golden import weights_of
 from main_runs import write_dataset
 from processes import no_file_over
 
 from maskflownet.config import load_config, load_dataset_config
+from maskflownet.config.schedule import with_schedule
 from maskflownet.network import get_pipeline
 from maskflownet.reader.datasets import make_dataset
 from maskflownet.tasks.open_pipeline import devices, load
@@ -44,6 +46,15 @@ def test_the_shipped_weights_know_motion_that_they_have_not_seen(scenes):
     """The project's promise: useful flow on the first run."""
     figures = baselines.compare(load(shipped_weights().path), scenes)
     assert figures["MaskFlownet_S"]["epe"] < figures["no motion"]["epe"] / 2
+
+
+def test_the_shipped_cascade_refines_the_flow_of_the_shipped_first_stage(scenes):
+    first, cascade = (load(name) for name in ("scenes-S", "scenes-cascade"))
+    figures = [baselines.compare(pipe, scenes)[pipe.config.name] for pipe in (first, cascade)]
+    assert figures[1]["epe"] < figures[0]["epe"]
+    held = weights_of(cascade.network)
+    for name, value in weights_of(first.network).items():
+        np.testing.assert_array_equal(held[f"MaskFlownet_S.{name}"], value)
 
 
 def test_the_command_prints_a_table(capsys):
@@ -128,6 +139,10 @@ def test_the_recipe_is_complete():
         assert [one.mask_weight for one in optimizers] == told[course]
     assert load_dataset_config("scenes_far/1_lifted").optimizer.start == "lifted"
     assert load_dataset_config("scenes_mean/5_robust").optimizer.q == 0.4
+    (part,) = parts_of("scenes_cascade")
+    cascade = load_dataset_config(f"scenes_cascade/{part}").optimizer
+    assert (cascade.start, cascade.q, cascade.mask_weight) == ("copied", 0.4, 0)
+    assert with_schedule(load_config("MaskFlownet"), load_dataset_config(f"scenes_cascade/{part}"))
 
 
 def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatch):
@@ -154,7 +169,7 @@ def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatc
     )
     folder = tmp_path / "training"
     ship_weights.ship(folder, tmp_path / "weights")
-    near, far, *means, shipped = written
+    near, far, *means, shipped, cascade = written
     assert asked == [("scenes", folder, None), ("scenes_far", folder / "far", near)]
     assert written[near] == [tmp_path / f"scenes{part}" for part in (2, 3, 4)]
     assert written[far] == [tmp_path / "scenes_far3", tmp_path / "scenes_far4"]
@@ -167,7 +182,13 @@ def test_each_course_begins_with_the_mean_of_the_one_before(tmp_path, monkeypatc
         assert run == (command, root, end, ["-c", str(start), "--clear_steps"])
         own = [root / "weights" / f"abc_{step}.params" for step in (300, 600, end)]
         assert written[mean] == [start, *own]
-    assert len(means) == len(trained) == len(parts)
+    assert len(means) == len(trained) - 1 == len(parts)
+    root, end = folder / "cascade", last_step("scenes_cascade/1_copied", "MaskFlownet")
+    command = ["MaskFlownet", "--dataset_cfg", "scenes_cascade/1_copied"]
+    assert trained[-1] == (command, root, end, ["-c", str(shipped), "--clear_steps"])
+    assert cascade == tmp_path / "weights" / f"scenes-cascade_{end}.params"
+    own = [root / "weights" / f"abc_{step}.params" for step in sorted({300, 600, end})]
+    assert written[cascade] == own
     steps = sum(
         last_step(f"{course}/{part}")
         for course in ("scenes", "scenes_far", "scenes_mean")
