@@ -334,7 +334,7 @@ def _checked_whole(config):
         )
     if config.dataset == "synthetic" and not _covers(config.synthetic.size, config.orig_shape):
         raise where.below("synthetic.size").wrong(
-            f"[height, width] of at least orig_shape {list(config.orig_shape)}",
+            f"[height, width] of at least orig_shape {list(config.orig_shape)}, a key to set too",
             list(config.synthetic.size),
         )
     return config

@@ -3,6 +3,7 @@
 import logging
 
 from maskflownet.config.errors import MissingDataError
+from maskflownet.config.files import START_MAIN
 from maskflownet.tasks.runs.checkpoints import (
     SHIPPED,
     SHIPPED_CASCADE,
@@ -33,8 +34,8 @@ def shipped_weights() -> Checkpoint:
     released = ", ".join(sorted(entry.run.split("-")[0] for entry in RELEASED))
     logger.info(
         "weights: %s, trained on generated scenes alone; -c %s is a little better and slower, the "
-        "released checkpoints are better by far where they can be had (-c with one of %s; --fetch "
-        "gets them)",
-        *(newest.path.name, SHIPPED_CASCADE, released),
+        "released checkpoints are better by far where they can be had (-c with one of %s; "
+        "%s --fetch gets them)",
+        *(newest.path.name, SHIPPED_CASCADE, released, START_MAIN),
     )
     return newest
