@@ -55,10 +55,11 @@ def test_a_run_goes_on_with_the_very_config_that_it_was_begun_with(tmp_path, mon
     assert again.config == plan.config and again.record == plan.record
 
 
-def test_the_shipped_weights_are_no_run_to_go_on(tmp_path):
-    with pytest.raises(InputError, match=r"-c scenes-S: .* add --clear_steps"):
-        planned(tmp_path, "-c", "scenes-S")
-    assert planned(tmp_path, "-c", "scenes-S", "--clear_steps").run is None
+@pytest.mark.parametrize("run", ["scenes-S", "scenes-cascade"])
+def test_the_shipped_weights_are_no_run_to_go_on(tmp_path, run):
+    with pytest.raises(InputError, match=rf"-c {run}: .* add --clear_steps"):
+        planned(tmp_path, "-c", run)
+    assert planned(tmp_path, "-c", run, "--clear_steps").run is None
 
 
 def test_mmflows_networks_learn_from_images_in_their_own_order(tmp_path):
