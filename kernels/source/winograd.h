@@ -35,60 +35,68 @@ constexpr long kTilesAhead = 2, kInputsAhead = 4;
 
 // --- Transforms of six (or four, or three) vectors -----------------------------------------------
 
+// The points of the interpolation are 0, +-kNear, +-kFar and infinity: with these, rounding errors
+// are half as large as with the usual 1 and 2. All constants but 1 / kNearSlope and 1 / kFarSlope are
+// exact in float32.
+constexpr float kNear = 0.625f, kFar = 1.5f;
+constexpr float kNear2 = kNear * kNear, kFar2 = kFar * kFar;
+constexpr float kNear3 = kNear2 * kNear, kFar3 = kFar2 * kFar;
+// The derivative of x (x^2 - kNear2) (x^2 - kFar2) at the points, without its sign.
+constexpr float kZeroSlope = kNear2 * kFar2;
+constexpr float kNearSlope = 2 * kNear2 * (kFar2 - kNear2), kFarSlope = 2 * kFar2 * (kFar2 - kNear2);
+
+// a + b and a - b take the places of two points that differ by their sign alone.
+template <class V>
+inline void pair(V a, float factor, V b, V* x) {
+  x[0] = fma(V::all(factor), b, a);
+  x[1] = fma(V::all(-factor), b, a);
+}
+
 template <class V>
 inline void input_transform(V* x) {  // B^T x
-  const V two = V::all(2), four = V::all(4), five = V::all(5);
-  const V a = x[4] - four * x[2], b = x[3] - four * x[1], c = x[4] - x[2];
-  const V d = two * (x[3] - x[1]);
-  x[0] = fma(four, x[0], x[4]) - five * x[2];
-  x[5] = fma(four, x[1], x[5]) - five * x[3];
-  x[1] = a + b;
-  x[2] = a - b;
-  x[3] = c + d;
-  x[4] = c - d;
+  const V near2 = V::all(-kNear2), far2 = V::all(-kFar2), sum = V::all(-kNear2 - kFar2);
+  const V a = fma(far2, x[2], x[4]), b = fma(far2, x[1], x[3]);
+  const V c = fma(near2, x[2], x[4]), d = fma(near2, x[1], x[3]);
+  x[0] = fma(V::all(kZeroSlope), x[0], fma(sum, x[2], x[4]));
+  x[5] = fma(V::all(kZeroSlope), x[1], fma(sum, x[3], x[5]));
+  pair(a, kNear, b, x + 1);
+  pair(c, kFar, d, x + 3);
 }
 
 template <class V>
 inline void output_transform(V* x) {  // A^T x, six to four
   const V s1 = x[1] + x[2], d1 = x[1] - x[2], s2 = x[3] + x[4], d2 = x[3] - x[4];
   x[0] = x[0] + s1 + s2;
-  x[1] = fma(V::all(2), d2, d1);
-  x[2] = fma(V::all(4), s2, s1);
-  x[3] = fma(V::all(8), d2, d1) + x[5];
+  x[1] = fma(V::all(kFar), d2, V::all(kNear) * d1);
+  x[2] = fma(V::all(kFar2), s2, V::all(kNear2) * s1);
+  x[3] = fma(V::all(kFar3), d2, fma(V::all(kNear3), d1, x[5]));
 }
 
 template <class V>
 inline void output_gradient_transform(const V* y, V* x) {  // A y, four to six
-  const V even = y[0] + y[2], odd = y[1] + y[3];
-  const V even2 = fma(V::all(4), y[2], y[0]), odd2 = V::all(2) * fma(V::all(4), y[3], y[1]);
   x[0] = y[0];
-  x[1] = even + odd;
-  x[2] = even - odd;
-  x[3] = even2 + odd2;
-  x[4] = even2 - odd2;
+  pair(fma(V::all(kNear2), y[2], y[0]), kNear, fma(V::all(kNear2), y[3], y[1]), x + 1);
+  pair(fma(V::all(kFar2), y[2], y[0]), kFar, fma(V::all(kFar2), y[3], y[1]), x + 3);
   x[5] = y[3];
 }
 
 template <class V>
 inline void kernel_transform(const V* g, V* x) {  // G g, three to six
-  const V sum = g[0] + g[2];
-  const V wide = fma(V::all(1.0f / 6), g[2], V::all(1.0f / 24) * g[0]);
-  const V sixth = V::all(-1.0f / 6), twelfth = V::all(1.0f / 12) * g[1];
-  x[0] = V::all(0.25f) * g[0];
-  x[1] = sixth * (sum + g[1]);
-  x[2] = sixth * (sum - g[1]);
-  x[3] = wide + twelfth;
-  x[4] = wide - twelfth;
+  const V near = V::all(-1 / kNearSlope), far = V::all(1 / kFarSlope);
+  x[0] = V::all(1 / kZeroSlope) * g[0];
+  pair(near * fma(V::all(kNear2), g[2], g[0]), kNear, near * g[1], x + 1);
+  pair(far * fma(V::all(kFar2), g[2], g[0]), kFar, far * g[1], x + 3);
   x[5] = g[2];
 }
 
 template <class V>
 inline void kernel_gradient_transform(const V* x, V* g) {  // G^T x, six to three
-  const V s1 = x[1] + x[2], d1 = x[2] - x[1], s2 = x[3] + x[4], d2 = x[3] - x[4];
-  const V sixth = V::all(1.0f / 6), part = V::all(1.0f / 24);
-  g[0] = fma(V::all(0.25f), x[0], part * s2) - sixth * s1;
-  g[1] = fma(V::all(1.0f / 12), d2, sixth * d1);
-  g[2] = fma(sixth, s2 - s1, x[5]);
+  const V near = V::all(-1 / kNearSlope), far = V::all(1 / kFarSlope);
+  const V s1 = near * (x[1] + x[2]), d1 = near * (x[1] - x[2]);
+  const V s2 = far * (x[3] + x[4]), d2 = far * (x[3] - x[4]);
+  g[0] = fma(V::all(1 / kZeroSlope), x[0], s1 + s2);
+  g[1] = fma(V::all(kFar), d2, V::all(kNear) * d1);
+  g[2] = fma(V::all(kFar2), s2, fma(V::all(kNear2), s1, x[5]));
 }
 
 // --- Kernels ------------------------------------------------------------------------------------
