@@ -55,9 +55,9 @@ def require_fast() -> None:
 
 def has_bf16() -> bool:
     """Return whether `precision="bf16"` runs here, where the fast operators do."""
-    from maskflownet.kernels import vector_unit
+    from maskflownet.kernels import BF16_UNITS, vector_unit
 
-    return vector_unit() == "amx"
+    return vector_unit() in BF16_UNITS
 
 
 def choose(texts: list[str], among: Sequence | None = None) -> list:
@@ -238,7 +238,7 @@ def main(argv=None) -> int:
             return
         cases = choose(arguments.cases)
         if rounded and not has_bf16():
-            logger.info("precision bf16 is left out: this processor has no AMX, or no operators")
+            logger.info("precision bf16 is left out: no unit for it, or no fast operators")
             return
         section = "bf16" if rounded else arguments.isa
         sides = sides_of(section)

@@ -35,6 +35,7 @@ HOW_TO_BUILD = "`make kernels`" if IN_CLONE else "`python -m maskflownet.kernels
 VARIABLE = "MASKFLOWNET_KERNELS"
 CHOICES = ("auto", "builtin")
 PRECISIONS = ("float32", "bf16")
+BF16_UNITS = ("amx", "avx512_bf16")  # vector units whose products of bf16 are the faster ones
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,16 +91,16 @@ def check_precision(precision: str, fast: bool) -> bool:
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    if precision == "bf16" and not (fast and vector_unit() == "amx"):
+    if precision == "bf16" and not (fast and vector_unit() in BF16_UNITS):
         raise InputError(
             "precision bf16: it takes the fast operators on a processor with AMX (Intel Xeon since "
-            "2023), compiled by g++ 11 or newer; leave it out"
+            "2023) or AVX512-BF16 (AMD since Zen 4), compiled by g++ 11 or newer; leave it out"
         )
     return precision == "bf16"
 
 
 def vector_unit() -> str:
-    """Return what the loaded library computes with: "amx", "avx512" or "avx2"."""
+    """Return what the loaded library computes with: "amx", "avx512_bf16", "avx512" or "avx2"."""
     return _answer(load_library().maskflownet_unit_in_use)
 
 

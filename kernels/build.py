@@ -30,14 +30,17 @@ FLAGS = (
     # GCC takes the undefined vectors inside of its own intrinsics for mistakes.
     *("-Wno-maybe-uninitialized", "-Wno-uninitialized"),
 )
-# What a unit of the kernels is compiled for. Compilers before GCC 11 do not know the newest.
+# What a unit of the kernels is compiled for.
 _AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma")
+_AVX512_BF16 = (*_AVX512, "-mavx512bf16")
 UNITS = {
     "avx2": ("-mavx2", "-mfma"),
     "avx512": _AVX512,
-    "amx": (*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"),
+    "avx512_bf16": _AVX512_BF16,
+    "amx": (*_AVX512_BF16, "-mamx-tile", "-mamx-bf16"),
 }
-NEWEST = "amx"
+# Compilers before GCC 10 know none of these, GCC 10 not the last: each has a trial of its own.
+NEWER = ("avx512_bf16", "amx")
 
 
 class CannotBuildError(Exception):
@@ -110,7 +113,9 @@ def _check_machine(compiler):
 
 def known_units(compiler: str) -> list[str]:
     """Return the keys of UNITS that a compiler can compile for."""
-    return [unit for unit in UNITS if unit != NEWEST or _compiles(compiler, UNITS[unit], NEWEST)]
+    return [
+        unit for unit in UNITS if unit not in NEWER or _compiles(compiler, UNITS[unit], unit)
+    ]
 
 
 def _compiles(compiler, flags=(), unit="trial"):

@@ -26,6 +26,7 @@ struct Pieces {
       : tiles(extent, dilation, memory), strips(extent, dilation) {}
 };
 
+inline Products pyramid_products(Products asked) { return asked; }
 inline Products backward_products(Products forward) {
   return forward == maskflownet::kRounded ? forward : maskflownet::kSplit;
 }
@@ -50,7 +51,7 @@ template <class V>
 void convolve(const Extent& extent, const Pieces& pieces, const float* in, const Taps3x3& kernel,
               const Result& result, float* out, const ConvolutionWork& work) {
   if (work.products == maskflownet::kFloat32)
-    winograd::convolve<V>(extent, pieces.tiles, in, kernel, result, out, work);
+    winograd::convolve<V, float>(extent, pieces.tiles, in, kernel, result, out, work);
   else
     matrix::convolve<V>(extent, pieces.strips, in, kernel, result, out, work);
 }
@@ -66,15 +67,29 @@ void convolution_weight_gradient(const Extent& extent, const Pieces& pieces, con
 
 #else
 
-inline Products backward_products(Products forward) { return forward; }
-
 using Pieces = Tiles;
 using winograd::convolution_weight_gradient;
-using winograd::convolve;
 using winograd::gradients_room;
 using winograd::kernel_room;
 using winograd::pieces_room;
 using winograd::thread_room;
+
+// Winograd's transforms make rounding errors some four times as large. So what takes little time and
+// brings half of the flow's errors is not rounded: pyramids, and convolutions of so many outputs.
+constexpr long kNeverRounded = 64;
+
+inline Products pyramid_products(Products) { return maskflownet::kFloat32; }
+inline Products backward_products(Products forward) { return forward; }
+
+template <class V>
+void convolve(const Extent& extent, const Tiles& tiles, const float* in, const Taps3x3& kernel,
+              const Result& result, float* out, const ConvolutionWork& work) {
+#ifdef __AVX512BF16__
+  if (work.products == maskflownet::kRounded && kernel.outputs > kNeverRounded)
+    return winograd::convolve<V, Bf16>(extent, tiles, in, kernel, result, out, work);
+#endif
+  winograd::convolve<V, float>(extent, tiles, in, kernel, result, out, work);
+}
 
 #endif
 

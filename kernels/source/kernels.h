@@ -186,6 +186,8 @@ struct Kernels {
 
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
-extern const Kernels kAmx;  // where the compiler knows AMX
+// Where the compiler knows the instructions:
+extern const Kernels kAvx512Bf16;
+extern const Kernels kAmx;
 
 }  // namespace maskflownet

@@ -33,31 +33,41 @@ using Tensors = std::vector<MXTensor>*;
 using Shape = std::vector<unsigned int>;
 using Shapes = std::vector<Shape>;
 
-// Null where the compiler does not know AMX.
+// Null where the compiler does not know their instructions.
+extern const maskflownet::Kernels maskflownet::kAvx512Bf16 __attribute__((weak));
 extern const maskflownet::Kernels maskflownet::kAmx __attribute__((weak));
 
 namespace {
 
 // oneDNN, MXNet's library for convolutions, can be limited to older instructions by this variable;
 // the same limit holds here, so that the two can be compared. Any other value is no limit.
-bool allowed(const char* unit) {
+bool allowed(const std::string& unit) {
   const char* limit = std::getenv("DNNL_MAX_CPU_ISA");
   if (!limit) return true;
   const std::string most(limit);
   if (most == "SSE41" || most == "AVX") return false;
-  if (most.rfind("AVX2", 0) == 0) return std::strcmp(unit, "avx2") == 0;
-  const bool below_amx = most.rfind("AVX512", 0) == 0 && most.find("AMX") == std::string::npos;
-  return !below_amx || std::strcmp(unit, "amx") != 0;
+  if (most.rfind("AVX2", 0) == 0) return unit == "avx2";
+  if (most.rfind("AVX512", 0) != 0 || most.find("AMX") != std::string::npos) return true;
+  return unit != "amx" && (unit != "avx512_bf16" || most.find("BF16") != std::string::npos);
+}
+
+// A bit of what the processor says of its extended features.
+enum class Register { eax, edx };
+bool has_feature(unsigned leaf, Register where, int bit) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, leaf, &a, &b, &c, &d)) return false;
+  return ((where == Register::eax ? a : d) >> bit & 1) != 0;
+}
+
+bool may_use_avx512_bf16() {
+  return &maskflownet::kAvx512Bf16 && has_feature(1, Register::eax, 5);
 }
 
 // Whether the processor has AMX for bf16, and the system lets this process use it: it saves eight
 // kilobytes more for each thread, and asks to be asked.
 bool may_use_amx() {
-  if (!&maskflownet::kAmx) return false;
-  unsigned a, b, c, d;
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kAvx512Bf16 = 1u << 5;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kBf16) == 0 || (d & kTile) == 0) return false;
-  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & kAvx512Bf16) == 0) return false;
+  if (!&maskflownet::kAmx || !has_feature(1, Register::eax, 5)) return false;
+  if (!has_feature(0, Register::edx, 22) || !has_feature(0, Register::edx, 24)) return false;
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
@@ -66,18 +76,29 @@ const char* choose_unit() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  if (avx2 && avx512 && allowed("amx") && may_use_amx()) return "amx";
-  if (avx2 && avx512 && allowed("avx512")) return "avx512";
+  if (avx2 && avx512) {
+    if (allowed("amx") && may_use_amx()) return "amx";
+    if (allowed("avx512_bf16") && may_use_avx512_bf16()) return "avx512_bf16";
+    if (allowed("avx512")) return "avx512";
+  }
   return avx2 && allowed("avx2") ? "avx2" : "";
 }
 
-const maskflownet::Kernels& kernels_of(const char* unit) {
-  if (std::strcmp(unit, "amx") == 0) return maskflownet::kAmx;
-  return std::strcmp(unit, "avx512") == 0 ? maskflownet::kAvx512 : maskflownet::kAvx2;
+// Null if the unit was not compiled.
+const maskflownet::Kernels* kernels_of(const std::string& unit) {
+  if (unit == "amx") return &maskflownet::kAmx;
+  if (unit == "avx512_bf16") return &maskflownet::kAvx512Bf16;
+  return unit == "avx512" ? &maskflownet::kAvx512 : &maskflownet::kAvx2;
+}
+
+// What the operators run on: chosen when the first of them runs.
+const std::string& unit_in_use() {
+  static const std::string& chosen = *new std::string(choose_unit());
+  return chosen;
 }
 
 const maskflownet::Kernels& kernels() {
-  static const maskflownet::Kernels& chosen = kernels_of(choose_unit());
+  static const maskflownet::Kernels& chosen = *kernels_of(unit_in_use());
   return chosen;
 }
 

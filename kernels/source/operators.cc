@@ -14,19 +14,16 @@
 #include "tied_warp_operator.h"
 #include "trade_off_operator.h"
 
-// "amx", "avx512", "avx2", or "" if this processor has neither: then the library cannot be used.
+// "amx", "avx512_bf16", "avx512", "avx2", or "" if this processor has none of them: then the library
+// cannot be used.
 extern "C" const char* maskflownet_vector_unit() { return choose_unit(); }
 
 // The one that the operators run on: what it was when the first of them ran, or is now.
-extern "C" const char* maskflownet_unit_in_use() {
-  const maskflownet::Kernels* own = &kernels();
-  return own == &maskflownet::kAmx ? "amx" : own == &maskflownet::kAvx512 ? "avx512" : "avx2";
-}
+extern "C" const char* maskflownet_unit_in_use() { return unit_in_use().c_str(); }
 
 // The table for a unit, or null if it was not compiled, for tests that call the kernels without MXNet.
 extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
-  if (std::strcmp(unit, "amx") == 0 && !&maskflownet::kAmx) return nullptr;
-  return &kernels_of(unit);
+  return kernels_of(unit);
 }
 
 // What this was built from, as `kernels/__init__.py` finds it in the sources that lie there.

@@ -1,7 +1,10 @@
-// Products of matrices in float32, for tiles that Winograd's algorithm has transformed and for
-// gathered columns. A register block makes a group of outputs, for some rows.
+// Products of matrices, for tiles that Winograd's algorithm has transformed and for gathered columns:
+// of float32 or, where the processor has an instruction for it, of bf16 with sums in float32. A
+// register block makes a group of outputs, for some rows.
 
 #pragma once
+
+#include <cstring>
 
 #include "arrays.h"
 #include "vector.h"
@@ -9,11 +12,17 @@
 namespace {
 
 constexpr long kRowStep = 12;       // rows of a product are padded to a multiple of this
-constexpr long kChannelBlock = 64;  // input channels of a product
+constexpr long kChannelBlock = 64;  // input channels of a product of float32
 // How far ahead of a product its kernel is fetched: it comes from far, and is used a few times.
 constexpr long kAhead = 1024;
 // The same of the output's gradients where the product is a kernel's gradient: so many tiles.
 constexpr long kGradientsAhead = 24;
+
+// As many of another type as take the same room.
+template <class Number>
+constexpr long channel_block() {
+  return kChannelBlock * static_cast<long>(sizeof(float) / sizeof(Number));
+}
 
 template <class V>
 inline long group_width(long outputs_left) {
@@ -22,22 +31,88 @@ inline long group_width(long outputs_left) {
   return width;
 }
 
+// What products multiply, `together` neighbouring numbers of a sum at a time: a vector of V::width
+// such groups, to be added to as many sums.
+template <class V, class Number>
+struct Factors;
+
+template <class V>
+struct Factors<V, float> {
+  static constexpr long together = 1;
+  V v;
+
+  static Factors load(const float* p) { return {V::load(p)}; }
+  static Factors all(const float* p) { return {V::all(*p)}; }
+};
+
+template <class V>
+inline V fma(Factors<V, float> a, Factors<V, float> b, V sum) {
+  return fma(a.v, b.v, sum);
+}
+
+// Vectors as numbers to be multiplied: one, or two whose numbers alternate.
+template <class V>
+inline void store(V x, float* to) {
+  x.store(to);
+}
+
+#ifdef __AVX512BF16__
+
+template <>
+struct Factors<Avx512, Bf16> {
+  static constexpr long together = 2;
+  __m512bh v;
+
+  static Factors load(const Bf16* p) { return {(__m512bh)_mm512_loadu_si512(p)}; }
+  static Factors all(const Bf16* p) {
+    int both;
+    std::memcpy(&both, p, sizeof both);
+    return {(__m512bh)_mm512_set1_epi32(both)};
+  }
+};
+
+inline Avx512 fma(Factors<Avx512, Bf16> a, Factors<Avx512, Bf16> b, Avx512 sum) {
+  return {_mm512_dpbf16_ps(sum.v, a.v, b.v)};
+}
+
+inline void store(Avx512 x, Bf16* to) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(x.v));
+}
+
+inline void store_alternating(Avx512 even, Avx512 odd, Bf16* to) {
+  alignas(64) static constexpr short kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,
+                                                   21, 6, 22, 7, 23, 8,  24, 9,  25, 10, 26,
+                                                   11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(odd.v, even.v);
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), both));
+}
+
+#endif
+
+// Has a kernel's numbers read from memory, a cache line of them.
+template <class Number>
+inline void prefetch_kernel(const Number* p) {
+  prefetch(reinterpret_cast<const float*>(p) + kAhead);
+}
+
 // product[r, 0:NV] = sum over k of a[r, k] * b[k, 0:NV], for R rows and NV vectors; added to what
-// is there unless `first`.
-template <class V, int R, int NV>
-inline void multiply_block(const float* a, long a_stride, const float* b, float* product,
+// is there unless `first`. Of b, `together` rows alternate.
+template <class V, int R, int NV, class Number>
+inline void multiply_block(const Number* a, long a_stride, const Number* b, float* product,
                            long product_stride, long K, bool first) {
+  using Own = Factors<V, Number>;
   V sum[R][NV];
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::zero();
-  for (long k = 0; k < K; ++k) {
-    V row[NV];
+  for (long k = 0; k < K; k += Own::together) {
+    Own row[NV];
     UNROLL for (int v = 0; v < NV; ++v) {
-      row[v] = V::load(b + (k * NV + v) * V::width);
-      if (v * V::width % kLane == 0) prefetch(b + (k * NV + v) * V::width + kAhead);  // a line once
+      const Number* own = b + (k * NV + v * Own::together) * V::width;
+      row[v] = Own::load(own);
+      if (v * V::width % kLane == 0) prefetch_kernel(own);  // a line once
     }
     UNROLL for (int r = 0; r < R; ++r) {
-      const V one = V::all(a[r * a_stride + k]);
+      const Own one = Own::all(a + r * a_stride + k);
       UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
     }
   }
@@ -50,11 +125,11 @@ inline void multiply_block(const float* a, long a_stride, const float* b, float*
 
 // One frequency of a block of channels: tiles (rows, K) times a transformed kernel's part
 // (groups, K, group) -> (rows, O).
-template <class V>
-void multiply(const float* tiles, const float* kernel, float* product, long rows, long K, long O,
+template <class V, class Number>
+void multiply(const Number* tiles, const Number* kernel, float* product, long rows, long K, long O,
               bool first) {
   for (long o = 0; o < O; o += group_width<V>(O - o)) {
-    const float* b = kernel + o * K;
+    const Number* b = kernel + o * K;
     switch (group_width<V>(O - o) / V::width) {
       case 4:
         for (long r = 0; r < rows; r += 6)

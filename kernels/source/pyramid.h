@@ -77,7 +77,7 @@ struct PyramidWork {
     convolution.pieces = arena.take(pieces_room(s.extent[0], 1));
     convolution.kernel = arena.take(s.kernel);
     convolution.threads = arena.take(s.work);
-    convolution.products = a.products;
+    convolution.products = pyramid_products(a.products);
   }
 };
 
@@ -163,7 +163,7 @@ struct PyramidBackwardWork {
 
   PyramidBackwardWork(const Pyramid& a, const PyramidSizes& s, Arena& arena) : shared(a, s, arena) {
     for (float*& one : gradient) one = arena.take(s.largest);
-    shared.convolution.products = backward_products(a.products);
+    shared.convolution.products = backward_products(pyramid_products(a.products));
     shared.convolution.gradients = arena.take(s.gradients);
   }
 };

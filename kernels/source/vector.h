@@ -15,6 +15,11 @@
 
 namespace {
 
+// The upper half of a float32: 8 significant bits.
+struct Bf16 {
+  unsigned short bits;
+};
+
 // Rows and columns of 8x8 floats change places.
 inline void transpose(__m256* r) {
   __m256 pairs[8], fours[8];

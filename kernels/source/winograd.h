@@ -102,23 +102,28 @@ inline void kernel_gradient_transform(const V* x, V* g) {  // G^T x, six to thre
 // --- Kernels ------------------------------------------------------------------------------------
 
 // Transformed kernels are stored in the order in which the products read them, block by block of
-// input channels: (blocks, 36, groups of outputs, channels of the block, outputs of the group). A
-// group is what one register block of the product makes. One float more per channel keeps the 36
-// elements of a kernel, which are written together, from falling on the same cache lines.
-inline long frequency_step(long O, long channels) { return channels * (O + 1); }
-
-inline long kernel_place(long O, long first_channel, long block_channels, int f, long group_start) {
-  return kFrequencies * frequency_step(O, first_channel) + f * frequency_step(O, block_channels) +
-         group_start * block_channels;
+// input channels: (blocks, 36, groups of outputs, channels of the block, outputs of the group), in
+// bf16 with two channels' numbers in turn. A group is what one register block of the product makes.
+// Four bytes more per channel keep the 36 elements of a kernel, which are written together, from
+// falling on the same cache lines.
+template <class Number = float>
+inline long frequency_step(long O, long channels) {
+  return channels * (O + 4 / static_cast<long>(sizeof(Number)));
 }
 
-// to[f * step] for the 36 frequencies of the kernels of input c and V::width outputs from o on;
-// zeros for those that only pad.
+template <class Number = float>
+inline long kernel_place(long O, long first_channel, long block_channels, int f, long group_start) {
+  return kFrequencies * frequency_step<Number>(O, first_channel) +
+         f * frequency_step<Number>(O, block_channels) + group_start * block_channels;
+}
+
+// x = the 36 frequencies of the kernels of input c and V::width outputs from o on; zeros for those
+// that only pad.
 template <class V>
-inline void transform_kernels(const Taps3x3& k, long c, long o, float* to, long step) {
+inline void kernel_frequencies(const Taps3x3& k, long c, long o, V* x) {
   const long valid = c < k.inputs ? least(V::width, k.outputs - o) : 0;
   if (valid <= 0) {
-    for (int f = 0; f < kFrequencies; ++f) V::zero().store(to + f * step);
+    for (int f = 0; f < kFrequencies; ++f) x[f] = V::zero();
     return;
   }
   int lane[V::width];
@@ -139,25 +144,39 @@ inline void transform_kernels(const Taps3x3& k, long c, long o, float* to, long 
     kernel_transform(g, columns[j]);
   }
   for (int i = 0; i < 6; ++i) {
-    V row[6];
     for (int j = 0; j < 3; ++j) g[j] = columns[j][i];
-    kernel_transform(g, row);
-    for (int j = 0; j < 6; ++j) row[j].store(to + (i * 6 + j) * step);
+    kernel_transform(g, x + i * 6);
+  }
+}
+
+// to[f * step] for the kernels of input c (and of the next one, if `to` is of bf16) and V::width
+// outputs from o on.
+template <class V, class Number>
+inline void transform_kernels(const Taps3x3& k, long c, long o, Number* to, long step) {
+  V x[kFrequencies];
+  kernel_frequencies(k, c, o, x);
+  if constexpr (Factors<V, Number>::together == 1) {
+    for (int f = 0; f < kFrequencies; ++f) store(x[f], to + f * step);
+  } else {
+    V next[kFrequencies];
+    kernel_frequencies(k, c + 1, o, next);
+    for (int f = 0; f < kFrequencies; ++f) store_alternating(x[f], next[f], to + f * step);
   }
 }
 
 // A whole transformed kernel. All threads of a parallel region call it; it ends with a barrier.
-template <class V>
-void transform_kernel(const Taps3x3& k, float* transformed) {
+template <class V, class Number>
+void transform_kernel(const Taps3x3& k, Number* transformed) {
+  constexpr long together = Factors<V, Number>::together, block = channel_block<Number>();
   const long O = k.padded_outputs(), C = k.padded_inputs();
   for (long o0 = 0; o0 < O; o0 += group_width<V>(O - o0)) {
     const long group = group_width<V>(O - o0);
 #pragma omp for schedule(static) nowait
-    for (long c = 0; c < C; ++c) {
-      const long first = c / kChannelBlock * kChannelBlock, K = least(kChannelBlock, C - first);
-      float* to = transformed + kernel_place(O, first, K, 0, o0) + (c - first) * group;
+    for (long c = 0; c < C; c += together) {
+      const long first = c / block * block, K = least(block, C - first);
+      Number* to = transformed + kernel_place<Number>(O, first, K, 0, o0) + (c - first) * group;
       for (long o = 0; o < group; o += V::width)
-        transform_kernels<V>(k, c, o0 + o, to + o, frequency_step(O, K));
+        transform_kernels<V>(k, c, o0 + o, to + o * together, frequency_step<Number>(O, K));
     }
   }
 #pragma omp barrier
@@ -303,8 +322,8 @@ struct Pixels {
 };
 
 // to[f * step] for the 36 frequencies of one tile and V::width channels.
-template <class V>
-NOINLINE void transform_input_tile(const Pixels<V, 6> pixels, float* to, long step) {
+template <class V, class Number>
+NOINLINE void transform_input_tile(const Pixels<V, 6> pixels, Number* to, long step) {
   V columns[6][6];
   UNROLL for (int i = 0; i < 6; ++i) {
     V row[6];
@@ -314,7 +333,7 @@ NOINLINE void transform_input_tile(const Pixels<V, 6> pixels, float* to, long st
   }
   UNROLL for (int j = 0; j < 6; ++j) {
     input_transform(columns[j]);
-    UNROLL for (int i = 0; i < 6; ++i) columns[j][i].store(to + (i * 6 + j) * step);
+    UNROLL for (int i = 0; i < 6; ++i) store(columns[j][i], to + (i * 6 + j) * step);
   }
 }
 
@@ -340,9 +359,9 @@ struct InputWindows {
 
 // Those tiles, transformed for K channels (a multiple of kLane) that begin at `data`:
 // to[f * step + t * tile_step + c / kLane * panel + c % kLane].
-template <class V>
+template <class V, class Number>
 void transform_inputs(const Extent& extent, const float* data, const InputWindows& windows, long K,
-                      float* to, long step, long tile_step, long panel) {
+                      Number* to, long step, long tile_step, long panel) {
   // One block of channels after the other, so that memory is read in a few long streams, and its
   // cache lines once; and ahead of its use, or half of the time would be spent waiting for it.
   float copy[36 * V::width];

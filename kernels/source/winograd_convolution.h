@@ -197,7 +197,8 @@ void convolve_few(const Extent& extent, const Tiles& tiles, const float* in, con
   }
 }
 
-template <class V>
+// Few tiles are multiplied as float32 whatever Number is: their products do not take the time.
+template <class V, class Number>
 void convolve(const Extent& extent, const Tiles& tiles, const float* in, const Taps3x3& kernel,
               const Result& result, float* out, const ConvolutionWork& work) {
   const int dilation = tiles.dilation;
@@ -206,23 +207,25 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
   const long block = block_tiles(tiles);
 #pragma omp parallel
   {
-    transform_kernel<V>(kernel, work.kernel);
-    float* inputs = work.threads + omp_get_thread_num() * thread_room(extent, dilation, O);
-    float* outputs = inputs + kFrequencies * (kTileBlock * kChannelBlock + kGap);
+    Number* transformed = reinterpret_cast<Number*>(work.kernel);
+    transform_kernel<V>(kernel, transformed);
+    float* own = work.threads + omp_get_thread_num() * thread_room(extent, dilation, O);
+    Number* inputs = reinterpret_cast<Number*>(own);
+    float* outputs = own + kFrequencies * (kTileBlock * kChannelBlock + kGap);
 #pragma omp for schedule(dynamic)
     for (long start = 0; start < tiles.count; start += block) {
       const long count = least(block, tiles.count - start), rows = round_up(count, kRowStep);
       const int* tile = tiles.origin + 3 * start;
       const InputWindows windows(extent, tile, dilation, count);
       const long out_step = rows * O + kGap;
-      for (long c = 0; c < C; c += kChannelBlock) {
-        const long K = least(kChannelBlock, C - c), in_step = rows * K + kGap;
+      for (long c = 0; c < C; c += channel_block<Number>()) {
+        const long K = least(channel_block<Number>(), C - c), in_step = rows * K + kGap;
         transform_inputs<V>(extent, in + extent.channel(c), windows, K, inputs, in_step, K, kLane);
         for (int f = 0; f < kFrequencies; ++f) {
-          float* own = inputs + f * in_step;
-          for (long i = count * K; i < rows * K; ++i) own[i] = 0;
-          multiply<V>(own, work.kernel + kernel_place(O, c, K, f, 0), outputs + f * out_step, rows,
-                      K, O, c == 0);
+          Number* factors = inputs + f * in_step;
+          for (long i = count * K; i < rows * K; ++i) factors[i] = {};
+          multiply<V>(factors, transformed + kernel_place<Number>(O, c, K, f, 0),
+                      outputs + f * out_step, rows, K, O, c == 0);
         }
       }
       for (long t = 0; t < count; ++t)
