@@ -4,7 +4,7 @@
 clone by `make kernels`, in an installed package when a network first wants it. Where it is missing,
 or the processor has no AVX2, MXNet's own operators do the work: slower, with the same results.
 
-The operators (`maskflownet_cost_volume`, `maskflownet_tied_warp`, `maskflownet_trade_off`,
+The operators (`maskflownet_cost_volume`, `maskflownet_tied_deform`, `maskflownet_trade_off`,
 `maskflownet_dense_block`, `maskflownet_pyramid`, `maskflownet_enlarge`,
 `maskflownet_multiscale_loss`) write their gradients and cannot add to one that is there, since
 MXNet does not tell them which is wanted. `network.fast_operators` puts a copy between them and any

@@ -98,20 +98,14 @@ class FastSteps(PlainSteps):
 
     def deform(self, F: Operators, layer: Any, features: Array, flow_yx: Array) -> Array:
         """Run a `DeformableConv` as a plain convolution and one warp: its taps share the offset."""
-        weight = _value(F, layer.weight, features)
-        response = F.Convolution(
+        parameters = [layer.weight, *([] if layer.bias is None else [layer.bias])]
+        return F.maskflownet_tied_deform(
             features,
-            weight,
-            kernel=(3, 3),
-            pad=(1, 1),
-            num_filter=layer.weight.shape[0],
-            no_bias=True,
+            flow_yx,
+            *(_value(F, parameter, features) for parameter in parameters),
+            bias=int(layer.bias is not None),
+            products=int(self._products),
         )
-        deformed = F.maskflownet_tied_warp(response, features, flow_yx, weight)
-        if layer.bias is None:
-            return deformed
-        bias = _value(F, layer.bias, features)
-        return F.broadcast_add(deformed, F.reshape(bias, (1, -1, 1, 1)))
 
     def warp(
         self, F: Operators, network: Any, image: Array, flow_yx: Array, repeat_border: bool = False

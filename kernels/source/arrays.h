@@ -57,6 +57,7 @@ struct Result {
   long activated_from;  // LeakyReLU from this output on
   bool added;           // to what is there
 };
+constexpr Result kAsItIs{nullptr, 1, 0, false};
 
 using maskflownet::Products;
 

@@ -26,7 +26,8 @@ struct Pieces {
       : tiles(extent, dilation, memory), strips(extent, dilation) {}
 };
 
-inline Products pyramid_products(Products asked) { return asked; }
+// Where rounding spoils more than it saves.
+inline Products sensitive_products(Products asked) { return asked; }
 inline Products backward_products(Products forward) {
   return forward == maskflownet::kRounded ? forward : maskflownet::kSplit;
 }
@@ -75,10 +76,11 @@ using winograd::pieces_room;
 using winograd::thread_room;
 
 // Winograd's transforms make rounding errors some four times as large. So what takes little time and
-// brings half of the flow's errors is not rounded: pyramids, and convolutions of so many outputs.
+// brings half of the flow's errors is not rounded: what comes before a cost volume, and convolutions
+// of so many outputs.
 constexpr long kNeverRounded = 64;
 
-inline Products pyramid_products(Products) { return maskflownet::kFloat32; }
+inline Products sensitive_products(Products) { return maskflownet::kFloat32; }
 inline Products backward_products(Products forward) { return forward; }
 
 template <class V>

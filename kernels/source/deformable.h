@@ -1,7 +1,9 @@
-// The tied deformable convolution (see TiedWarp): pixels whose nine taps all lie well inside of
-// the image ("inner") take one bilinear sample of the response. The others ("outer", most often a
-// thin border) sample each tap by itself, V::width pixels side by side; those none of whose taps
-// touches the image stay zero.
+// The tied deformable convolution (see TiedDeform): pixels whose nine taps all lie well inside of
+// the image ("inner") take one bilinear sample of the response, which is the plain convolution. The
+// others ("outer", most often a thin border) sample each tap by itself, V::width pixels side by side;
+// those none of whose taps touches the image stay zero.
+//
+// The response is in blocks of channels (arrays.h), so that a pixel's channels are read together.
 
 #pragma once
 
@@ -9,19 +11,22 @@
 
 #include <cstring>
 
+#include "arrays.h"
+#include "convolution.h"
 #include "kernels.h"
+#include "layout.h"
 #include "vector.h"
 
 namespace {
 
-using maskflownet::TiedWarp;
+using maskflownet::TiedDeform;
 
 constexpr int kTaps = 9;
 constexpr int kCorners = 4;  // of a bilinear sample: (y0, x0), (y0, x1), (y1, x0), (y1, x1)
 constexpr long kOuterPerChunk = 256;  // pixels whose columns are held at a time (backward)
 
 // Where each pixel takes its sample of the response: pixel index[p] and its right, lower and lower
-// right neighbours, with the fractions dy and dx. For outer pixels index is 0 and `inner` is 0.
+// right neighbours, with the fractions dy and dx. Of outer pixels none of these is used.
 struct Plan {
   int* index;
   float *dy, *dx, *inner;  // inner is 1 or 0
@@ -31,7 +36,7 @@ struct Plan {
 
 inline long plan_size(long pixels) { return 5 * pixels; }
 
-inline Plan make_plan(const TiedWarp& a, const float* flow, float* workspace) {
+inline Plan make_plan(const TiedDeform& a, const float* flow, float* workspace) {
   const long H = a.height, W = a.width, P = H * W;
   Plan plan;
   plan.dy = workspace;
@@ -56,8 +61,6 @@ inline Plan make_plan(const TiedWarp& a, const float* flow, float* workspace) {
   return plan;
 }
 
-inline bool has_inner(const TiedWarp& a) { return a.height > 3 && a.width > 3; }
-
 // The corners and their weights of each tap of V::width outer pixels. Taps that are outside of the
 // image, and lanes past the last pixel, have weight 0 (and `inside` 0) and index 0.
 template <class V>
@@ -68,7 +71,7 @@ struct Taps {
 };
 
 template <class V>
-void make_taps(const TiedWarp& a, const float* flow, const int* pixels, int count, Taps<V>& taps) {
+void make_taps(const TiedDeform& a, const float* flow, const int* pixels, int count, Taps<V>& taps) {
   const long H = a.height, W = a.width, P = H * W;
   std::memset(&taps, 0, sizeof(taps));
   for (int lane = 0; lane < count; ++lane) {
@@ -95,7 +98,7 @@ void make_taps(const TiedWarp& a, const float* flow, const int* pixels, int coun
 
 // column[c * 9 + tap][lane]: the samples that the weights (O, C * 9) are multiplied with.
 template <class V>
-void sample_taps(const TiedWarp& a, const float* features, const Taps<V>& taps, float* column) {
+void sample_taps(const TiedDeform& a, const float* features, const Taps<V>& taps, float* column) {
   for (long c = 0; c < a.channels; ++c) {
     const float* channel = features + c * a.height * a.width;
     for (int tap = 0; tap < kTaps; ++tap) {
@@ -109,29 +112,64 @@ void sample_taps(const TiedWarp& a, const float* features, const Taps<V>& taps, 
   }
 }
 
+// A bilinear sample: weights (1 - dy) (1 - dx) and so on of four neighbours in `from`, of which one
+// row is `down` floats long.
 template <class V>
-void warp_inner(const TiedWarp& a, const Plan& plan, const float* response, float* result) {
-  const long W = a.width, P = a.height * W;
-#pragma omp for schedule(static)
-  for (long o = 0; o < a.outputs; ++o) {
-    const float* from = response + o * P;
-    for (long p = 0; p < P; p += V::width) {
-      const int count = static_cast<int>(least(V::width, P - p));
-      int index[V::width] = {0};
-      std::memcpy(index, plan.index + p, count * sizeof(int));
-      const V dy = V::load_first(plan.dy + p, count), dx = V::load_first(plan.dx + p, count);
-      const V v00 = V::gather(from, index), v01 = V::gather(from + 1, index);
-      const V v10 = V::gather(from + W, index), v11 = V::gather(from + W + 1, index);
-      const V upper = fma(dx, v01 - v00, v00), lower = fma(dx, v11 - v10, v10);
-      const V inner = V::load_first(plan.inner + p, count);
-      where_positive(inner, fma(dy, lower - upper, upper), V::zero())
-          .store_first(result + o * P + p, count);
+inline V sample_inner(const float* from, long down, V dy, V dx) {
+  const V v00 = V::load(from), v01 = V::load(from + kLane);
+  const V v10 = V::load(from + down), v11 = V::load(from + down + kLane);
+  const V upper = fma(dx, v01 - v00, v00), lower = fma(dx, v11 - v10, v10);
+  return fma(dy, lower - upper, upper);
+}
+
+// Writes V::width pixels of a row, `kLane` channels each, to rows of single channels.
+template <class V>
+inline void write_channels(const float* pixels, int count, const float* bias, long channels,
+                           float* to, long plane) {
+  constexpr long kTogether = 8;
+  int rows[V::width];
+  for (int i = 0; i < V::width; ++i) rows[i] = i * static_cast<int>(kLane);
+  for (long first = 0; first < channels; first += kTogether) {
+    V own[kTogether];
+    V::load_columns(pixels + first, rows, own);
+    for (long i = 0; i < least(kTogether, channels - first); ++i) {
+      const V value = bias ? own[i] + V::all(bias[first + i]) : own[i];
+      value.store_first(to + (first + i) * plane, count);
     }
   }
 }
 
+// The inner pixels, and zeros for the others; with the bias.
 template <class V>
-void convolve_outer(const TiedWarp& a, const Plan& plan, const float* features, const float* flow,
+void warp_inner(const TiedDeform& a, const Extent& e, const Plan& plan, const float* response,
+                float* result) {
+  const long W = a.width, P = a.height * W, down = W * kLane;
+#pragma omp for schedule(static)
+  for (long y = 0; y < a.height; ++y)
+    for (long x = 0; x < W; x += V::width) {
+      const int count = static_cast<int>(least(V::width, W - x));
+      const long first = y * W + x;
+      for (long o = 0; o < a.outputs; o += kLane) {
+        const float* block = response + e.channel(o);
+        float pixels[V::width * kLane];
+        for (int i = 0; i < count; ++i)
+          for (long c = 0; c < kLane; c += V::width) {
+            const long p = first + i;
+            const V value = plan.inner[p] == 0
+                                ? V::zero()
+                                : sample_inner(block + plan.index[p] * kLane + c, down,
+                                               V::all(plan.dy[p]), V::all(plan.dx[p]));
+            value.store(pixels + i * kLane + c);
+          }
+        for (long i = count * kLane; i < V::width * kLane; ++i) pixels[i] = 0;
+        write_channels<V>(pixels, count, a.bias ? a.bias + o : nullptr,
+                          least(kLane, a.outputs - o), result + o * P + first, P);
+      }
+    }
+}
+
+template <class V>
+void convolve_outer(const TiedDeform& a, const Plan& plan, const float* features, const float* flow,
                     float* result, float* workspace) {
   constexpr int kTogether = 8;  // outputs that share a load of the column
   const long P = a.height * a.width, K = a.channels * kTaps;
@@ -156,75 +194,108 @@ void convolve_outer(const TiedWarp& a, const Plan& plan, const float* features, 
       }
       for (int i = 0; i < outputs; ++i) {
         float lanes[V::width];
-        sum[i].store(lanes);
+        (a.bias ? sum[i] + V::all(a.bias[o + i]) : sum[i]).store(lanes);
         for (int lane = 0; lane < count; ++lane) result[(o + i) * P + pixels[lane]] = lanes[lane];
       }
     }
   }
 }
 
+// What forward and backward share of the workspace.
+struct DeformWork {
+  Extent extent;
+  ConvolutionWork convolution;
+  float *features, *response;  // in blocks
+  float* plan;
+
+  DeformWork(const TiedDeform& a, Arena& arena) : extent{a.batch, a.height, a.width} {
+    const long C = round_up(a.channels, kLane), O = round_up(a.outputs, kLane);
+    const long widest = most(C, O);
+    convolution.pieces = arena.take(pieces_room(extent, 1));
+    convolution.kernel = arena.take(kernel_room(widest, widest));
+    convolution.threads = arena.take(omp_get_max_threads() * thread_room(extent, 1, widest));
+    convolution.products = sensitive_products(a.products);
+    features = arena.take(extent.channel(C));
+    response = arena.take(extent.channel(O));
+    plan = arena.take(plan_size(a.height * a.width));
+  }
+
+  template <class V>
+  void respond(const TiedDeform& a) const {
+    into_blocks(extent, {0, a.batch}, a.features, a.channels, false, features);
+    convolve<V>(extent, Pieces(extent, 1, convolution.pieces), features,
+                Taps3x3::forward(a.weight, a.outputs, a.channels), kAsItIs, response, convolution);
+  }
+};
+
 template <class V>
-void tied_warp_forward(const TiedWarp& a, float* workspace) {
+long columns_size(const TiedDeform& a) {
+  return omp_get_max_threads() * a.channels * kTaps * V::width;
+}
+
+template <class V>
+void tied_deform_forward(const TiedDeform& a) {
+  Arena arena{a.workspace};
+  DeformWork work(a, arena);
+  float* columns = arena.take(columns_size<V>(a));
+  work.respond<V>(a);
   const long P = a.height * a.width;
   for (long n = 0; n < a.batch; ++n) {
     const float* flow = a.flow + n * 2 * P;
     float* result = a.result + n * a.outputs * P;
-    const Plan plan = make_plan(a, flow, workspace);
+    const Plan plan = make_plan(a, flow, work.plan);
 #pragma omp parallel
     {
-      if (has_inner(a)) {
-        warp_inner<V>(a, plan, a.response + n * a.outputs * P, result);
-      } else {
-#pragma omp single
-        std::memset(result, 0, a.outputs * P * sizeof(float));
-      }
-      convolve_outer<V>(a, plan, a.features + n * a.channels * P, flow, result,
-                        workspace + plan_size(P));
+      warp_inner<V>(a, work.extent, plan, work.response + n * P * kLane, result);
+      convolve_outer<V>(a, plan, a.features + n * a.channels * P, flow, result, columns);
     }
   }
 }
 
+// --- Backward -----------------------------------------------------------------------------------
+
 // d result / d flow of the inner pixels, through the response's bilinear sample.
 template <class V>
-void inner_flow_gradient(const TiedWarp& a, const Plan& plan, const float* response,
-                         const float* gradient, float* flow_gradient) {
-  const long W = a.width, P = a.height * W;
+void inner_flow_gradient(const TiedDeform& a, const Extent& e, const Plan& plan,
+                         const float* response, const float* gradient, float* flow_gradient) {
+  const long P = a.height * a.width, down = a.width * kLane;
 #pragma omp for schedule(static)
-  for (long p = 0; p < P; p += V::width) {
-    const int count = static_cast<int>(least(V::width, P - p));
-    int index[V::width] = {0};
-    std::memcpy(index, plan.index + p, count * sizeof(int));
-    const V dy = V::load_first(plan.dy + p, count), dx = V::load_first(plan.dx + p, count);
+  for (long p = 0; p < P; ++p) {
+    if (plan.inner[p] == 0) continue;
+    const V dy = V::all(plan.dy[p]), dx = V::all(plan.dx[p]);
     V sum_y = V::zero(), sum_x = V::zero();
-    for (long o = 0; o < a.outputs; ++o) {
-      const float* from = response + o * P;
-      const V g = V::load_first(gradient + o * P + p, count);
-      const V v00 = V::gather(from, index), v01 = V::gather(from + 1, index);
-      const V v10 = V::gather(from + W, index), v11 = V::gather(from + W + 1, index);
+    for (long o = 0; o < a.outputs; o += V::width) {
+      const float* from = response + e.channel(o) + plan.index[p] * kLane;
+      const V g = V::load(gradient + e.channel(o) + p * kLane);
+      const V v00 = V::load(from), v01 = V::load(from + kLane);
+      const V v10 = V::load(from + down), v11 = V::load(from + down + kLane);
       const V left = v10 - v00, right = v11 - v01, upper = v01 - v00, lower = v11 - v10;
       sum_y = fma(g, fma(dx, right - left, left), sum_y);
       sum_x = fma(g, fma(dy, lower - upper, upper), sum_x);
     }
-    const V inner = V::load_first(plan.inner + p, count);
-    where_positive(inner, sum_y, V::zero()).store_first(flow_gradient + p, count);
-    where_positive(inner, sum_x, V::zero()).store_first(flow_gradient + P + p, count);
+    flow_gradient[p] = sum_y.sum();
+    flow_gradient[P + p] = sum_x.sum();
   }
 }
 
-inline void inner_response_gradient(const TiedWarp& a, const Plan& plan, const float* gradient,
-                                    float* response_gradient) {
-  const long W = a.width, P = a.height * W;
+// Adds to the gradient of the response.
+template <class V>
+void inner_response_gradient(const TiedDeform& a, const Extent& e, const Plan& plan,
+                             const float* gradient, float* response_gradient) {
+  const long P = a.height * a.width, down = a.width * kLane;
 #pragma omp for schedule(static)
-  for (long o = 0; o < a.outputs; ++o) {
-    float* to = response_gradient + o * P;
+  for (long o = 0; o < a.outputs; o += V::width) {
+    const float* from = gradient + e.channel(o);
     for (long p = 0; p < P; ++p) {
       if (plan.inner[p] == 0) continue;
-      float* at = to + plan.index[p];
-      const float g = gradient[o * P + p], dy = plan.dy[p], dx = plan.dx[p];
-      at[0] += g * (1 - dy) * (1 - dx);
-      at[1] += g * (1 - dy) * dx;
-      at[W] += g * dy * (1 - dx);
-      at[W + 1] += g * dy * dx;
+      float* to = response_gradient + e.channel(o) + plan.index[p] * kLane;
+      const float dy = plan.dy[p], dx = plan.dx[p];
+      const V g = V::load(from + p * kLane);
+      auto add = [g](float* at, float weight) { fma(V::all(weight), g, V::load(at)).store(at); };
+      add(to, (1 - dy) * (1 - dx));
+      add(to + kLane, (1 - dy) * dx);
+      add(to + down, dy * (1 - dx));
+      add(to + down + kLane, dy * dx);
     }
   }
 }
@@ -238,12 +309,12 @@ struct Chunk {
   float* column_gradient;  // (blocks, C * 9, V::width)
   float* output_gradient;  // (O, pixels)
 
-  static long size(const TiedWarp& a) {
+  static long size(const TiedDeform& a) {
     const long taps_size = sizeof(Taps<V>) / sizeof(float) * blocks;
     return taps_size + kOuterPerChunk * (2 * a.channels * kTaps + a.outputs);
   }
 
-  Chunk(const TiedWarp& a, float* workspace) {
+  Chunk(const TiedDeform& a, float* workspace) {
     taps = reinterpret_cast<Taps<V>*>(workspace);
     columns = reinterpret_cast<float*>(taps + blocks);
     column_gradient = columns + kOuterPerChunk * a.channels * kTaps;
@@ -252,7 +323,7 @@ struct Chunk {
 };
 
 template <class V>
-void outer_block_backward(const TiedWarp& a, const int* pixels, int count, long first,
+void outer_block_backward(const TiedDeform& a, const int* pixels, int count, long first,
                           const float* features, const float* flow, const float* gradient,
                           float* flow_gradient, Chunk<V>& chunk) {
   const long P = a.height * a.width, K = a.channels * kTaps;
@@ -301,7 +372,7 @@ void outer_block_backward(const TiedWarp& a, const int* pixels, int count, long 
 
 // weight_gradient[o, k] += sum over the chunk's pixels of output_gradient[o] * column[k].
 template <class V>
-void outer_weight_gradient(const TiedWarp& a, const Chunk<V>& chunk, long pixels) {
+void outer_weight_gradient(const TiedDeform& a, const Chunk<V>& chunk, long pixels) {
   const long K = a.channels * kTaps;
 #pragma omp for schedule(static)
   for (long o = 0; o < a.outputs; ++o) {
@@ -317,7 +388,7 @@ void outer_weight_gradient(const TiedWarp& a, const Chunk<V>& chunk, long pixels
 }
 
 template <class V>
-void outer_features_gradient(const TiedWarp& a, const Chunk<V>& chunk, long pixels,
+void outer_features_gradient(const TiedDeform& a, const Chunk<V>& chunk, long pixels,
                              float* features_gradient) {
 #pragma omp for schedule(static)
   for (long c = 0; c < a.channels; ++c) {
@@ -335,46 +406,109 @@ void outer_features_gradient(const TiedWarp& a, const Chunk<V>& chunk, long pixe
   }
 }
 
+inline void bias_gradient(const TiedDeform& a) {
+  const long P = a.height * a.width;
+#pragma omp parallel for schedule(static)
+  for (long o = 0; o < a.outputs; ++o) {
+    double sum = 0;
+    for (long n = 0; n < a.batch; ++n)
+      for (long p = 0; p < P; ++p) sum += a.result_gradient[(n * a.outputs + o) * P + p];
+    a.bias_gradient[o] = static_cast<float>(sum);
+  }
+}
+
+struct DeformBackwardWork {
+  DeformWork shared;
+  float *gradient, *response_gradient;  // in blocks
+  float* outer;
+
+  template <class V>
+  static DeformBackwardWork take(const TiedDeform& a, Arena& arena) {
+    DeformBackwardWork work{DeformWork(a, arena), nullptr, nullptr, nullptr};
+    const Extent& e = work.shared.extent;
+    const long O = round_up(a.outputs, kLane);
+    // Where the response's gradient has gone back to, the features' takes the result's place.
+    work.gradient = arena.take(e.channel(most(O, round_up(a.channels, kLane))));
+    work.response_gradient = arena.take(e.channel(O));
+    work.shared.convolution.gradients = arena.take(gradients_room(e, 1, O));
+    work.outer = arena.take(Chunk<V>::size(a));
+    return work;
+  }
+};
+
+// The inner pixels: through the warp, and through the convolution.
 template <class V>
-void tied_warp_backward(const TiedWarp& a, float* workspace) {
-  const long P = a.height * a.width, N = a.batch;
-  std::memset(a.response_gradient, 0, N * a.outputs * P * sizeof(float));
-  std::memset(a.features_gradient, 0, N * a.channels * P * sizeof(float));
-  std::memset(a.flow_gradient, 0, N * 2 * P * sizeof(float));
-  std::memset(a.weight_gradient, 0, a.outputs * a.channels * kTaps * sizeof(float));
-  Chunk<V> chunk(a, workspace + plan_size(P));
-  for (long n = 0; n < N; ++n) {
+void inner_gradients(const TiedDeform& a, DeformBackwardWork& work) {
+  const Extent& e = work.shared.extent;
+  const long P = a.height * a.width;
+  work.shared.respond<V>(a);
+  into_blocks(e, {0, a.batch}, a.result_gradient, a.outputs, false, work.gradient);
+  std::memset(work.response_gradient, 0, e.channel(round_up(a.outputs, kLane)) * sizeof(float));
+  std::memset(a.flow_gradient, 0, a.batch * 2 * P * sizeof(float));
+  for (long n = 0; n < a.batch; ++n) {
+    const Plan plan = make_plan(a, a.flow + n * 2 * P, work.shared.plan);
+    const long image = n * P * kLane;
+#pragma omp parallel
+    {
+      inner_flow_gradient<V>(a, e, plan, work.shared.response + image, work.gradient + image,
+                             a.flow_gradient + n * 2 * P);
+      inner_response_gradient<V>(a, e, plan, work.gradient + image, work.response_gradient + image);
+    }
+  }
+  ConvolutionWork& own = work.shared.convolution;
+  own.products = backward_products(own.products);
+  const Pieces pieces(e, 1, own.pieces);
+  convolution_weight_gradient<V>(e, pieces, work.shared.features, a.channels,
+                                 work.response_gradient, a.outputs, a.weight_gradient, own);
+  convolve<V>(e, pieces, work.response_gradient,
+              Taps3x3::backward(a.weight, a.outputs, a.channels), kAsItIs, work.gradient, own);
+  from_blocks(e, work.gradient, 0, a.channels, a.features_gradient);
+}
+
+// Adds those of the outer pixels; of the flow, they are written.
+template <class V>
+void add_outer_gradients(const TiedDeform& a, DeformBackwardWork& work) {
+  const long P = a.height * a.width;
+  Chunk<V> chunk(a, work.outer);
+  for (long n = 0; n < a.batch; ++n) {
     const float* features = a.features + n * a.channels * P;
     const float* flow = a.flow + n * 2 * P;
     const float* gradient = a.result_gradient + n * a.outputs * P;
-    float* flow_gradient = a.flow_gradient + n * 2 * P;
-    const Plan plan = make_plan(a, flow, workspace);
+    const Plan plan = make_plan(a, flow, work.shared.plan);
 #pragma omp parallel
-    {
-      if (has_inner(a)) {
-        inner_flow_gradient<V>(a, plan, a.response + n * a.outputs * P, gradient, flow_gradient);
-        inner_response_gradient(a, plan, gradient, a.response_gradient + n * a.outputs * P);
-      }
-      for (long start = 0; start < plan.outers; start += kOuterPerChunk) {
-        const long pixels = least(kOuterPerChunk, plan.outers - start);
+    for (long start = 0; start < plan.outers; start += kOuterPerChunk) {
+      const long pixels = least(kOuterPerChunk, plan.outers - start);
 #pragma omp for schedule(dynamic)
-        for (long first = 0; first < pixels; first += V::width) {
-          const int count = static_cast<int>(least(V::width, pixels - first));
-          outer_block_backward<V>(a, plan.outer + start + first, count, first, features, flow,
-                                  gradient, flow_gradient, chunk);
-        }
-        outer_weight_gradient<V>(a, chunk, pixels);
-        outer_features_gradient<V>(a, chunk, pixels, a.features_gradient + n * a.channels * P);
+      for (long first = 0; first < pixels; first += V::width) {
+        const int count = static_cast<int>(least(V::width, pixels - first));
+        outer_block_backward<V>(a, plan.outer + start + first, count, first, features, flow,
+                                gradient, a.flow_gradient + n * 2 * P, chunk);
       }
+      outer_weight_gradient<V>(a, chunk, pixels);
+      outer_features_gradient<V>(a, chunk, pixels, a.features_gradient + n * a.channels * P);
     }
   }
 }
 
 template <class V>
-std::size_t tied_warp_workspace(const TiedWarp& a, bool backward) {
-  const long own = backward ? Chunk<V>::size(a)
-                            : omp_get_max_threads() * a.channels * kTaps * V::width;
-  return plan_size(a.height * a.width) + own;
+void tied_deform_backward(const TiedDeform& a) {
+  Arena arena{a.workspace};
+  auto work = DeformBackwardWork::take<V>(a, arena);
+  if (a.bias) bias_gradient(a);
+  inner_gradients<V>(a, work);
+  add_outer_gradients<V>(a, work);
+}
+
+template <class V>
+std::size_t tied_deform_workspace(const TiedDeform& a, bool backward) {
+  Arena arena{nullptr};
+  if (backward) {
+    DeformBackwardWork::take<V>(a, arena);
+  } else {
+    DeformWork(a, arena);
+    arena.take(columns_size<V>(a));
+  }
+  return arena.used;
 }
 
 }  // namespace

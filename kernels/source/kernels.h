@@ -37,25 +37,27 @@ struct CostVolume {
   float* features2_gradient;
 };
 
-// The second half of a 3x3 deformable convolution whose nine taps share one offset. Where all taps
-// fall well inside of the image, sampling and convolving can be exchanged:
-//   result[:, y, x] = response sampled bilinearly at (y, x) + flow[:, y, x],
-// with response = the plain 3x3 convolution of features (padding 1, no bias). Elsewhere each tap is
-// sampled by itself, by MXNet's rule: a sample in [0, H) x [0, W) is bilinear, its far neighbours
-// clamped to the image; any other is zero.
-struct TiedWarp {
+// A 3x3 deformable convolution (padding 1) whose nine taps share one offset. Where all taps fall well
+// inside of the image, sampling and convolving can be exchanged:
+//   result[:, y, x] = response sampled bilinearly at (y, x) + flow[:, y, x], plus bias,
+// with response = the plain 3x3 convolution of features. Elsewhere each tap is sampled by itself, by
+// MXNet's rule: a sample in [0, H) x [0, W) is bilinear, its far neighbours clamped to the image; any
+// other is zero.
+struct TiedDeform {
   long batch, channels, outputs, height, width;
-  const float* response;  // (N, O, H, W)
   const float* features;  // (N, C, H, W)
   const float* flow;      // (N, 2, H, W), (y, x) in pixels
   const float* weight;    // (O, C, 3, 3)
+  const float* bias;      // (O) or null
   float* result;          // (N, O, H, W)
   // Backward pass alone:
   const float* result_gradient;
-  float* response_gradient;
-  float* features_gradient;  // of the direct samples; the rest goes through the response
+  float* features_gradient;
   float* flow_gradient;
-  float* weight_gradient;  // likewise
+  float* weight_gradient;
+  float* bias_gradient;
+  float* workspace;  // 64-byte aligned
+  Products products;
 };
 
 // The end of the matching module: result = leaky(matched * sigmoid(mask) + term).
@@ -163,9 +165,9 @@ struct Kernels {
   std::size_t (*cost_volume_workspace)(const CostVolume&, bool backward);  // floats
   void (*cost_volume_forward)(const CostVolume&, float* workspace);
   void (*cost_volume_backward)(const CostVolume&, float* workspace);
-  std::size_t (*tied_warp_workspace)(const TiedWarp&, bool backward);
-  void (*tied_warp_forward)(const TiedWarp&, float* workspace);
-  void (*tied_warp_backward)(const TiedWarp&, float* workspace);
+  std::size_t (*tied_deform_workspace)(const TiedDeform&, bool backward);
+  void (*tied_deform_forward)(const TiedDeform&);
+  void (*tied_deform_backward)(const TiedDeform&);
   void (*trade_off_forward)(const TradeOff&);
   void (*trade_off_backward)(const TradeOff&);
   std::size_t (*enlarge_workspace)(const Enlargement&, bool backward);

@@ -11,7 +11,7 @@
 #include "image_warp_operator.h"
 #include "multiscale_loss_operator.h"
 #include "pyramid_operator.h"
-#include "tied_warp_operator.h"
+#include "tied_deform_operator.h"
 #include "trade_off_operator.h"
 
 // "amx", "avx512_bf16", "avx512", "avx2", or "" if this processor has none of them: then the library

@@ -77,7 +77,7 @@ struct PyramidWork {
     convolution.pieces = arena.take(pieces_room(s.extent[0], 1));
     convolution.kernel = arena.take(s.kernel);
     convolution.threads = arena.take(s.work);
-    convolution.products = pyramid_products(a.products);
+    convolution.products = sensitive_products(a.products);
   }
 };
 
@@ -163,7 +163,7 @@ struct PyramidBackwardWork {
 
   PyramidBackwardWork(const Pyramid& a, const PyramidSizes& s, Arena& arena) : shared(a, s, arena) {
     for (float*& one : gradient) one = arena.take(s.largest);
-    shared.convolution.products = backward_products(pyramid_products(a.products));
+    shared.convolution.products = backward_products(sensitive_products(a.products));
     shared.convolution.gradients = arena.take(s.gradients);
   }
 };
@@ -199,7 +199,7 @@ void pyramid_backward(const Pyramid& a) {
       convolution_weight_gradient<V>(e, pieces, before, s.inputs[i], gradient, layer.outputs,
                                      layer.weight_gradient, shared);
       convolve<V>(e, pieces, gradient, Taps3x3::backward(layer.weight, layer.outputs, s.inputs[i]),
-                  {nullptr, 1, 0, false}, back, shared);
+                  kAsItIs, back, shared);
     }
   }
   // The images are not needed any more: their gradients take their place.

@@ -28,7 +28,7 @@ template <class V>
 constexpr maskflownet::Kernels make_table() {
   return {
       cost_volume_workspace<V>,   any_cost_volume_forward<V>, any_cost_volume_backward<V>,
-      tied_warp_workspace<V>,     tied_warp_forward<V>,       tied_warp_backward<V>,
+      tied_deform_workspace<V>,   tied_deform_forward<V>,     tied_deform_backward<V>,
       trade_off_forward<V>,       trade_off_backward<V>,
       enlarge_workspace<V>,       enlarge_forward<V>,         enlarge_backward<V>,
       multiscale_loss_workspace<V>, multiscale_loss_forward<V>, multiscale_loss_backward<V>,

@@ -25,6 +25,7 @@ AVX512 = {"avx512f", "avx512dq", "avx512bw", "avx512vl"}
 FEATURES = {
     "avx2": {"avx2", "fma"},
     "avx512": AVX512,
+    "avx512_bf16": {*AVX512, "avx512_bf16"},
     "amx": {*AVX512, "avx512_bf16", "amx_tile", "amx_bf16"},
 }
 UNITS = tuple(FEATURES)
@@ -53,14 +54,16 @@ class CostVolume(Structure):
     )
 
 
-class TiedWarp(Structure):
+class TiedDeform(Structure):
     _fields_ = (
         *((name, c_long) for name in ("batch", "channels", "outputs", "height", "width")),
-        *((name, Floats) for name in ("response", "features", "flow", "weight", "result")),
+        *((name, Floats) for name in ("features", "flow", "weight", "bias", "result")),
         *(
             (f"{name}_gradient", Floats)
-            for name in ("result", "response", "features", "flow", "weight")
+            for name in ("result", "features", "flow", "weight", "bias")
         ),
+        ("workspace", Floats),
+        ("products", c_int),
     )
 
 
@@ -143,7 +146,10 @@ def _with_workspace(name, struct):
 
 def _table_fields():
     yield from _with_workspace("cost_volume", CostVolume)
-    yield from _with_workspace("tied_warp", TiedWarp)
+    run = ctypes.CFUNCTYPE(None, POINTER(TiedDeform))
+    size = ctypes.CFUNCTYPE(c_size_t, POINTER(TiedDeform), c_bool)
+    yield "tied_deform_workspace", size
+    yield from (("tied_deform_forward", run), ("tied_deform_backward", run))
     for way in ("forward", "backward"):
         yield f"trade_off_{way}", ctypes.CFUNCTYPE(None, POINTER(TradeOff))
     yield from _with_workspace("enlarge", Enlargement)
@@ -251,19 +257,21 @@ class Caller:
         self._run("cost_volume", struct, True)
         return [volume], own
 
-    def tied_warp(self, inputs, gradients):
+    def tied_deform(self, inputs, gradients):
+        """Take features, flow, weight and, if there is one, the bias."""
         arrays = list(map(self._memory.copy, inputs))
-        N, outputs, H, W = arrays[0].shape
-        struct = TiedWarp(N, arrays[1].shape[1], outputs, H, W)
-        names = ("response", "features", "flow", "weight")
-        result = self._memory.empty(N, outputs, H, W)
-        self._fill(struct, result=result, **dict(zip(names, arrays, strict=True)))
-        self._run("tied_warp", struct, False)
         own = [self._memory.empty(*array.shape) for array in arrays]
+        features, _, weight, *_ = arrays
+        N, C, H, W = features.shape
+        struct = TiedDeform(N, C, len(weight), H, W, products=self._products)
+        result = self._memory.empty(N, len(weight), H, W)
         gradient = self._memory.copy(gradients[0])
-        self._fill(struct, result_gradient=gradient)
-        self._fill(struct, **{f"{n}_gradient": a for n, a in zip(names, own, strict=True)})
-        self._run("tied_warp", struct, True)
+        self._fill(struct, result=result, result_gradient=gradient)
+        names = ("features", "flow", "weight", "bias")[: len(arrays)]
+        for name, array, array_gradient in zip(names, arrays, own, strict=True):
+            self._fill(struct, **{name: array, f"{name}_gradient": array_gradient})
+        self._step("tied_deform", struct, [], backward=False)
+        self._step("tied_deform", struct, [], backward=True)
         return [result], own
 
     def trade_off(self, inputs, gradients, slope):

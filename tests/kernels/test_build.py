@@ -22,6 +22,7 @@ TABLES = """
 #include "kernels.h"
 extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
   if (std::strcmp(unit, "amx") == 0) return &maskflownet::kAmx;
+  if (std::strcmp(unit, "avx512_bf16") == 0) return &maskflownet::kAvx512Bf16;
   return std::strcmp(unit, "avx512") == 0 ? &maskflownet::kAvx512 : &maskflownet::kAvx2;
 }
 """
@@ -70,10 +71,10 @@ def test_what_is_built_is_not_built_again(tmp_path):
     library = tmp_path / "build" / "library.so"
     build(library, compiler)
     made = calls.read_text().count("once")
-    # Two trials, five objects, the library.
-    assert made == 8 and library.read_text() == "made\n"
+    # Three trials, six objects, the library.
+    assert made == 10 and library.read_text() == "made\n"
     build(library, compiler)
-    assert calls.read_text().count("once") == made + 2  # the trials alone
+    assert calls.read_text().count("once") == made + 3  # the trials alone
 
 
 def test_a_build_of_other_sources_is_made_anew(tmp_path, monkeypatch):
@@ -84,7 +85,7 @@ def test_a_build_of_other_sources_is_made_anew(tmp_path, monkeypatch):
     before = (tmp_path / "calls").read_text().count("once")
     build(library, compiler)
     # All but MXNet's own half.
-    assert (tmp_path / "calls").read_text().count("once") == before + 7
+    assert (tmp_path / "calls").read_text().count("once") == before + 9
 
 
 def test_a_compile_that_fails_leaves_nothing_and_says_why(tmp_path):
@@ -103,21 +104,31 @@ def test_folders_may_have_spaces_in_their_names(tmp_path, compiler):
     assert made.stat().st_size > 0
 
 
-def test_a_compiler_that_knows_no_amx_builds_the_rest(tmp_path):
+@pytest.mark.parametrize(
+    ("unknown", "missing"), [("-mamx", {"amx"}), ("-mavx512bf16", {"amx", "avx512_bf16"})]
+)
+def test_an_older_compiler_builds_what_it_knows(tmp_path, unknown, missing):
+    def built():
+        return {path.stem for path in (tmp_path / "build").glob("*.o")} & builder.UNITS.keys()
+
     compiler = compiler_that(
-        tmp_path,
-        f'case "$*" in *-mamx*) exit 1;; esac; echo made > "$out"; echo "$*" >> {tmp_path}/all',
+        tmp_path, f'case "$*" in *{unknown}*) exit 1;; esac; echo made > "$out"'
     )
     build(tmp_path / "build" / "library.so", compiler)
-    assert "avx512.o" in (tmp_path / "all").read_text()
-    assert not (tmp_path / "build" / "amx.o").exists()
+    assert built() == builder.UNITS.keys() - missing
     # Once there is a newer one, it builds what is missing.
     build(tmp_path / "build" / "library.so", compiler_that(tmp_path, 'echo made > "$out"'))
-    assert (tmp_path / "build" / "amx.o").exists()
+    assert built() == set(builder.UNITS)
 
 
 @pytest.mark.parametrize(
-    ("unit", "table"), [("avx2", "kAvx2"), ("avx512", "kAvx512"), ("amx", "kAmx")]
+    ("unit", "table"),
+    [
+        ("avx2", "kAvx2"),
+        ("avx512", "kAvx512"),
+        ("avx512_bf16", "kAvx512Bf16"),
+        ("amx", "kAmx"),
+    ],
 )
 def test_the_linker_sees_of_a_unit_nothing_but_its_table(unit, table):
     """It would keep one copy of what both define, perhaps that for the wider unit."""

@@ -149,7 +149,8 @@ def test_a_processor_without_avx2(built):
     ("limit", "allowed"),
     [
         *[(limit, UNITS) for limit in ("AVX512_CORE_AMX", "ALL", "DEFAULT", "", None)],
-        *[(limit, ("avx2", "avx512")) for limit in ("AVX512_CORE", "AVX512_CORE_BF16")],
+        ("AVX512_CORE", ("avx2", "avx512")),
+        ("AVX512_CORE_BF16", ("avx2", "avx512", "avx512_bf16")),
         ("AVX2", ("avx2",)),
         ("AVX", ()),
         ("SSE41", ()),

@@ -78,7 +78,7 @@ def test_any_number_of_threads_does_the_same(unit, threads):
     shape, volume = (2, 7, 11, 13), (2, 81, 11, 13)
     block = reference.random_block(rng, form, 2, 11, 13)
     own = [random(rng, *one) for one in form.output_shapes(2, 11, 13)]
-    warped = [random(rng, *one) for one in (shape, shape, (2, 2, 11, 13), (7, 7, 3, 3))]
+    deformed = [random(rng, *one) for one in (shape, (2, 2, 11, 13), (7, 7, 3, 3), (7,))]
     widths = (16, 5, 32, 48, 7, 16)
     images = reference.random_pyramid(rng, 2, 3, 41, 30, widths)
     features_gradients = [random(rng, *one) for one in reference.pyramid_shapes(2, 41, 30, widths)]
@@ -87,7 +87,7 @@ def test_any_number_of_threads_does_the_same(unit, threads):
         threads,
         lambda: [
             *caller.cost_volume(features, gradients, 4, 0.1),
-            *caller.tied_warp(warped, [random(np.random.default_rng(1), *shape)]),
+            *caller.tied_deform(deformed, [random(np.random.default_rng(1), *shape)]),
             *caller.dense_block(block, own, form, 1),
             *caller.pyramid(images, features_gradients, 1),
         ],
@@ -151,12 +151,10 @@ def test_a_cost_of_zero_has_the_negative_sides_derivative(unit):
 # --- Tied deformable convolution ------------------------------------------------------------------
 
 
-def warp(unit, features, flow, weight, gradient, at_end=True):
-    """Return the deformable convolution and its gradients: plain convolution, then the warp."""
-    response = reference.convolve(features, weight).astype(np.float32)
-    (result,), own = Caller(unit, at_end).tied_warp([response, features, flow, weight], [gradient])
-    through = reference.convolution_gradients(features, weight, own[0])
-    return result, [own[1] + through[0], own[2], own[3] + through[1]]
+def deform(unit, features, flow, weight, gradient, at_end=True):
+    """Return the deformable convolution, without a bias, and its gradients."""
+    (result,), own = Caller(unit, at_end).tied_deform([features, flow, weight], [gradient])
+    return result, own
 
 
 def in_float64(features, flow, weight):
@@ -167,14 +165,41 @@ def in_float64(features, flow, weight):
 
 @seeded
 @given(
-    seeds, batches, channels, channels, sides, sides, st.sampled_from([0.3, 3, 40]), st.booleans()
+    seeds,
+    batches,
+    channels,
+    channels,
+    sides,
+    sides,
+    st.sampled_from([0.3, 3, 40]),
+    st.booleans(),
+    st.booleans(),
 )
-def test_tied_warp(unit, seed, N, C, outputs, H, W, pixels, at_end):
+def test_tied_deform(unit, seed, N, C, outputs, H, W, pixels, at_end, has_bias):
     rng = np.random.default_rng(seed)
     features, weight = random(rng, N, C, H, W), random(rng, outputs, C, 3, 3)
     flow, gradient = random(rng, N, 2, H, W) * np.float32(pixels), random(rng, N, outputs, H, W)
-    result, own = warp(unit, features, flow, weight, gradient, at_end)
-    np.testing.assert_allclose(result, in_float64(features, flow, weight), atol=2e-4)
+    bias = [random(rng, outputs)] if has_bias else []
+    inputs = [features, flow, weight, *bias]
+
+    def function(arrays):
+        result = reference.deformable_convolution(*arrays[:3])
+        return [result + arrays[3].reshape(1, -1, 1, 1) if has_bias else result]
+
+    (result,), own = Caller(unit, at_end).tied_deform(inputs, [gradient])
+    wanted = function([array.astype(np.float64) for array in inputs])[0]
+    np.testing.assert_allclose(result, wanted, atol=2e-4)
+    assert_derivatives(function, inputs, [gradient], own, rng)
+
+
+def test_tied_deform_of_the_networks_widths(unit):
+    """And of several threads, whose samples are added to the same pixels."""
+    rng = np.random.default_rng(0)
+    features, weight = random(rng, 2, 64, 24, 37), random(rng, 64, 64, 3, 3)
+    flow, gradient = 3 * random(rng, 2, 2, 24, 37), random(rng, 2, 64, 24, 37)
+    with of_threads(3):
+        result, own = deform(unit, features, flow, weight, gradient)
+    assert_close(result, in_float64(features, flow, weight))
     assert_derivatives(
         lambda arrays: [reference.deformable_convolution(*arrays)],
         (features, flow, weight),
@@ -185,7 +210,7 @@ def test_tied_warp(unit, seed, N, C, outputs, H, W, pixels, at_end):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (4, 3), (5, 5), (9, 18)])
-def test_tied_warp_at_whole_pixels_and_on_the_border(unit, size):
+def test_tied_deform_at_whole_pixels_and_on_the_border(unit, size):
     """Everywhere a sample lies exactly on a pixel, or exactly on an end of the image."""
     rng = np.random.default_rng(0)
     H, W = size
@@ -196,7 +221,7 @@ def test_tied_warp_at_whole_pixels_and_on_the_border(unit, size):
         flow[0, way % 2] = ([-1, H] if way % 2 == 0 else [-1, W])[way // 2] - (rows, columns)[
             way % 2
         ]
-        result, own = warp(unit, features, flow, weight, random(rng, 1, 5, H, W))
+        result, own = deform(unit, features, flow, weight, random(rng, 1, 5, H, W))
         assert_close(result, in_float64(features, flow, weight))
         assert all(np.isfinite(gradient).all() for gradient in own)
 
@@ -209,9 +234,8 @@ def test_a_tap_just_outside_of_the_image_is_zero(unit, tiny):
     for axis in (0, 1):
         flow = np.zeros((1, 2, 6, 6), np.float32)
         flow[:, axis] = tiny
-        result, _ = warp(unit, features, flow, weight, features)
-        in_float32 = reference.deformable_convolution(features, flow, weight)
-        np.testing.assert_array_equal(result, in_float32)
+        result, _ = deform(unit, features, flow, weight, features)
+        assert_close(result, reference.deformable_convolution(features, flow, weight))
         taps = weight[0, 0]
         assert result[0, 0, 1, 1] == (taps[1:] if axis == 0 else taps[:, 1:]).sum()
 
@@ -224,7 +248,7 @@ def test_what_points_nowhere_is_zero_and_has_no_gradient(unit, flow):
     for at in (slice(None), slice(0, 1), slice(1, 2)):  # both axes, y, x
         flows = np.zeros((2, 2, 7, 9), np.float32)
         flows[:, at] = flow
-        result, own = warp(unit, features, flows, weight, gradient)
+        result, own = deform(unit, features, flows, weight, gradient)
         assert (result == 0).all() and all((array == 0).all() for array in own)
 
 
@@ -232,9 +256,9 @@ def test_one_pixel_that_points_nowhere_does_not_touch_the_others(unit):
     rng = np.random.default_rng(0)
     features, weight = random(rng, 1, 3, 8, 19), random(rng, 4, 3, 3, 3)
     flow, gradient = random(rng, 1, 2, 8, 19), random(rng, 1, 4, 8, 19)
-    whole, own = warp(unit, features, flow, weight, gradient)
+    whole, own = deform(unit, features, flow, weight, gradient)
     flow[0, 0, 4, 9] = np.nan
-    holed, holed_own = warp(unit, features, flow, weight, gradient)
+    holed, holed_own = deform(unit, features, flow, weight, gradient)
     rest = np.ones((8, 19), bool)
     rest[4, 9] = False
     np.testing.assert_array_equal(holed[..., rest], whole[..., rest])
@@ -243,16 +267,19 @@ def test_one_pixel_that_points_nowhere_does_not_touch_the_others(unit):
 
 
 def test_features_that_are_not_numbers_stay_where_they_are(unit):
-    """The corner of the image stands in for samples that there are not."""
+    """The corner of the image stands in for samples that there are not.
+
+    The plain convolution is one of tiles of 4x4 pixels: the first one has no numbers then.
+    """
     rng = np.random.default_rng(0)
     features, weight = random(rng, 1, 2, 9, 18), random(rng, 3, 2, 3, 3)
     features[..., 0, 0] = np.nan
     flow = np.zeros((1, 2, 9, 18), np.float32)
     flow[0, 0, 6] = 50
     flow[0, 0, 8] = 0.25
-    result, _ = warp(unit, features, flow, weight, random(rng, 1, 3, 9, 18))
+    result, _ = deform(unit, features, flow, weight, random(rng, 1, 3, 9, 18))
     assert (result[0, :, 6] == 0).all() and np.isfinite(result[0, :, 8]).all()
-    assert np.isnan(result[0, :, :2, :2]).all() and np.isfinite(result[0, :, 2:]).all()
+    assert np.isnan(result[0, :, :2, :2]).all() and np.isfinite(result[0, :, 4:]).all()
 
 
 # --- Trade-off ------------------------------------------------------------------------------------

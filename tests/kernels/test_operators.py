@@ -95,10 +95,7 @@ def test_a_cost_volume_of_another_radius_is_refused():
 
 
 def fast_deform(features, flow, weight, bias):
-    settings = {"kernel": (3, 3), "pad": (1, 1), "num_filter": len(weight), "no_bias": True}
-    response = mx.nd.Convolution(features, weight, **settings)
-    warped = mx.nd.maskflownet_tied_warp(response, features, flow, weight)
-    return mx.nd.broadcast_add(warped, bias.reshape((1, -1, 1, 1)))
+    return mx.nd.maskflownet_tied_deform(features, flow, weight, bias, bias=1)
 
 
 def plain_deform(features, flow, weight, bias):
@@ -113,7 +110,7 @@ def deform_inputs(rng, N, C, outputs, H, W, flow):
 
 @seeded
 @given(seeds, batches, channels, channels, sides, sides, st.sampled_from([0.3, 3, 40]))
-def test_tied_warp(seed, N, C, outputs, H, W, pixels):
+def test_tied_deform(seed, N, C, outputs, H, W, pixels):
     rng = np.random.default_rng(seed)
     flow = random(rng, N, 2, H, W) * np.float32(pixels)
     assert_equal(fast_deform, plain_deform, deform_inputs(rng, N, C, outputs, H, W, flow), seed)
@@ -121,7 +118,7 @@ def test_tied_warp(seed, N, C, outputs, H, W, pixels):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 4), (4, 4), (5, 6), (9, 18)])
 @pytest.mark.parametrize("values", [(-3, -1, 0, 1, 2, 5), (-1, -0.5, 0.5, 1), (100, -100, 1e9)])
-def test_tied_warp_at_whole_and_half_pixels(size, values):
+def test_tied_deform_at_whole_and_half_pixels(size, values):
     """Samples on pixels, on the border, and outside: there derivatives are one-sided."""
     rng = np.random.default_rng(0)
     flow = rng.choice(np.array(values, np.float32), (2, 2, *size))
@@ -129,7 +126,7 @@ def test_tied_warp_at_whole_and_half_pixels(size, values):
 
 
 @pytest.mark.parametrize("tiny", [1e-9, -1e-9, 3e-8, -3e-8, -1e-6])
-def test_tied_warp_almost_at_whole_pixels(tiny):
+def test_tied_deform_almost_at_whole_pixels(tiny):
     rng = np.random.default_rng(0)
     inputs = deform_inputs(rng, 1, 3, 4, 6, 7, np.full((1, 2, 6, 7), tiny, np.float32))
     outputs = [
@@ -488,14 +485,14 @@ def test_dense_block_refuses_shapes_that_do_not_fit(number, shape):
 
 @pytest.mark.parametrize(
     ("number", "shape"),
-    [(1, (1, 2, 4, 6)), (2, (1, 1, 4, 5)), (2, (1, 2, 5, 5)), (3, (2, 3, 3, 3))],
+    [(0, (1, 2, 4, 6)), (1, (1, 1, 4, 5)), (1, (1, 2, 5, 5)), (2, (3, 3, 3, 3)), (3, (2,))],
 )
-def test_tied_warp_refuses_shapes_that_do_not_fit(number, shape):
-    shapes = [(1, 3, 4, 5), (1, 2, 4, 5), (1, 2, 4, 5), (3, 2, 3, 3)]
-    mx.nd.maskflownet_tied_warp(*map(mx.nd.ones, shapes)).wait_to_read()
+def test_tied_deform_refuses_shapes_that_do_not_fit(number, shape):
+    shapes = [(1, 2, 4, 5), (1, 2, 4, 5), (3, 2, 3, 3), (3,)]
+    mx.nd.maskflownet_tied_deform(*map(mx.nd.ones, shapes), bias=1).wait_to_read()
     shapes[number] = shape
-    with pytest.raises(mx.MXNetError, match="maskflownet_tied_warp"):
-        mx.nd.maskflownet_tied_warp(*map(mx.nd.ones, shapes))
+    with pytest.raises(mx.MXNetError, match="maskflownet_tied_deform"):
+        mx.nd.maskflownet_tied_deform(*map(mx.nd.ones, shapes), bias=1)
 
 
 # --- Pyramid --------------------------------------------------------------------------------------
