@@ -69,7 +69,6 @@ void convolution_weight_gradient(const Extent& extent, const Pieces& pieces, con
 #else
 
 using Pieces = Tiles;
-using winograd::convolution_weight_gradient;
 using winograd::gradients_room;
 using winograd::kernel_room;
 using winograd::pieces_room;
@@ -83,14 +82,35 @@ constexpr long kNeverRounded = 64;
 inline Products sensitive_products(Products) { return maskflownet::kFloat32; }
 inline Products backward_products(Products forward) { return forward; }
 
+#ifdef __AVX512BF16__
+using Rounded = Bf16;
+inline bool is_rounded(const ConvolutionWork& work, long outputs) {
+  return work.products == maskflownet::kRounded && outputs > kNeverRounded;
+}
+#else
+using Rounded = float;  // there are no products of others
+constexpr bool is_rounded(const ConvolutionWork&, long) { return false; }
+#endif
+
 template <class V>
 void convolve(const Extent& extent, const Tiles& tiles, const float* in, const Taps3x3& kernel,
               const Result& result, float* out, const ConvolutionWork& work) {
-#ifdef __AVX512BF16__
-  if (work.products == maskflownet::kRounded && kernel.outputs > kNeverRounded)
-    return winograd::convolve<V, Bf16>(extent, tiles, in, kernel, result, out, work);
-#endif
-  winograd::convolve<V, float>(extent, tiles, in, kernel, result, out, work);
+  if (is_rounded(work, kernel.outputs))
+    winograd::convolve<V, Rounded>(extent, tiles, in, kernel, result, out, work);
+  else
+    winograd::convolve<V, float>(extent, tiles, in, kernel, result, out, work);
+}
+
+template <class V>
+void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const float* in,
+                                 long in_channels, const float* out_gradient, long out_channels,
+                                 float* weight_gradient, const ConvolutionWork& work) {
+  if (is_rounded(work, out_channels))
+    winograd::convolution_weight_gradient<V, Rounded>(extent, tiles, in, in_channels, out_gradient,
+                                                      out_channels, weight_gradient, work);
+  else
+    winograd::convolution_weight_gradient<V, float>(extent, tiles, in, in_channels, out_gradient,
+                                                    out_channels, weight_gradient, work);
 }
 
 #endif

@@ -148,35 +148,43 @@ void multiply(const Number* tiles, const Number* kernel, float* product, long ro
   }
 }
 
-// Tiles or pixels times channels: channel c of row t at data[t * step + c / kLane * panel + c % kLane].
+// Tiles or pixels times channels: channel c of row t at data[t * step + c / kLane * panel + c % kLane];
+// where two numbers are multiplied together, those of two rows alternate.
+template <class Number>
 struct Rows {
-  const float* data;
+  const Number* data;
   long step, panel;
 
-  const float* channel(long c) const { return data + c / kLane * panel + c % kLane; }
+  const Number* channel(long c, long together) const {
+    return data + c / kLane * panel + c % kLane * together;
+  }
 };
 
 // product[r, 0:NV] += sum over t of a[t, r] * b[t, 0:NV], for R channels of a, all in one panel.
-template <class V, int R, int NV>
-inline void add_outer_block(const Rows& inputs, long first, const Rows& gradients, long o,
-                            float* product, long tiles) {
-  const float *a = inputs.channel(first), *b = gradients.channel(o);
+template <class V, int R, int NV, class Number>
+inline void add_outer_block(const Rows<Number>& inputs, long first, const Rows<Number>& gradients,
+                            long o, float* product, long tiles) {
+  using Own = Factors<V, Number>;
+  const Number* a = inputs.channel(first, Own::together);
+  const Number* b = gradients.channel(o, Own::together);
   V sum[R][NV];
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = V::load(product + (r * NV + v) * V::width);
-  for (long t = 0; t < tiles; ++t) {
-    V row[NV];
+  for (long t = 0; t < tiles; t += Own::together) {
+    Own row[NV];
     UNROLL for (int v = 0; v < NV; ++v) {
-      const float* own = b + v * V::width / kLane * gradients.panel + v * V::width % kLane;
-      row[v] = V::load(own);
-      if (v * V::width % kLane == 0) prefetch(own + kGradientsAhead * gradients.step);
+      constexpr long width = V::width;
+      const Number* own = b + v * width / kLane * gradients.panel + v * width % kLane * Own::together;
+      row[v] = Own::load(own);
+      if (v * width % kLane == 0)  // a line once
+        prefetch(reinterpret_cast<const float*>(own + kGradientsAhead * gradients.step));
     }
     UNROLL for (int r = 0; r < R; ++r) {
-      const V one = V::all(a[r]);
+      const Own one = Own::all(a + r * Own::together);
       UNROLL for (int v = 0; v < NV; ++v) sum[r][v] = fma(one, row[v], sum[r][v]);
     }
-    a += inputs.step;
-    b += gradients.step;
+    a += inputs.step * Own::together;
+    b += gradients.step * Own::together;
   }
   UNROLL for (int r = 0; r < R; ++r)
     UNROLL for (int v = 0; v < NV; ++v) sum[r][v].store(product + (r * NV + v) * V::width);
@@ -184,9 +192,9 @@ inline void add_outer_block(const Rows& inputs, long first, const Rows& gradient
 
 // One frequency of a block of the kernel gradient: (tiles, K)^T times (tiles, O), added to
 // (groups, K, group); K is a multiple of 8.
-template <class V>
-void add_outer(const Rows& inputs, const Rows& gradients, float* product, long tiles, long K,
-               long O) {
+template <class V, class Number>
+void add_outer(const Rows<Number>& inputs, const Rows<Number>& gradients, float* product, long tiles,
+               long K, long O) {
   for (long o = 0; o < O; o += group_width<V>(O - o)) {
     const long group = group_width<V>(O - o);
     float* to = product + o * K;

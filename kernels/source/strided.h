@@ -278,7 +278,7 @@ void strided_weight_gradient(const Gridded& from, const Gridded& gradient, float
         const long blocks = least(together, from.blocks() - b);
         const long K = column_count(reach, blocks, from.lanes);
         gather_columns<V>(from, reach, outputs, b, blocks, start, rows, columns);
-        add_outer<V>({columns, K, kLane}, {gradients, O, kLane},
+        add_outer<V, float>({columns, K, kLane}, {gradients, O, kLane},
                      sums + kernel_start(reach, from, b, O), rows, K, O);
       }
     }

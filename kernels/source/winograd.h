@@ -377,6 +377,44 @@ void transform_inputs(const Extent& extent, const float* data, const InputWindow
   }
 }
 
+// The frequencies of two tiles in turn, transform(i, to) being those of tile i, V::width floats each;
+// without a second tile, zeros are in its place.
+template <class V, class Transform>
+inline void transform_pair(Transform transform, bool has_second, Bf16* to, long step) {
+  float tiles[2][kFrequencies * V::width];
+  transform(0, tiles[0]);
+  if (has_second)
+    transform(1, tiles[1]);
+  else
+    for (float& one : tiles[1]) one = 0;
+  for (int f = 0; f < kFrequencies; ++f)
+    store_alternating(V::load(tiles[0] + f * V::width), V::load(tiles[1] + f * V::width),
+                      to + f * step);
+}
+
+// The same for the gradient of a kernel, whose sums are over tiles:
+// to[f * step + t * kLane + c / kLane * panel + c % kLane], in bf16 with two tiles' numbers in turn.
+template <class V, class Number>
+void transform_input_panels(const Extent& extent, const float* data, const InputWindows& windows,
+                            long K, Number* to, long step, long panel) {
+  if constexpr (Factors<V, Number>::together == 1) {
+    transform_inputs<V>(extent, data, windows, K, to, step, kLane, panel);
+  } else {
+    float copy[36 * V::width];
+    for (long c = 0; c < K; c += kLane) {
+      const float* block = data + extent.channel(c);
+      for (long t = 0; t < windows.count; t += 2) {
+        auto transform = [&](int i, float* tile) {
+          windows.fetch_ahead(t + i, block, extent.plane());
+          const Pixels<V, 6> pixels(windows.window[t + i], block, copy);
+          transform_input_tile<V>(pixels, tile, V::width);
+        };
+        transform_pair<V>(transform, t + 1 < windows.count, to + t * kLane + c / kLane * panel, step);
+      }
+    }
+  }
+}
+
 template <class V>
 NOINLINE void transform_gradient_pixels(const Pixels<V, 4> pixels, float* to, long step) {
   V columns[6][4];
@@ -393,16 +431,28 @@ NOINLINE void transform_gradient_pixels(const Pixels<V, 4> pixels, float* to, lo
   }
 }
 
-// One tile, transformed for O channels: to[f * step + o / kLane * panel + o % kLane].
-template <class V>
-void transform_gradient_tile(const Extent& extent, const int* tile, int dilation, const float* data,
-                             long O, float* to, long step, long panel) {
-  const Window<4, 0> window(extent, tile, dilation);
+// One tile (or, in bf16, two in turn), transformed for O channels:
+// to[f * step + o / kLane * panel + o % kLane].
+template <class V, class Number>
+void transform_gradient_tiles(const Extent& extent, const int* tile, long count, int dilation,
+                              const float* data, long O, Number* to, long step, long panel) {
+  constexpr long together = Factors<V, Number>::together;
+  Window<4, 0> window[together];
+  for (long i = 0; i < least(together, count); ++i)
+    window[i] = Window<4, 0>(extent, tile + 3 * i, dilation);
   float copy[16 * V::width];
   for (long o = 0; o < O; o += V::width) {
-    if (o % kLane == 0 && o + kLane < O) window.fetch(data + extent.channel(o + kLane));
-    const Pixels<V, 4> pixels(window, data + extent.channel(o), copy);
-    transform_gradient_pixels<V>(pixels, to + o / kLane * panel + o % kLane, step);
+    auto transform = [&](int i, float* own, long own_step) {
+      if (o % kLane == 0 && o + kLane < O) window[i].fetch(data + extent.channel(o + kLane));
+      const Pixels<V, 4> pixels(window[i], data + extent.channel(o), copy);
+      transform_gradient_pixels<V>(pixels, own, own_step);
+    };
+    Number* place = to + o / kLane * panel + o % kLane;
+    if constexpr (together == 1)
+      transform(0, place, step);
+    else
+      transform_pair<V>([&](int i, float* own) { transform(i, own, V::width); }, count > 1, place,
+                        step);
   }
 }
 

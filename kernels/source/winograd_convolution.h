@@ -243,13 +243,13 @@ constexpr long kPanel = kTileBlock * kLane;
 
 // All tiles of the output's gradient. All threads of a parallel region call it; it ends with a
 // barrier.
-template <class V>
+template <class V, class Number>
 void transform_gradients(const Extent& extent, const Tiles& tiles, const float* out_gradient,
-                         long O, float* gradients, long step) {
+                         long O, Number* gradients, long step) {
 #pragma omp for schedule(static)
-  for (long t = 0; t < tiles.count; ++t)
-    transform_gradient_tile<V>(
-        extent, tiles.origin + 3 * t, tiles.dilation, out_gradient, O,
+  for (long t = 0; t < tiles.count; t += Factors<V, Number>::together)
+    transform_gradient_tiles<V>(
+        extent, tiles.origin + 3 * t, tiles.count - t, tiles.dilation, out_gradient, O,
         gradients + t / kTileBlock * kTileBlock * O + t % kTileBlock * kLane, step, kPanel);
 }
 
@@ -294,9 +294,9 @@ void few_weight_gradient(const Extent& extent, const Tiles& tiles, const float* 
           for (int f = 0; f < kFrequencies; ++f) {
             float* sum = sums + f * step;
             for (long i = 0; i < K * group; i += V::width) V::zero().store(sum + i);
-            add_outer<V>({inputs + f * in_step + c / kLane * kPanel, kLane, kPanel},
-                         {gradients + f * out_step + o / kLane * kPanel, kLane, kPanel}, sum,
-                         tiles.count, K, group);
+            add_outer<V, float>({inputs + f * in_step + c / kLane * kPanel, kLane, kPanel},
+                                {gradients + f * out_step + o / kLane * kPanel, kLane, kPanel}, sum,
+                                tiles.count, K, group);
           }
           finish_gradients<V>({sums, step, 1, 0}, c, K, o, group, in_channels, out_channels,
                               weight_gradient);
@@ -305,7 +305,7 @@ void few_weight_gradient(const Extent& extent, const Tiles& tiles, const float* 
   }
 }
 
-template <class V>
+template <class V, class Number>
 void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const float* in,
                                  long in_channels, const float* out_gradient, long out_channels,
                                  float* weight_gradient, const ConvolutionWork& work) {
@@ -320,7 +320,7 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
   // In one part, a thread finishes what it has summed, and sums the next in the same place.
   const bool is_one = parts == 1;
   const long own_sums = is_one ? kFrequencies * frequency_step(O, block) : 0;
-  float* gradients = work.gradients;
+  Number* gradients = reinterpret_cast<Number*>(work.gradients);
   // Of inputs c to c + count, given the sums of the block of K channels from `first` on.
   auto finish = [&](const float* sums, long first, long K, long c, long count) {
     for (long o = 0, group; o < O; o += group) {
@@ -333,7 +333,8 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
 #pragma omp parallel
   {
     transform_gradients<V>(extent, tiles, out_gradient, O, gradients, step);
-    float* inputs = work.threads + omp_get_thread_num() * thread_room(extent, tiles.dilation, O);
+    Number* inputs = reinterpret_cast<Number*>(
+        work.threads + omp_get_thread_num() * thread_room(extent, tiles.dilation, O));
 #pragma omp for schedule(dynamic) collapse(2)
     for (long c = 0; c < C; c += block) {
       for (long part = 0; part < parts; ++part) {
@@ -345,12 +346,12 @@ void convolution_weight_gradient(const Extent& extent, const Tiles& tiles, const
         for (long start = part * part_tiles; start < end; start += kTileBlock) {
           const long count = least(kTileBlock, end - start), in_step = kTileBlock * K + kGap;
           const InputWindows windows(extent, tiles.origin + 3 * start, tiles.dilation, count);
-          transform_inputs<V>(extent, in + extent.channel(c), windows, K, inputs, in_step, kLane,
-                              kPanel);
+          transform_input_panels<V>(extent, in + extent.channel(c), windows, K, inputs, in_step,
+                                    kPanel);
           for (int f = 0; f < kFrequencies; ++f)
-            add_outer<V>({inputs + f * in_step, kLane, kPanel},
-                         {gradients + f * step + start * O, kLane, kPanel}, sums + f * sum_step,
-                         count, K, O);
+            add_outer<V, Number>({inputs + f * in_step, kLane, kPanel},
+                                 {gradients + f * step + start * O, kLane, kPanel},
+                                 sums + f * sum_step, count, K, O);
         }
         if (is_one) finish(sums, c, K, c, K);
       }

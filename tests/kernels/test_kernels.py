@@ -429,29 +429,67 @@ def test_dense_block_of_few_and_of_many_tiles(unit, tiles, size, threads):
         check_block(unit, 0, form, *size, slope=1)
 
 
-# --- The matrix unit ------------------------------------------------------------------------------
+# --- Products of 16 bits --------------------------------------------------------------------------
 
 
-def block_by(products):
-    """Return what a dense block as the networks have them gives on AMX, and its gradients."""
+def block_by(unit, products):
+    """Return what a dense block as the networks have them gives, and its gradients."""
     rng = np.random.default_rng(0)
     form = Form((81, 32, 18), (128, 128, 96, 64, 32), mask=True, feat=16)
     inputs = reference.random_block(rng, form, 1, 20, 70, clear=True)
     gradients = [random(rng, *shape) for shape in form.output_shapes(1, 20, 70)]
-    outputs, own = Caller("amx", products=products).dense_block(inputs, gradients, form, 0.1)
+    outputs, own = Caller(unit, products=products).dense_block(inputs, gradients, form, 0.1)
     return [*outputs, *own]
 
 
 @pytest.mark.parametrize(
-    ("products", "least", "most"), [(SPLIT, 1e-8, 3e-5), (ROUNDED, 1e-4, 3e-2)]
+    ("unit", "products", "least", "most"),
+    [
+        ("amx", SPLIT, 1e-8, 3e-5),
+        ("amx", ROUNDED, 1e-4, 3e-2),
+        ("avx512_bf16", ROUNDED, 1e-4, 5e-2),
+    ],
 )
-def test_products_are_as_exact_as_they_are_said_to_be(products, least, most):
+def test_products_are_as_exact_as_they_are_said_to_be(unit, products, least, most):
     """And are other products than those of float32."""
-    for got, wanted in zip(block_by(products), block_by(FLOAT32), strict=True):
-        scale = np.abs(wanted).max()
-        assert np.abs(got - wanted).max() <= most * scale
-    flow, wanted = block_by(products)[0], block_by(FLOAT32)[0]
-    assert np.abs(flow - wanted).max() >= least * np.abs(wanted).max()
+    got, wanted = block_by(unit, products), block_by(unit, FLOAT32)
+    for one, exact in zip(got, wanted, strict=True):
+        assert np.abs(one - exact).max() <= most * np.abs(exact).max()
+    flow, exact = got[0], wanted[0]
+    assert np.abs(flow - exact).max() >= least * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("size", [(1, 35, 67), (3, 11, 51), (1, 4, 148)])
+def test_rounded_products_of_odd_numbers_of_tiles(size):
+    """Two tiles are multiplied together: the last one of these has zeros beside it."""
+    table("avx512_bf16")
+    rng = np.random.default_rng(0)
+    N, H, W = size
+    assert N * -(-H // 4) * -(-W // 4) % 2 == 1
+    form = Form((19, 70), (80, 16, 96, 16, 16), True, 17)
+    inputs = reference.random_block(rng, form, *size)
+    gradients = [random(rng, *shape) for shape in form.output_shapes(*size)]
+    blocks = [
+        Caller("avx512_bf16", products=products).dense_block(inputs, gradients, form, 1)
+        for products in (ROUNDED, FLOAT32)
+    ]
+    for got, wanted in zip(*([*outputs, *own] for outputs, own in blocks), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=5e-2 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("unit", ["avx2", "avx512", "avx512_bf16"])
+def test_pyramids_are_rounded_on_the_matrix_unit_alone(unit):
+    table(unit)
+    rng = np.random.default_rng(0)
+    widths = (16, 32, 64, 96, 128, 196)
+    inputs = reference.random_pyramid(rng, 1, 3, 70, 90, widths)
+    gradients = [random(rng, *shape) for shape in reference.pyramid_shapes(1, 70, 90, widths)]
+    runs = [
+        Caller(unit, products=products).pyramid(inputs, gradients, 0.1)
+        for products in (ROUNDED, FLOAT32)
+    ]
+    for got, wanted in zip(*([*outputs, *own] for outputs, own in runs), strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 @pytest.mark.parametrize("size", [(2, 1, 65), (1, 33, 130), (1, 5, 257), (2, 40, 3)])
