@@ -113,9 +113,7 @@ def _check_machine(compiler):
 
 def known_units(compiler: str) -> list[str]:
     """Return the keys of UNITS that a compiler can compile for."""
-    return [
-        unit for unit in UNITS if unit not in NEWER or _compiles(compiler, UNITS[unit], unit)
-    ]
+    return [unit for unit in UNITS if unit not in NEWER or _compiles(compiler, UNITS[unit], unit)]
 
 
 def _compiles(compiler, flags=(), unit="trial"):
