@@ -89,10 +89,10 @@ inline void store_alternating(Avx512 even, Avx512 odd, Bf16* to) {
 
 #endif
 
-// Has a kernel's numbers read from memory, a cache line of them.
+// Has a cache line of a kernel's numbers read.
 template <class Number>
-inline void prefetch_kernel(const Number* p) {
-  prefetch(reinterpret_cast<const float*>(p) + kAhead);
+inline void fetch_kernel(const Number* p) {
+  prefetch_far(reinterpret_cast<const float*>(p) + kAhead);
 }
 
 // product[r, 0:NV] = sum over k of a[r, k] * b[k, 0:NV], for R rows and NV vectors; added to what
@@ -109,7 +109,7 @@ inline void multiply_block(const Number* a, long a_stride, const Number* b, floa
     UNROLL for (int v = 0; v < NV; ++v) {
       const Number* own = b + (k * NV + v * Own::together) * V::width;
       row[v] = Own::load(own);
-      if (v * V::width % kLane == 0) prefetch_kernel(own);  // a line once
+      if (v * V::width % kLane == 0) fetch_kernel(own);  // a line once
     }
     UNROLL for (int r = 0; r < R; ++r) {
       const Own one = Own::all(a + r * a_stride + k);

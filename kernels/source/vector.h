@@ -170,9 +170,11 @@ inline V rounded_alone(V product) {
   return product;
 }
 
-// Has a cache line read before it is used. As assembler, for GCC takes a function that does nothing
-// but prefetch for one without effect, and drops calls of it.
+// Has a cache line read before it is used; `far`: into the second cache alone, where the first one is
+// too small for what is at work and for what will be. As assembler, for GCC takes a function that
+// does nothing but prefetch for one without effect, and drops calls of it.
 inline void prefetch(const float* p) { asm volatile("prefetcht0 %0" : : "m"(*p)); }
+inline void prefetch_far(const float* p) { asm volatile("prefetcht1 %0" : : "m"(*p)); }
 
 template <class V>
 inline V leaky(V x, float slope) {

@@ -281,10 +281,10 @@ struct Window {
     const float* from = block + place;
     if (is_whole()) {
       UNROLL for (int i = 0; i < size; ++i)
-        UNROLL for (int j = 2 * margin; j < size; ++j) prefetch(from + i * down + j * right);
+        UNROLL for (int j = 2 * margin; j < size; ++j) prefetch_far(from + i * down + j * right);
     } else {
       for (int i = first_y; i < end_y; ++i)
-        for (int j = first_x; j < end_x; ++j) prefetch(from + i * down + j * right);
+        for (int j = first_x; j < end_x; ++j) prefetch_far(from + i * down + j * right);
     }
   }
 
