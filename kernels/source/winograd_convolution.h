@@ -78,18 +78,34 @@ inline long pieces_room(const Extent& extent, int most_dilation) {
 constexpr long kFewTiles = 4 * kTileBlock, kFewInputs = 24 * 1024;
 constexpr long kWidestPiece = 64;  // outputs
 
-// Tiles of a block that one thread takes, and how many such blocks there are.
-inline long block_tiles(const Tiles& tiles) {
-  const long per_thread = (tiles.count - 1) / omp_get_max_threads() + 1;
-  return least(kTileBlock, round_up(per_thread, kRowStep));
-}
+// The blocks of tiles that threads take one after the other: whole ones, as many for each thread, and
+// what is left in equal parts, so that all threads end together.
+class TileBlocks {
+ public:
+  explicit TileBlocks(long tiles) : tiles_(tiles) {
+    const long threads = omp_get_max_threads();
+    whole_ = tiles / (kTileBlock * threads) * threads;
+    const long rest = tiles - first_part();
+    part_ = least(kTileBlock, round_up((rest - 1) / threads + 1, kRowStep));
+    count_ = whole_ + (rest ? (rest - 1) / part_ + 1 : 0);
+  }
+  long count() const { return count_; }
+  long start(long i) const {
+    return i < whole_ ? i * kTileBlock : first_part() + (i - whole_) * part_;
+  }
+  long size(long i) const { return (i + 1 < count_ ? start(i + 1) : tiles_) - start(i); }
+
+ private:
+  long first_part() const { return whole_ * kTileBlock; }
+
+  long tiles_, whole_, part_, count_;
+};
 
 template <class V>
 bool are_few(const Tiles& tiles, long C, long O) {
   // Not if the pieces, of outputs, would keep fewer threads at work than blocks of tiles do.
-  const long blocks = (tiles.count - 1) / block_tiles(tiles) + 1;
   return tiles.count <= kFewTiles && tiles.count * C <= kFewInputs &&
-         O / V::width >= least(blocks, omp_get_max_threads());
+         O / V::width >= least(TileBlocks(tiles.count).count(), omp_get_max_threads());
 }
 
 // How long it takes until the last thread has done its share of n, `block` at a time.
@@ -204,7 +220,7 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
   const int dilation = tiles.dilation;
   const long C = kernel.padded_inputs(), O = kernel.padded_outputs();
   if (are_few<V>(tiles, C, O)) return convolve_few<V>(extent, tiles, in, kernel, result, out, work);
-  const long block = block_tiles(tiles);
+  const TileBlocks blocks(tiles.count);
 #pragma omp parallel
   {
     Number* transformed = reinterpret_cast<Number*>(work.kernel);
@@ -213,8 +229,8 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
     Number* inputs = reinterpret_cast<Number*>(own);
     float* outputs = own + kFrequencies * (kTileBlock * kChannelBlock + kGap);
 #pragma omp for schedule(dynamic)
-    for (long start = 0; start < tiles.count; start += block) {
-      const long count = least(block, tiles.count - start), rows = round_up(count, kRowStep);
+    for (long i = 0; i < blocks.count(); ++i) {
+      const long start = blocks.start(i), count = blocks.size(i), rows = round_up(count, kRowStep);
       const int* tile = tiles.origin + 3 * start;
       const InputWindows windows(extent, tile, dilation, count);
       const long out_step = rows * O + kGap;
@@ -223,7 +239,7 @@ void convolve(const Extent& extent, const Tiles& tiles, const float* in, const T
         transform_inputs<V>(extent, in + extent.channel(c), windows, K, inputs, in_step, K, kLane);
         for (int f = 0; f < kFrequencies; ++f) {
           Number* factors = inputs + f * in_step;
-          for (long i = count * K; i < rows * K; ++i) factors[i] = {};
+          for (long k = count * K; k < rows * K; ++k) factors[k] = {};
           multiply<V>(factors, transformed + kernel_place<Number>(O, c, K, f, 0),
                       outputs + f * out_step, rows, K, O, c == 0);
         }
