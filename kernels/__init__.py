@@ -79,8 +79,8 @@ def check_precision(precision: str, fast: bool) -> bool:
     Parameters
     ----------
     precision : {"float32", "bf16"}
-        With "bf16" the convolutions of pyramids and dense blocks multiply numbers of 8 significant
-        bits, in place of 24, and add up in float32.
+        With "bf16" convolutions multiply numbers of 8 significant bits, in place of 24, and add up
+        in float32: with AMX all of them, without it the wide ones of dense blocks.
     fast : bool
         Whether the fast operators run; MXNet's own know nothing of it.
 

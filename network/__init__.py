@@ -57,8 +57,8 @@ def get_pipeline(
         Whose operators run on a CPU: the fast ones where they can, or MXNet's own. By default what
         the environment variable MASKFLOWNET_KERNELS says, else "auto".
     precision : {"float32", "bf16"}, optional
-        What convolutions multiply: with "bf16", which takes a processor with AMX, numbers of 8
-        significant bits. Weights and everything else stay float32.
+        What convolutions multiply: with "bf16", which takes a processor with AMX or AVX512-BF16,
+        numbers of 8 significant bits. Weights and everything else stay float32.
 
     Returns
     -------

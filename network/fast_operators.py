@@ -21,7 +21,7 @@ from maskflownet.network.plain_operators import LevelOutput, PlainSteps
 
 
 class Products(IntEnum):
-    """What convolutions multiply on a matrix unit; see kernels/source/kernels.h."""
+    """What convolutions multiply; see kernels/source/kernels.h."""
 
     FLOAT32 = 0
     SPLIT = 1

@@ -15,9 +15,10 @@ constexpr int kPyramidSkipped = 1;  // fine levels whose features nobody asks fo
 constexpr int kPyramidFeatures = kPyramidLevels - kPyramidSkipped;
 constexpr int kPyramidLayers = 3 * kPyramidLevels;
 
-// What a convolution multiplies where there is a matrix unit: float32, which are left to the vectors;
-// numbers split into two of 16 bits (errors of some 1e-5 of the largest value); or numbers rounded to
-// one. A gradient's way back is split where this is float32.
+// What a convolution multiplies. Where there is a matrix unit: float32, which are left to the vectors;
+// numbers split into two of 16 bits (errors of some 1e-5 of the largest value), as is a gradient's way
+// back where this is float32; or numbers rounded to one. Elsewhere split means float32, and so does
+// rounded but where the vectors multiply bf16.
 enum Products : int { kFloat32, kSplit, kRounded };
 
 // Cost volume of two feature maps, activated (LeakyReLU `slope`):

@@ -213,7 +213,7 @@ def test_both_sides_of_a_prediction_agree(fast, name):
 
 def test_bf16_agrees_within_its_own_bound(fast):
     if not network.has_bf16():
-        pytest.skip("this processor has no AMX, or the fast operators are not built for it")
+        pytest.skip("this processor has no unit for bf16, or the fast operators are not built")
     case = Case("S", "predict", (64, 128))
     with network.runners_of(case, ("auto", "bf16")) as runners:
         assert 1e-3 < network.check_agreement(case, runners) < network.AGREEMENT_PX["bf16"]
