@@ -80,7 +80,8 @@ def check_precision(precision: str, fast: bool) -> bool:
     ----------
     precision : {"float32", "bf16"}
         With "bf16" convolutions multiply numbers of 8 significant bits, in place of 24, and add up
-        in float32: with AMX all of them, without it the wide ones of dense blocks.
+        in float32: with AMX all of them; without it those of dense blocks that have more than 64
+        outputs and enough pixels.
     fast : bool
         Whether the fast operators run; MXNet's own know nothing of it.
 

@@ -1,7 +1,7 @@
 // The tied deformable convolution (see TiedDeform): pixels whose nine taps all lie well inside of
 // the image ("inner") take one bilinear sample of the response, which is the plain convolution. The
 // others ("outer", most often a thin border) sample each tap by itself, V::width pixels side by side;
-// those none of whose taps touches the image stay zero.
+// those none of whose taps touches the image are zero, plus the bias.
 //
 // The response is in blocks of channels (arrays.h), so that a pixel's channels are read together.
 
@@ -10,6 +10,7 @@
 #include <omp.h>
 
 #include <cstring>
+#include <vector>
 
 #include "arrays.h"
 #include "convolution.h"
@@ -217,7 +218,7 @@ struct DeformWork {
     convolution.products = sensitive_products(a.products);
     features = arena.take(extent.channel(C));
     response = arena.take(extent.channel(O));
-    plan = arena.take(plan_size(a.height * a.width));
+    plan = arena.take(a.batch * plan_size(a.height * a.width));
   }
 
   template <class V>
@@ -278,25 +279,21 @@ void inner_flow_gradient(const TiedDeform& a, const Extent& e, const Plan& plan,
   }
 }
 
-// Adds to the gradient of the response.
+// Adds to the gradient of an image's response, in V::width channels.
 template <class V>
-void inner_response_gradient(const TiedDeform& a, const Extent& e, const Plan& plan,
-                             const float* gradient, float* response_gradient) {
+void inner_response_gradient(const TiedDeform& a, const Plan& plan, const float* gradient,
+                             float* response_gradient) {
   const long P = a.height * a.width, down = a.width * kLane;
-#pragma omp for schedule(static)
-  for (long o = 0; o < a.outputs; o += V::width) {
-    const float* from = gradient + e.channel(o);
-    for (long p = 0; p < P; ++p) {
-      if (plan.inner[p] == 0) continue;
-      float* to = response_gradient + e.channel(o) + plan.index[p] * kLane;
-      const float dy = plan.dy[p], dx = plan.dx[p];
-      const V g = V::load(from + p * kLane);
-      auto add = [g](float* at, float weight) { fma(V::all(weight), g, V::load(at)).store(at); };
-      add(to, (1 - dy) * (1 - dx));
-      add(to + kLane, (1 - dy) * dx);
-      add(to + down, dy * (1 - dx));
-      add(to + down + kLane, dy * dx);
-    }
+  for (long p = 0; p < P; ++p) {
+    if (plan.inner[p] == 0) continue;
+    float* to = response_gradient + plan.index[p] * kLane;
+    const float dy = plan.dy[p], dx = plan.dx[p];
+    const V g = V::load(gradient + p * kLane);
+    auto add = [g](float* at, float weight) { fma(V::all(weight), g, V::load(at)).store(at); };
+    add(to, (1 - dy) * (1 - dx));
+    add(to + kLane, (1 - dy) * dx);
+    add(to + down, dy * (1 - dx));
+    add(to + down + kLane, dy * dx);
   }
 }
 
@@ -445,15 +442,21 @@ void inner_gradients(const TiedDeform& a, DeformBackwardWork& work) {
   into_blocks(e, {0, a.batch}, a.result_gradient, a.outputs, false, work.gradient);
   std::memset(work.response_gradient, 0, e.channel(round_up(a.outputs, kLane)) * sizeof(float));
   std::memset(a.flow_gradient, 0, a.batch * 2 * P * sizeof(float));
-  for (long n = 0; n < a.batch; ++n) {
-    const Plan plan = make_plan(a, a.flow + n * 2 * P, work.shared.plan);
-    const long image = n * P * kLane;
+  std::vector<Plan> plans;
+  for (long n = 0; n < a.batch; ++n)
+    plans.push_back(make_plan(a, a.flow + n * 2 * P, work.shared.plan + n * plan_size(P)));
 #pragma omp parallel
-    {
-      inner_flow_gradient<V>(a, e, plan, work.shared.response + image, work.gradient + image,
-                             a.flow_gradient + n * 2 * P);
-      inner_response_gradient<V>(a, e, plan, work.gradient + image, work.response_gradient + image);
-    }
+  {
+    for (long n = 0; n < a.batch; ++n)
+      inner_flow_gradient<V>(a, e, plans[n], work.shared.response + n * P * kLane,
+                             work.gradient + n * P * kLane, a.flow_gradient + n * 2 * P);
+#pragma omp for schedule(static) collapse(2)
+    for (long n = 0; n < a.batch; ++n)
+      for (long o = 0; o < a.outputs; o += V::width) {
+        const long place = e.channel(o) + n * P * kLane;
+        inner_response_gradient<V>(a, plans[n], work.gradient + place,
+                                   work.response_gradient + place);
+      }
   }
   ConvolutionWork& own = work.shared.convolution;
   own.products = backward_products(own.products);

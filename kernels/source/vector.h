@@ -1,6 +1,6 @@
 // The vector unit: one struct per width, with the few operations that the kernels are written in.
 //
-// The kernels are templates over such a struct. avx2.cc and avx512.cc instantiate them, each
+// The kernels are templates over such a struct. avx2.cc and so on instantiate them, each
 // compiled for its own unit. All code that they share stands in unnamed namespaces: were it
 // visible to the linker, it could keep one copy only, and a processor without AVX-512 might get
 // the copy that was compiled for it.

@@ -36,8 +36,8 @@ constexpr long kTilesAhead = 2, kInputsAhead = 4;
 // --- Transforms of six (or four, or three) vectors -----------------------------------------------
 
 // The points of the interpolation are 0, +-kNear, +-kFar and infinity: with these, rounding errors
-// are half as large as with the usual 1 and 2. All constants but 1 / kNearSlope and 1 / kFarSlope are
-// exact in float32.
+// are half as large as with the usual 1 and 2. All constants but those that
+// divide by a slope are exact in float32.
 constexpr float kNear = 0.625f, kFar = 1.5f;
 constexpr float kNear2 = kNear * kNear, kFar2 = kFar * kFar;
 constexpr float kNear3 = kNear2 * kNear, kFar3 = kFar2 * kFar;

@@ -214,7 +214,7 @@ def test_both_sides_of_a_prediction_agree(fast, name):
 def test_bf16_agrees_within_its_own_bound(fast):
     if not network.has_bf16():
         pytest.skip("this processor has no unit for bf16, or the fast operators are not built")
-    case = Case("S", "predict", (64, 128))
+    case = Case("S", "predict", (256, 256))  # without AMX, small images are not rounded
     with network.runners_of(case, ("auto", "bf16")) as runners:
         assert 1e-3 < network.check_agreement(case, runners) < network.AGREEMENT_PX["bf16"]
 
@@ -426,7 +426,7 @@ def test_bf16_has_a_section_of_its_own(fast, tmp_path, monkeypatch, known_machin
     assert "fast, bf16 is 2.00 (2.00 to 2.00) times as fast as fast in" in capsys.readouterr().out
 
 
-def test_without_amx_bf16_is_left_out_in_a_line(fast, tmp_path, monkeypatch, capsys):
+def test_without_a_unit_bf16_is_left_out_in_a_line(fast, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(network, "has_bf16", lambda: False)
     path = tmp_path / "speed.json"
     assert network.main(["--json", str(path), "--precision", "bf16"]) == 0

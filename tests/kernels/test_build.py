@@ -20,6 +20,8 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 TABLES = """
 #include <cstring>
 #include "kernels.h"
+extern const maskflownet::Kernels maskflownet::kAvx512Bf16 __attribute__((weak));
+extern const maskflownet::Kernels maskflownet::kAmx __attribute__((weak));
 extern "C" const maskflownet::Kernels* maskflownet_kernels(const char* unit) {
   if (std::strcmp(unit, "amx") == 0) return &maskflownet::kAmx;
   if (std::strcmp(unit, "avx512_bf16") == 0) return &maskflownet::kAvx512Bf16;

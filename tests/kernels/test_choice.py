@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mxnet as mx
 import pytest
-from kernel_tables import BUILT, NOT_BUILT, UNITS
+from kernel_tables import BUILT, NOT_BUILT, UNITS, table
 from shared_libraries import compile_library
 
 from maskflownet import kernels
@@ -166,3 +166,18 @@ def test_a_limit_holds_for_the_unit_too(built, limit, allowed, monkeypatch):
     got = library.maskflownet_vector_unit().decode()
     possible = UNITS[: UNITS.index(widest) + 1] if widest else ()
     assert got == max(set(allowed) & set(possible), key=UNITS.index, default="")
+
+
+def test_the_widest_unit_that_can_run_is_chosen(built, monkeypatch):
+    library = ctypes.CDLL(str(BUILT))
+    library.maskflownet_vector_unit.restype = ctypes.c_char_p
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+
+    def can_run(unit):
+        try:
+            return bool(table(unit))
+        except pytest.skip.Exception:
+            return False
+
+    widest = max(filter(can_run, UNITS), key=UNITS.index, default="")
+    assert library.maskflownet_vector_unit().decode() == widest
