@@ -94,8 +94,8 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("float32", "bf16"),
         default="float32",
-        help="what convolutions multiply: bf16 is 1.6 times as fast on processors with AMX, 1.35 times "
-        "with AVX512-BF16; flow differs by hundredths of a pixel (default: float32)",
+        help="what convolutions multiply: bf16 is 1.6 times as fast on processors with AMX, 1.35 "
+        "times with AVX512-BF16; flow differs by hundredths of a pixel (default: float32)",
     )
     add(
         "--root",

@@ -470,7 +470,7 @@ def test_the_matrix_unit_is_as_exact_as_it_is_said_to_be(products, least, most):
     ],
 )
 def test_rounded_products_are_as_exact_as_they_are_said_to_be(form):
-    """And are rounded to the nearest number, on all ways: cut off, errors would be twice as large."""
+    """And rounded to the nearest number, on all ways: cut off, errors are twice as large."""
     size = (1, 52, 70)  # more tiles than few
     got, wanted = (block_by("avx512_bf16", own, form, *size) for own in (ROUNDED, FLOAT32))
     for one, exact in zip(got, wanted, strict=True):
