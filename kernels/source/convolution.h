@@ -76,7 +76,7 @@ using winograd::thread_room;
 
 // Winograd's transforms make rounding errors some four times as large. So what takes little time and
 // brings half of the flow's errors is not rounded: what comes before a cost volume, and convolutions
-// of so many outputs (a level's heads, as one convolution, have more), nor those of few tiles.
+// of up to so many outputs (a level's heads, as one convolution, have more). Few tiles are not either.
 constexpr long kNeverRounded = 64;
 
 inline Products sensitive_products(Products) { return maskflownet::kFloat32; }

@@ -62,6 +62,16 @@ inline Plan make_plan(const TiedDeform& a, const float* flow, float* workspace) 
   return plan;
 }
 
+// Of each image.
+inline std::vector<Plan> make_plans(const TiedDeform& a, float* workspace) {
+  const long P = a.height * a.width;
+  std::vector<Plan> plans(a.batch);
+#pragma omp parallel for schedule(static)
+  for (long n = 0; n < a.batch; ++n)
+    plans[n] = make_plan(a, a.flow + n * 2 * P, workspace + n * plan_size(P));
+  return plans;
+}
+
 // The corners and their weights of each tap of V::width outer pixels. Taps that are outside of the
 // image, and lanes past the last pixel, have weight 0 (and `inside` 0) and index 0.
 template <class V>
@@ -207,7 +217,7 @@ struct DeformWork {
   Extent extent;
   ConvolutionWork convolution;
   float *features, *response;  // in blocks
-  float* plan;
+  float* plans;
 
   DeformWork(const TiedDeform& a, Arena& arena) : extent{a.batch, a.height, a.width} {
     const long C = round_up(a.channels, kLane), O = round_up(a.outputs, kLane);
@@ -218,7 +228,7 @@ struct DeformWork {
     convolution.products = sensitive_products(a.products);
     features = arena.take(extent.channel(C));
     response = arena.take(extent.channel(O));
-    plan = arena.take(a.batch * plan_size(a.height * a.width));
+    plans = arena.take(a.batch * plan_size(a.height * a.width));
   }
 
   template <class V>
@@ -241,15 +251,13 @@ void tied_deform_forward(const TiedDeform& a) {
   float* columns = arena.take(columns_size<V>(a));
   work.respond<V>(a);
   const long P = a.height * a.width;
-  for (long n = 0; n < a.batch; ++n) {
-    const float* flow = a.flow + n * 2 * P;
-    float* result = a.result + n * a.outputs * P;
-    const Plan plan = make_plan(a, flow, work.plan);
+  const std::vector<Plan> plans = make_plans(a, work.plans);
 #pragma omp parallel
-    {
-      warp_inner<V>(a, work.extent, plan, work.response + n * P * kLane, result);
-      convolve_outer<V>(a, plan, a.features + n * a.channels * P, flow, result, columns);
-    }
+  for (long n = 0; n < a.batch; ++n) {
+    float* result = a.result + n * a.outputs * P;
+    warp_inner<V>(a, work.extent, plans[n], work.response + n * P * kLane, result);
+    convolve_outer<V>(a, plans[n], a.features + n * a.channels * P, a.flow + n * 2 * P, result,
+                      columns);
   }
 }
 
@@ -435,16 +443,14 @@ struct DeformBackwardWork {
 
 // The inner pixels: through the warp, and through the convolution.
 template <class V>
-void inner_gradients(const TiedDeform& a, DeformBackwardWork& work) {
+void inner_gradients(const TiedDeform& a, const std::vector<Plan>& plans,
+                     DeformBackwardWork& work) {
   const Extent& e = work.shared.extent;
   const long P = a.height * a.width;
   work.shared.respond<V>(a);
   into_blocks(e, {0, a.batch}, a.result_gradient, a.outputs, false, work.gradient);
   std::memset(work.response_gradient, 0, e.channel(round_up(a.outputs, kLane)) * sizeof(float));
   std::memset(a.flow_gradient, 0, a.batch * 2 * P * sizeof(float));
-  std::vector<Plan> plans;
-  for (long n = 0; n < a.batch; ++n)
-    plans.push_back(make_plan(a, a.flow + n * 2 * P, work.shared.plan + n * plan_size(P)));
 #pragma omp parallel
   {
     for (long n = 0; n < a.batch; ++n)
@@ -470,14 +476,15 @@ void inner_gradients(const TiedDeform& a, DeformBackwardWork& work) {
 
 // Adds those of the outer pixels; of the flow, they are written.
 template <class V>
-void add_outer_gradients(const TiedDeform& a, DeformBackwardWork& work) {
+void add_outer_gradients(const TiedDeform& a, const std::vector<Plan>& plans,
+                         DeformBackwardWork& work) {
   const long P = a.height * a.width;
   Chunk<V> chunk(a, work.outer);
   for (long n = 0; n < a.batch; ++n) {
     const float* features = a.features + n * a.channels * P;
     const float* flow = a.flow + n * 2 * P;
     const float* gradient = a.result_gradient + n * a.outputs * P;
-    const Plan plan = make_plan(a, flow, work.shared.plan);
+    const Plan& plan = plans[n];
 #pragma omp parallel
     for (long start = 0; start < plan.outers; start += kOuterPerChunk) {
       const long pixels = least(kOuterPerChunk, plan.outers - start);
@@ -498,8 +505,9 @@ void tied_deform_backward(const TiedDeform& a) {
   Arena arena{a.workspace};
   auto work = DeformBackwardWork::take<V>(a, arena);
   if (a.bias) bias_gradient(a);
-  inner_gradients<V>(a, work);
-  add_outer_gradients<V>(a, work);
+  const std::vector<Plan> plans = make_plans(a, work.shared.plans);
+  inner_gradients<V>(a, plans, work);
+  add_outer_gradients<V>(a, plans, work);
 }
 
 template <class V>
